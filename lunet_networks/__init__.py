@@ -1,0 +1,17 @@
+"""Lean segmentation networks for medical images, and their kin, for MONAI bundles."""
+
+__version__ = "0.1.0"
+
+from lunet_networks.nets import MedNeXt, UNet, UNetPlusPlus
+from lunet_networks.presets import PRESETS, create_network, list_presets
+from lunet_networks.published import load_published_weights
+
+__all__ = [
+    "PRESETS",
+    "MedNeXt",
+    "UNet",
+    "UNetPlusPlus",
+    "create_network",
+    "list_presets",
+    "load_published_weights",
+]

@@ -1,0 +1,1 @@
+"""What configs name and only running a bundle needs: data, losses, metrics, handlers."""

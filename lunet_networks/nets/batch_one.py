@@ -1,0 +1,105 @@
+"""Float32 3D convolutions of a single volume on a CPU, kept off PyTorch's slow path.
+
+At batch 1 PyTorch gives a ``Conv3d`` to oneDNN only if ``channels * depth * height > 20480`` (``use_mkldnn`` in
+``aten/src/ATen/native/Convolution.cpp``); narrow or deep layers fall onto ``slow_conv3d``, many times slower, forward
+and backward. The forms below compute the same sums. They are taken in eager mode only: TorchScript, ``torch.compile``
+and ONNX see the plain convolution, because the engines behind them choose their own kernels.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+__all__ = ["avoid_slow_convolutions"]
+
+
+def avoid_slow_convolutions(network: nn.Module) -> nn.Module:
+    """Let the 3D convolutions of a network take a fast path for a single float32 volume on a CPU.
+
+    Args:
+        network: any network; changed in place. Parameters, state-dict keys and results stay as they are, 2D layers,
+            depthwise layers and those with another padding mode than zeros too.
+
+    Returns:
+        The same network.
+
+    Example:
+        >>> import torch
+        >>> network = avoid_slow_convolutions(torch.nn.Sequential(torch.nn.Conv3d(1, 4, 3, padding=1)))
+        >>> network(torch.zeros(1, 1, 8, 8, 8)).shape
+        torch.Size([1, 4, 8, 8, 8])
+    """
+    for module in network.modules():
+        fast = {nn.Conv3d: _Conv3d, nn.ConvTranspose3d: _ConvTranspose3d}.get(type(module))
+        if fast is not None and module.groups == 1 and module.padding_mode == "zeros":
+            module.__class__ = fast  # keeps parameters, hooks and the place in the state dict
+    return network
+
+
+class _Conv3d(nn.Conv3d):
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        if not torch.jit.is_scripting():  # noqa: SIM102, TorchScript leaves this branch out only if it stands alone
+            if _is_single_cpu_volume(input, self.weight):
+                if self.kernel_size == (1, 1, 1) and self.padding == (0, 0, 0):
+                    return _pointwise(self, input)
+                return _onednn(self, input)
+        return self._conv_forward(input, self.weight, self.bias)
+
+
+class _ConvTranspose3d(nn.ConvTranspose3d):
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        if not torch.jit.is_scripting():  # noqa: SIM102
+            if _is_single_cpu_volume(input, self.weight) and _writes_disjoint_patches(self):
+                return _patchwise(self, input)
+        return F.conv_transpose3d(
+            input, self.weight, self.bias, self.stride, self.padding, self.output_padding, self.groups, self.dilation
+        )
+
+
+def _is_single_cpu_volume(input: torch.Tensor, weight: torch.Tensor) -> bool:
+    return (
+        input.device.type == "cpu"
+        and input.dtype == weight.dtype == torch.float32
+        and input.dim() == 5
+        and input.shape[0] == 1
+        and torch.backends.mkldnn.is_available()
+        and not torch.is_autocast_enabled("cpu")
+        and not torch.jit.is_tracing()
+        and not torch.compiler.is_compiling()
+    )
+
+
+def _onednn(conv: nn.Conv3d, input: torch.Tensor) -> torch.Tensor:
+    """A tensor in oneDNN's own layout takes oneDNN's kernels whatever its size."""
+    output = F.conv3d(input.to_mkldnn(), conv.weight, conv.bias, conv.stride, conv.padding, conv.dilation, conv.groups)
+    return output.to_dense()
+
+
+def _pointwise(conv: nn.Conv3d, input: torch.Tensor) -> torch.Tensor:
+    """A 1 x 1 x 1 convolution is a matrix product over the channels."""
+    voxels = input[(0, slice(None), *(slice(None, None, stride) for stride in conv.stride))]
+    output = conv.weight.flatten(1) @ voxels.flatten(1)
+    if conv.bias is not None:
+        output = output + conv.bias[:, None]
+    return output.view(1, -1, *voxels.shape[1:])
+
+
+def _writes_disjoint_patches(conv: nn.ConvTranspose3d) -> bool:
+    return (
+        all(kernel <= stride for kernel, stride in zip(conv.kernel_size, conv.stride, strict=True))
+        and conv.padding == conv.output_padding == (0, 0, 0)
+        and conv.dilation == (1, 1, 1)
+    )
+
+
+def _patchwise(conv: nn.ConvTranspose3d, input: torch.Tensor) -> torch.Tensor:
+    """A transposed convolution whose kernel is no larger than its stride: every voxel writes a patch of its own."""
+    kernel, stride, size = conv.kernel_size, conv.stride, input.shape[2:]
+    patches = (conv.weight.flatten(1).T @ input[0].flatten(1)).view(-1, *kernel, *size)
+    gaps = [stride[axis] - kernel[axis] for axis in (2, 1, 0)]  # last axis first, as F.pad wants it
+    patches = F.pad(patches, (0, 0) * 3 + tuple(n for gap in gaps for n in (0, gap)))
+    output = patches.permute(0, 4, 1, 5, 2, 6, 3).reshape(1, -1, *(n * s for n, s in zip(size, stride, strict=True)))
+    output = output[(..., *(slice((n - 1) * s + k) for n, s, k in zip(size, stride, kernel, strict=True)))]
+    return output if conv.bias is None else output + conv.bias.view(-1, 1, 1, 1)

@@ -1,0 +1,128 @@
+"""MedNeXt: MONAI's network, set up as Lean Unet's authors compare with it."""
+
+from __future__ import annotations
+
+import monai.networks.nets
+import torch
+import torch.nn.functional as F
+from monai.networks.blocks.mednext_block import MedNeXtBlock, MedNeXtDownBlock, MedNeXtUpBlock
+from torch import nn
+
+from lunet_networks.nets.batch_one import avoid_slow_convolutions
+from lunet_networks.nets.checks import check_arguments, check_input
+
+__all__ = ["MedNeXt"]
+
+
+class MedNeXt(monai.networks.nets.MedNeXt):
+    """MedNeXt of few filters: MONAI's class and state dict, with dropout, checks of the input and TorchScript.
+
+    A stem, four encoder stages of 1, 2, 4 and 8 times ``init_filters`` channels, a bottleneck of 16 times, four
+    decoder stages to which the skips are added, and a 1 x 1 convolution; two residual blocks a stage.
+
+    Args:
+        spatial_dims: 2 or 3.
+        in_channels: channels of the input image.
+        out_channels: channels of the output.
+        init_filters: channels at full resolution.
+        expansion_ratio: factor by which a block widens between its 1 x 1 convolutions.
+        kernel_size: kernel of the depthwise convolutions.
+        dropout: probability of dropping a channel after the activation of each block.
+
+    Shape:
+        Input ``(B, in_channels, [D,] H, W)``, each spatial size a multiple of ``size_multiple`` = 16 and not all of
+        them 16; output logits ``(B, out_channels, [D,] H, W)``, with no sigmoid or softmax applied.
+
+    Raises:
+        ValueError: if an argument describes no network, or the input has other dimensions, channels or sizes than
+            the network takes.
+
+    Source:
+        Roy et al., MedNeXt, MICCAI 2023, arXiv 2303.09975. This is the order of layers of that paper's own code. The
+        code published with Lean Unet pads at another place in its up blocks and computes another function.
+
+    Example:
+        >>> import torch
+        >>> network = MedNeXt().eval()  # mednext_small
+        >>> network(torch.zeros(1, 1, 32, 32, 48)).shape
+        torch.Size([1, 1, 32, 32, 48])
+    """
+
+    def __init__(
+        self,
+        spatial_dims: int = 3,
+        in_channels: int = 1,
+        out_channels: int = 1,
+        init_filters: int = 4,
+        expansion_ratio: int = 2,
+        kernel_size: int = 3,
+        dropout: float = 0.0,
+    ) -> None:
+        check_arguments(
+            spatial_dims,
+            dropout,
+            in_channels=in_channels,
+            out_channels=out_channels,
+            init_filters=init_filters,
+            expansion_ratio=expansion_ratio,
+            kernel_size=kernel_size,
+        )
+        if kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size must be odd, so that blocks keep the size of their input, got {kernel_size}")
+        super().__init__(
+            spatial_dims,
+            init_filters,
+            in_channels,
+            out_channels,
+            expansion_ratio,
+            expansion_ratio,
+            expansion_ratio,
+            kernel_size,
+            use_residual_connection=True,
+        )
+        self.spatial_dims = spatial_dims
+        self.in_channels = in_channels
+        self.size_multiple = 2 ** len(self.down_blocks)
+        channel_dropout = nn.Dropout3d if spatial_dims == 3 else nn.Dropout2d
+        for block in self.modules():
+            if type(block) in _SCRIPTABLE:
+                block.__class__ = _SCRIPTABLE[type(block)]
+                if dropout > 0:
+                    block.act = nn.Sequential(block.act, channel_dropout(dropout))
+        avoid_slow_convolutions(self)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        check_input(x, self.spatial_dims, self.in_channels, self.size_multiple, "instance")
+        x = self.stem(x)
+        skips = []
+        for stage, down in zip(self.enc_stages, self.down_blocks):  # noqa: B905, TorchScript knows no strict=
+            x = stage(x)
+            skips.append(x)
+            x = down(x)
+        x = self.bottleneck(x)
+        for up, stage in zip(self.up_blocks, self.dec_stages):  # noqa: B905
+            x = stage(up(x) + skips.pop())
+        return self.out_0(x)
+
+
+# MONAI's blocks call super().forward and read attributes that they do not always have, which TorchScript cannot
+# compile. These compute the same with the same parameters.
+
+
+class _Block(MedNeXtBlock):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.conv3(self.act(self.conv2(self.norm(self.conv1(x)))))
+
+
+class _DownBlock(MedNeXtDownBlock):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.res_conv(x) + self.conv3(self.act(self.conv2(self.norm(self.conv1(x)))))
+
+
+class _UpBlock(MedNeXtUpBlock):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.res_conv(x) + self.conv3(self.act(self.conv2(self.norm(self.conv1(x)))))
+        return F.pad(x, [1, 0] * (x.dim() - 2))  # to twice the size; the new first planes are zero
+
+
+_SCRIPTABLE = {MedNeXtBlock: _Block, MedNeXtDownBlock: _DownBlock, MedNeXtUpBlock: _UpBlock}

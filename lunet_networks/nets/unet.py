@@ -1,0 +1,99 @@
+"""U-Net and its lean form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from lunet_networks.nets.batch_one import avoid_slow_convolutions
+from lunet_networks.nets.checks import check_arguments, check_channels, check_input
+from lunet_networks.nets.layers import conv_block, conv_unit, pointwise, pooling, upsampling
+
+__all__ = ["UNet"]
+
+
+class UNet(nn.Module):
+    """U-Net as published with Lean Unet, and Lean Unet (LUNet) itself, which is the same with equal widths.
+
+    An encoder block at each level, max pooling between them, and on the way up a transposed convolution, the
+    concatenation ``[upsampled, skip]`` and a decoder block. A block is ``convs_per_block`` units of convolution
+    (kernel 3) -> ReLU -> batch norm -> channel dropout. The decoder block at full resolution has one unit less (but
+    at least one) and is followed by a segmenter unit without dropout and a 1 x 1 convolution.
+
+    Args:
+        spatial_dims: 2 or 3.
+        in_channels: channels of the input image.
+        out_channels: channels of the output.
+        channels: channels of each level, full resolution first: doubled at each level for a conventional U-Net, the
+            same at all levels for a lean one.
+        convs_per_block: units in a block.
+        dropout: probability of dropping a channel after each unit.
+
+    Shape:
+        Input ``(B, in_channels, [D,] H, W)``, each spatial size a multiple of ``size_multiple`` = 2 to the number of
+        levels less one; output logits ``(B, out_channels, [D,] H, W)``, with no sigmoid or softmax applied.
+
+    Raises:
+        ValueError: if an argument describes no network, or the input has other dimensions, channels or sizes than
+            the network takes.
+
+    Source:
+        Ronneberger et al., U-Net, MICCAI 2015; the lean form: Lean Unet, arXiv 2512.03834, which takes the order of
+        layers in a unit from STAMP (Dinsdale et al., Medical Image Analysis 2022).
+
+    Example:
+        >>> import torch
+        >>> network = UNet(channels=(4, 4, 4, 4, 4)).eval()  # lunet_small_4f
+        >>> network(torch.zeros(1, 1, 32, 32, 48)).shape
+        torch.Size([1, 1, 32, 32, 48])
+    """
+
+    def __init__(
+        self,
+        spatial_dims: int = 3,
+        in_channels: int = 1,
+        out_channels: int = 1,
+        channels: Sequence[int] = (4, 8, 16, 32, 64),
+        convs_per_block: int = 2,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        check_arguments(
+            spatial_dims, dropout, in_channels=in_channels, out_channels=out_channels, convs_per_block=convs_per_block
+        )
+        check_channels(channels)
+        self.spatial_dims = spatial_dims
+        self.in_channels = in_channels
+        self.size_multiple = 2 ** (len(channels) - 1)
+
+        def block(in_channels: int, out_channels: int, num_units: int = convs_per_block) -> nn.Sequential:
+            return conv_block(spatial_dims, in_channels, out_channels, num_units, dropout)
+
+        inputs = (in_channels, *channels)
+        self.encoders = nn.ModuleList(block(i, o) for i, o in zip(inputs, channels[:-1], strict=False))
+        self.pool = pooling(spatial_dims)
+        self.bottleneck = block(*channels[-2:])
+        self.upsamples = nn.ModuleList()
+        self.decoders = nn.ModuleList()
+        for level in reversed(range(len(channels) - 1)):
+            width = channels[level]
+            num_units = convs_per_block if level > 0 else max(1, convs_per_block - 1)
+            self.upsamples.append(upsampling(spatial_dims, channels[level + 1], width))
+            self.decoders.append(block(2 * width, width, num_units))
+        self.segmenter = conv_unit(spatial_dims, channels[0], channels[0], dropout=None)
+        self.head = pointwise(spatial_dims, channels[0], out_channels)
+        avoid_slow_convolutions(self)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        check_input(x, self.spatial_dims, self.in_channels, self.size_multiple, "batch" if self.training else "")
+        skips = []
+        for encoder in self.encoders:
+            x = encoder(x)
+            skips.append(x)
+            x = self.pool(x)
+        x = self.bottleneck(x)
+        for upsample, decoder in zip(self.upsamples, self.decoders):  # noqa: B905, TorchScript knows no strict=
+            x = decoder(torch.cat([upsample(x), skips.pop()], dim=1))
+        return self.head(self.segmenter(x))

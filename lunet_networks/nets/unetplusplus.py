@@ -1,0 +1,100 @@
+"""UNet++ and its lean form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from lunet_networks.nets.batch_one import avoid_slow_convolutions
+from lunet_networks.nets.checks import check_arguments, check_channels, check_input
+from lunet_networks.nets.layers import conv_block, conv_unit, pointwise, pooling, upsampling
+
+__all__ = ["UNetPlusPlus"]
+
+
+class UNetPlusPlus(nn.Module):
+    """UNet++ as published with Lean Unet, and its lean form LUNet++, which is the same with equal widths.
+
+    Node ``X(i, j)`` stands at level ``i`` (0 is the full resolution) and column ``j``. Column 0 is the encoder, with
+    max pooling between its levels. Every other node takes the concatenation ``[X(i, 0), ..., X(i, j - 1), upsampled
+    X(i + 1, j - 1)]``. A node is ``convs_per_block`` units of convolution (kernel 3) -> ReLU -> batch norm -> channel
+    dropout. The last node at full resolution has one unit less (but at least one) and is followed by a segmenter
+    unit without dropout and a 1 x 1 convolution. There is no deep supervision.
+
+    Args:
+        spatial_dims: 2 or 3.
+        in_channels: channels of the input image.
+        out_channels: channels of the output.
+        channels: channels of each level, full resolution first: doubled at each level for a conventional UNet++, the
+            same at all levels for a lean one.
+        convs_per_block: units in a node.
+        dropout: probability of dropping a channel after each unit.
+
+    Shape:
+        Input ``(B, in_channels, [D,] H, W)``, each spatial size a multiple of ``size_multiple`` = 2 to the number of
+        levels less one; output logits ``(B, out_channels, [D,] H, W)``, with no sigmoid or softmax applied.
+
+    Raises:
+        ValueError: if an argument describes no network, or the input has other dimensions, channels or sizes than
+            the network takes.
+
+    Source:
+        Zhou et al., UNet++, IEEE Transactions on Medical Imaging 2020, section III-A; the lean form: Lean Unet,
+        arXiv 2512.03834.
+
+    Example:
+        >>> import torch
+        >>> network = UNetPlusPlus(channels=(4, 4, 4, 4, 4)).eval()  # lunetpp_small_4f
+        >>> network(torch.zeros(1, 1, 32, 32, 48)).shape
+        torch.Size([1, 1, 32, 32, 48])
+    """
+
+    def __init__(
+        self,
+        spatial_dims: int = 3,
+        in_channels: int = 1,
+        out_channels: int = 1,
+        channels: Sequence[int] = (4, 8, 16, 32, 64),
+        convs_per_block: int = 2,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        check_arguments(
+            spatial_dims, dropout, in_channels=in_channels, out_channels=out_channels, convs_per_block=convs_per_block
+        )
+        check_channels(channels)
+        self.spatial_dims = spatial_dims
+        self.in_channels = in_channels
+        self.size_multiple = 2 ** (len(channels) - 1)
+
+        def block(in_channels: int, out_channels: int, num_units: int = convs_per_block) -> nn.Sequential:
+            return conv_block(spatial_dims, in_channels, out_channels, num_units, dropout)
+
+        inputs = (in_channels, *channels)
+        self.encoders = nn.ModuleList(block(i, o) for i, o in zip(inputs, channels, strict=False))
+        self.pool = pooling(spatial_dims)
+        self.upsamples = nn.ModuleList()  # a list for each column j >= 1, in it one for each level i
+        self.nodes = nn.ModuleList()
+        last = len(channels) - 1
+        for j in range(1, last + 1):
+            levels = range(last + 1 - j)
+            num_units = convs_per_block if j < last else max(1, convs_per_block - 1)
+            self.upsamples.append(nn.ModuleList(upsampling(spatial_dims, channels[i + 1], channels[i]) for i in levels))
+            self.nodes.append(nn.ModuleList(block((j + 1) * channels[i], channels[i], num_units) for i in levels))
+        self.segmenter = conv_unit(spatial_dims, channels[0], channels[0], dropout=None)
+        self.head = pointwise(spatial_dims, channels[0], out_channels)
+        avoid_slow_convolutions(self)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        check_input(x, self.spatial_dims, self.in_channels, self.size_multiple, "batch" if self.training else "")
+        levels: list[list[torch.Tensor]] = []  # levels[i] holds the nodes X(i, 0), X(i, 1), ... made so far
+        for i, encoder in enumerate(self.encoders):
+            x = encoder(self.pool(x) if i > 0 else x)
+            levels.append([x])
+        for upsamples, nodes in zip(self.upsamples, self.nodes):  # noqa: B905, TorchScript knows no strict=
+            for i, (upsample, node) in enumerate(zip(upsamples, nodes)):  # noqa: B905
+                x = upsample(levels[i + 1][-1])
+                levels[i].append(node(torch.cat(levels[i] + [x], dim=1)))
+        return self.head(self.segmenter(levels[0][-1]))

@@ -1,0 +1,85 @@
+"""The published networks by name. Every size number stands here and nowhere else."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from functools import partial
+from typing import Any
+
+from monai.utils import ComponentStore
+from torch import nn
+
+from lunet_networks.nets import MedNeXt, UNet, UNetPlusPlus
+
+__all__ = ["PRESETS", "create_network", "list_presets"]
+
+PRESETS = ComponentStore("presets", "the published networks, each a function of the keywords of its class")
+
+_SIZES = {  # name: levels, convolutions per block, filters at full resolution
+    "small": (5, 2, (4, 3, 2, 1)),
+    "large": (4, 3, (24, 12, 6)),
+}
+_FAMILIES = {  # name: class, factor of the channels from level to level, description
+    "unet": (UNet, 2, "U-Net"),
+    "lunet": (UNet, 1, "Lean U-Net"),
+    "unetpp": (UNetPlusPlus, 2, "UNet++"),
+    "lunetpp": (UNetPlusPlus, 1, "Lean UNet++"),
+}
+
+
+def _add_u_net_presets() -> None:
+    for family, (network_class, growth, title) in _FAMILIES.items():
+        for size, (levels, convs_per_block, widths) in _SIZES.items():
+            for width in widths:
+                channels = tuple(width * growth**level for level in range(levels))
+                PRESETS.add(
+                    f"{family}_{size}_{width}f",
+                    f"{title}, {levels} levels of {', '.join(map(str, channels))} channels, "
+                    f"{convs_per_block} convolutions per block",
+                    partial(network_class, channels=channels, convs_per_block=convs_per_block),
+                )
+
+
+_add_u_net_presets()
+PRESETS.add(
+    "mednext_small",
+    "MedNeXt, 5 levels of 4, 8, 16, 32, 64 channels, expansion 2, kernel 3",
+    partial(MedNeXt, init_filters=4, expansion_ratio=2, kernel_size=3),
+)
+
+
+def list_presets(pattern: str = "*") -> list[str]:
+    """Names of the presets that match a pattern with the wild-cards ``*``, ``?`` and ``[...]``.
+
+    Example:
+        >>> list_presets("lunet_small*")
+        ['lunet_small_4f', 'lunet_small_3f', 'lunet_small_2f', 'lunet_small_1f']
+    """
+    return [name for name in PRESETS.names if fnmatchcase(name, pattern)]
+
+
+def create_network(preset: str, **kwargs: Any) -> nn.Module:
+    """Build a published network by its name.
+
+    Args:
+        preset: one of ``list_presets()``.
+        kwargs: any keyword of the preset's class, most often ``in_channels``, ``out_channels``, ``dropout`` and
+            ``spatial_dims``; it overrides the preset's own value.
+
+    Returns:
+        The network with PyTorch's default initialisation.
+
+    Raises:
+        ValueError: if there is no such preset; the message gives the nearest names.
+
+    Example:
+        >>> network = create_network("lunet_small_4f", out_channels=3, dropout=0.005)
+        >>> sum(p.numel() for p in network.parameters())
+        9939
+    """
+    if preset not in PRESETS:
+        near = get_close_matches(str(preset), PRESETS.names, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        raise ValueError(f"there is no preset {preset!r}: {hint}lunet_networks.list_presets() names all {len(PRESETS)}")
+    return PRESETS[preset](**kwargs)

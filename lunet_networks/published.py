@@ -1,0 +1,187 @@
+"""Weights of the published implementations, loaded into our networks."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import nn
+
+from lunet_networks.nets import MedNeXt, UNet, UNetPlusPlus
+
+__all__ = ["load_published_weights", "published_keys"]
+
+
+def load_published_weights(network: nn.Module, state_dict: Mapping[str, torch.Tensor]) -> nn.Module:
+    """Load a state dict of the published implementations, in place and strictly.
+
+    Known are the networks published with Lean Unet (UNet, LUNet, UNet++, LUNet++, MedNeXt) and, for a UNet, STAMP's
+    pair of a UNet and a Segmenter in one state dict with the prefixes ``unet.`` and ``segmenter.``. The published
+    networks end in a sigmoid, ours in the logits before it.
+
+    Args:
+        network: a :class:`UNet`, :class:`UNetPlusPlus` or :class:`MedNeXt`, with as many channels in and out as the
+            published one.
+        state_dict: tensors by the published key names.
+
+    Returns:
+        The same network. It is unchanged if an error is raised.
+
+    Raises:
+        TypeError: if the network is of another class.
+        ValueError: if a key is missing, left over or of another shape; names the first such key and both shapes.
+
+    Warns:
+        UserWarning: for MedNeXt. The implementation published with Lean Unet pads elsewhere in its up blocks than
+            MedNeXt's own authors and MONAI do, and so computes another function with the same weights.
+
+    Example:
+        >>> network = UNet(channels=(4, 4, 4, 4, 4))
+        >>> published = {theirs: network.state_dict()[ours] for ours, theirs in published_keys(network).items()}
+        >>> _ = load_published_weights(network, published)
+    """
+    if "model_state_dict" in state_dict:
+        raise ValueError("this is a whole checkpoint of the published trainer: pass its 'model_state_dict'")
+    stamp = any(key.startswith("unet.") for key in state_dict)
+    own = network.state_dict()
+    keys = published_keys(network, stamp)
+    converted = {}
+    for key, published_key in keys.items():
+        if published_key not in state_dict:
+            raise ValueError(
+                f"published weights lack {published_key!r} (no shape), which this network takes with shape "
+                f"{_shape(own[key])}: are they of another preset?"
+            )
+        tensor = state_dict[published_key]
+        if key == "out_0.conv_out.weight":  # MedNeXt's head is a transposed convolution here, a plain one there
+            tensor = tensor.transpose(0, 1)
+        if tensor.shape != own[key].shape:
+            raise ValueError(
+                f"published {published_key!r} has shape {_shape(state_dict[published_key])}, this network's {key!r} "
+                f"takes {_shape(own[key])}: are the weights of another preset, or of other channels in or out?"
+            )
+        converted[key] = tensor
+    left_over = [key for key in state_dict if key not in keys.values()]
+    if left_over:
+        raise ValueError(
+            f"published weights hold {left_over[0]!r} with shape {_shape(state_dict[left_over[0]])}, for which this "
+            "network has no place, of any shape: are they of another preset?"
+        )
+    if isinstance(network, MedNeXt):
+        warnings.warn(
+            "these MedNeXt weights now compute another function than in the code published with Lean Unet, which pads "
+            "before the norm in its up blocks where MedNeXt's authors and MONAI pad after: train on, or evaluate anew",
+            stacklevel=2,
+        )
+    network.load_state_dict(converted)
+    return network
+
+
+def _shape(tensor: torch.Tensor) -> tuple[int, ...]:
+    return tuple(tensor.shape)
+
+
+def published_keys(network: nn.Module, stamp: bool = False) -> dict[str, str]:
+    """Published key of each entry of a network's state dict, in the network's order.
+
+    Args:
+        network: a :class:`UNet`, :class:`UNetPlusPlus` or :class:`MedNeXt`.
+        stamp: give STAMP's keys instead of Lean Unet's; for a :class:`UNet`.
+
+    Raises:
+        TypeError: if the network is of another class.
+        ValueError: if STAMP's keys are asked for of another network than a UNet.
+
+    Example:
+        >>> published_keys(UNet(), stamp=True)["encoders.0.1.adn.N.weight"]
+        'unet.encoder1.enc1norm2.weight'
+    """
+    if stamp and not isinstance(network, UNet):
+        raise ValueError(f"STAMP's keys (unet.*, segmenter.*) belong to a UNet, not to a {type(network).__name__}")
+    if type(network) not in _RULES:
+        known = ", ".join(network_class.__name__ for network_class in _RULES)
+        raise TypeError(f"published weights are known of {known}, not of {type(network).__name__}")
+    rules = _STAMP_RULES if stamp else _RULES[type(network)]
+    deepest = len(network.up_blocks if isinstance(network, MedNeXt) else network.upsamples) - 1
+    return {key: _rename(key, rules, deepest) for key in network.state_dict()}
+
+
+Rules = dict[str, Callable[..., str]]
+
+
+def _rename(key: str, rules: Rules, deepest: int) -> str:
+    """Apply the rule whose pattern matches the whole key; its groups arrive as integers or strings."""
+    for pattern, rule in rules.items():
+        if match := re.fullmatch(pattern, key):
+            groups = [int(group) if group.isdecimal() else group for group in match.groups()]
+            return rule(deepest, *groups)
+    raise AssertionError(f"no rule for {key}")  # every entry of our own networks has one
+
+
+_UNIT = r"(conv|adn\.N)\.(\w+)"  # the convolution or the norm of a unit, and what of it
+_LEAN = {"conv": "conv", "adn.N": "bn"}  # what they are called there
+_STAMP = {"conv": "conv", "adn.N": "norm"}
+
+
+def _decoder(last: int, k: int, j: int, layer: str, entry: str) -> str:
+    return f"decoders.{k}.dec{'_final' if k == last else k}_{_LEAN[layer]}{j}.{entry}"
+
+
+_SHARED_RULES: Rules = {
+    rf"encoders\.(\d)\.(\d)\.{_UNIT}": lambda _, i, j, layer, entry: f"encoders.{i}.enc{i}_{_LEAN[layer]}{j}.{entry}",
+    rf"segmenter\.{_UNIT}": lambda _, layer, entry: f"segmenter.seg_{_LEAN[layer]}.{entry}",
+    r"head\.(\w+)": lambda _, entry: f"out_conv.{entry}",
+}
+_UNET_RULES: Rules = {
+    **_SHARED_RULES,
+    rf"bottleneck\.(\d)\.{_UNIT}": lambda _, j, layer, entry: f"bottleneck.bottleneck_{_LEAN[layer]}{j}.{entry}",
+    r"upsamples\.(\d)\.(\w+)": lambda _, k, entry: f"upsamples.{k}.{entry}",
+    rf"decoders\.(\d)\.(\d)\.{_UNIT}": _decoder,
+}
+_UNET_PLUS_PLUS_RULES: Rules = {
+    **_SHARED_RULES,
+    r"upsamples\.(\d)\.(\d)\.(\w+)": lambda _, column, i, entry: f"upsamples.{i}_{column + 1}.{entry}",
+    rf"nodes\.(\d)\.(\d)\.(\d)\.{_UNIT}": lambda _, column, i, k, layer, entry: (
+        f"nested_blocks.{i}_{column + 1}.node_{i}_{column + 1}_{_LEAN[layer]}{k}.{entry}"
+    ),
+}
+_STAMP_RULES: Rules = {  # levels count from 1 at full resolution, units from 1
+    rf"encoders\.(\d)\.(\d)\.{_UNIT}": lambda _, i, j, layer, entry: (
+        f"unet.encoder{i + 1}.enc{i + 1}{_STAMP[layer]}{j + 1}.{entry}"
+    ),
+    rf"bottleneck\.(\d)\.{_UNIT}": lambda _, j, layer, entry: (
+        f"unet.bottleneck.bottleneck{_STAMP[layer]}{j + 1}.{entry}"
+    ),
+    r"upsamples\.(\d)\.(\w+)": lambda last, k, entry: f"unet.upconv{last - k + 1}.{entry}",
+    rf"decoders\.(\d)\.(\d)\.{_UNIT}": lambda last, k, j, layer, entry: (
+        f"unet.decoder{last - k + 1}.dec{last - k + 1}{_STAMP[layer]}{j + 1}.{entry}"
+    ),
+    rf"segmenter\.{_UNIT}": lambda _, layer, entry: f"segmenter.decoder1.dec1{_STAMP[layer]}1.{entry}",
+    r"head\.(\w+)": lambda _, entry: f"segmenter.conv.{entry}",
+}
+_MEDNEXT_LAYERS = {"conv1": "conv_dw", "conv2": "conv_expand", "conv3": "conv_compress"}  # others keep their names
+_LAYER = r"(conv\d|norm|res_conv)\.(\w+)"
+
+
+def _mednext_layer(layer: str, entry: str) -> str:
+    return f"{_MEDNEXT_LAYERS.get(layer, layer)}.{entry}"
+
+
+_MEDNEXT_RULES: Rules = {
+    r"stem\.(\w+)": lambda _, entry: f"stem.{entry}",
+    rf"enc_stages\.(\d)\.(\d)\.{_LAYER}": lambda _, i, j, *layer: f"enc_block_{i}.{j}.{_mednext_layer(*layer)}",
+    rf"down_blocks\.(\d)\.{_LAYER}": lambda _, i, *layer: f"down_{i}.{_mednext_layer(*layer)}",
+    rf"bottleneck\.(\d)\.{_LAYER}": lambda _, j, *layer: f"bottleneck.{j}.{_mednext_layer(*layer)}",
+    rf"up_blocks\.(\d)\.{_LAYER}": lambda last, i, *layer: f"up_{last - i}.{_mednext_layer(*layer)}",
+    rf"dec_stages\.(\d)\.(\d)\.{_LAYER}": lambda last, i, j, *layer: (
+        f"dec_block_{last - i}.{j}.{_mednext_layer(*layer)}"
+    ),
+    r"out_0\.conv_out\.(\w+)": lambda _, entry: f"out_conv.{entry}",
+}
+_RULES: dict[type[nn.Module], Rules] = {
+    UNet: _UNET_RULES,
+    UNetPlusPlus: _UNET_PLUS_PLUS_RULES,
+    MedNeXt: _MEDNEXT_RULES,
+}

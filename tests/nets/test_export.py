@@ -1,0 +1,69 @@
+"""Every family goes through TorchScript and ONNX, and comes out with free sizes."""
+
+import io
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from lunet_networks import create_network
+
+FAMILIES = ["unet_small_2f", "lunet_large_6f", "unetpp_small_1f", "mednext_small"]
+
+
+def _network(name: str, spatial_dims: int) -> torch.nn.Module:
+    return create_network(name, spatial_dims=spatial_dims, in_channels=2, out_channels=3, dropout=0.1).eval()
+
+
+def _images(spatial_dims: int) -> list[torch.Tensor]:
+    shapes = [(1, 2, 32, 32, 32), (1, 2, 32, 48, 16), (3, 2, 32, 16, 48)]
+    return [torch.randn(shape[: spatial_dims + 2]) for shape in shapes]
+
+
+@pytest.mark.parametrize(("name", "spatial_dims"), [*itertools.product(FAMILIES, (2, 3))])
+@pytest.mark.parametrize("how", ["script", "trace"])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
+def test_torchscript_round_trip(name: str, spatial_dims: int, how: str) -> None:
+    network = _network(name, spatial_dims)
+    images = _images(spatial_dims)
+    compiled = torch.jit.script(network) if how == "script" else torch.jit.trace(network, images[0])
+    file = io.BytesIO()
+    torch.jit.save(compiled, file)
+    file.seek(0)
+    loaded = torch.jit.load(file)
+    with torch.no_grad(), torch.jit.optimized_execution(False):  # which takes long to compile and is PyTorch's part
+        for image in images:
+            torch.testing.assert_close(loaded(image), network(image), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_script_still_names_the_multiple() -> None:
+    script = torch.jit.script(create_network("lunet_small_1f").eval())
+    with pytest.raises(torch.jit.Error, match="every spatial size must be a multiple of 16"):
+        script(torch.zeros(1, 1, 30, 32, 32))
+
+
+@pytest.mark.parametrize(("name", "spatial_dims"), [*((name, 3) for name in FAMILIES), ("unetpp_small_1f", 2)])
+def test_onnx_round_trip(name: str, spatial_dims: int, tmp_path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    network = _network(name, spatial_dims)
+    images = _images(spatial_dims)
+    path = tmp_path / "network.onnx"
+    free = dict.fromkeys((0, *range(2, spatial_dims + 2)), torch.export.Dim.DYNAMIC)
+    torch.onnx.export(
+        network,
+        (torch.randn(2, 2, *(64, 48, 32)[:spatial_dims]),),
+        path,
+        input_names=["image"],
+        output_names=["pred"],
+        dynamic_shapes=(free,),
+        dynamo=True,
+        verbose=False,
+    )
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    for image in images:
+        (output,) = session.run(None, {"image": image.numpy()})
+        with torch.no_grad():
+            np.testing.assert_allclose(output, network(image).numpy(), atol=1e-4, rtol=1e-4)

@@ -1,0 +1,177 @@
+"""Every preset: its size, its output, its gradients, its errors."""
+
+import itertools
+
+import pytest
+import torch
+
+from lunet_networks import PRESETS, UNet, create_network, list_presets
+from lunet_networks.summary import count_macs, count_parameters, summarise_blocks
+
+# Parameters and multiply-accumulates at 1 x 1 x 64 x 64 x 64, one output channel, measured on the published networks.
+# MedNeXt alone differs: the published code pads before the pointwise convolutions of its up blocks and so counts
+# 398,952,448; this is the order of MedNeXt's own authors.
+PUBLISHED = {
+    "unet_small_4f": (353_949, 954_597_376),
+    "unet_small_3f": (199_336, 542_466_048),
+    "unet_small_2f": (88_807, 245_989_376),
+    "unet_small_1f": (22_362, 65_167_360),
+    "lunet_small_4f": (9_929, 567_924_736),
+    "lunet_small_3f": (5_650, 324_962_688),
+    "lunet_small_2f": (2_569, 149_321_216),
+    "lunet_small_1f": (686, 41_000_320),
+    "unet_large_24f": (4_802_521, 46_314_553_344),
+    "unet_large_12f": (1_202_029, 11_622_678_528),
+    "unet_large_6f": (301_207, 2_927_689_728),
+    "lunet_large_24f": (373_777, 28_846_620_672),
+    "lunet_large_12f": (94_009, 7_255_695_360),
+    "lunet_large_6f": (23_785, 1_835_943_936),
+    "unetpp_small_4f": (410_849, 3_311_796_224),
+    "unetpp_small_3f": (231_400, 1_868_390_400),
+    "unetpp_small_2f": (103_109, 835_289_088),
+    "unetpp_small_1f": (25_976, 212_492_288),
+    "lunetpp_small_4f": (22_961, 2_414_794_752),
+    "lunetpp_small_3f": (13_012, 1_363_827_072),
+    "lunetpp_small_2f": (5_869, 611_038_720),
+    "lunetpp_small_1f": (1_532, 156_429_696),
+    "unetpp_large_24f": (5_340_889, 102_107_185_152),
+    "unetpp_large_12f": (1_336_861, 25_570_836_480),
+    "unetpp_large_6f": (335_035, 6_414_729_216),
+    "lunetpp_large_24f": (637_153, 76_561_022_976),
+    "lunetpp_large_12f": (160_033, 19_184_295_936),
+    "lunetpp_large_6f": (40_381, 4_818_094_080),
+    "mednext_small": (102_725, 390_051_904),
+}
+ONE_PER_FAMILY = ["unet_small_2f", "lunet_small_2f", "lunet_large_6f", "unetpp_small_2f", "mednext_small"]
+
+
+def test_the_presets_are_the_29_published_ones() -> None:
+    assert sorted(list_presets()) == sorted(PUBLISHED)
+    assert all(PRESETS.components[name].description for name in PRESETS.names)
+
+
+@pytest.mark.parametrize("name", list_presets())
+def test_parameters_and_macs_are_the_published_ones(name: str) -> None:
+    network = create_network(name)
+    assert (count_parameters(network), count_macs(network, (1, 1, 64, 64, 64))) == PUBLISHED[name]
+    assert count_macs(network, (3, 1, 64, 64, 64)) == 3 * PUBLISHED[name][1]
+    blocks = summarise_blocks(network, (1, 1, 64, 64, 64))
+    assert (sum(b.parameters for b in blocks), sum(b.macs for b in blocks)) == PUBLISHED[name]
+
+
+@pytest.mark.parametrize("name", list_presets())
+def test_a_training_step_gives_every_parameter_a_gradient(name: str) -> None:
+    network = create_network(name, in_channels=2, out_channels=3)
+    # Narrow nets lose whole layers to a dead ReLU at some initialisations; that is not what is asked here.
+    for parameter in network.parameters():
+        torch.nn.init.uniform_(parameter, 0.05, 0.3)
+    logits = network(torch.rand(1, 2, 32, 32, 32))
+    assert logits.shape == (1, 3, 32, 32, 32)
+    (logits * torch.rand_like(logits)).sum().backward()
+    assert not [key for key, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+
+
+@pytest.mark.parametrize(("name", "spatial_dims"), [*itertools.product(ONE_PER_FAMILY, (2, 3))])
+def test_a_batch_gives_what_its_volumes_give_alone(name: str, spatial_dims: int) -> None:
+    network = create_network(name, spatial_dims=spatial_dims, in_channels=2, out_channels=3).eval()
+    images = torch.randn(3, 2, *(32, 48, 32)[:spatial_dims])
+    with torch.no_grad():
+        together = network(images)
+        alone = torch.cat([network(image[None]) for image in images])
+    assert together.shape == (3, 3, *images.shape[2:])
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ONE_PER_FAMILY)
+def test_the_output_is_logits(name: str) -> None:
+    network = create_network(name).eval()
+    with torch.no_grad():
+        [*network.modules()][-1].bias.fill_(-9)
+        assert network(torch.randn(1, 1, 32, 32, 32)).min() < 0
+
+
+@pytest.mark.parametrize("name", ONE_PER_FAMILY)
+def test_dropout_acts_in_training_only_and_on_whole_channels(name: str) -> None:
+    network = create_network(name, dropout=0.5)
+    image = torch.randn(2, 1, 32, 32, 32)
+    assert not torch.equal(network(image), network(image))
+    dropouts = [module for module in network.modules() if isinstance(module, torch.nn.modules.dropout._DropoutNd)]
+    assert dropouts
+    assert all(type(module) is torch.nn.Dropout3d and module.p == 0.5 for module in dropouts)
+    network.eval()
+    assert torch.equal(network(image), network(image))
+
+
+def test_list_presets_takes_wild_cards() -> None:
+    assert list_presets("lunet*_large_12f") == ["lunet_large_12f", "lunetpp_large_12f"]
+    assert list_presets("nothing*") == []
+
+
+def test_an_unknown_preset_is_answered_with_the_nearest_names() -> None:
+    with pytest.raises(ValueError, match=r"no preset 'lunet_smal_4f': did you mean lunet_small_4f"):
+        create_network("lunet_smal_4f")
+
+
+@pytest.mark.parametrize("name", ["unet_small_1f", "unetpp_small_1f"])
+@pytest.mark.parametrize(
+    ("keywords", "message"),
+    [
+        ({"channels": (4,)}, "channels must hold one integer of at least 1 for each of two or more levels"),
+        ({"channels": (4, 0, 4)}, "channels must hold"),
+        ({"channels": (4, 2.5)}, "channels must hold"),
+        ({"channels": 4}, "channels must hold"),
+        ({"channels": "48"}, "channels must hold"),
+        ({"in_channels": 0}, "in_channels must be an integer of at least 1, got 0"),
+        ({"out_channels": -1}, "out_channels must be"),
+        ({"convs_per_block": 0}, "convs_per_block must be"),
+        ({"dropout": 1.0}, "dropout must be a probability"),
+        ({"spatial_dims": 1}, "spatial_dims must be 2 or 3, got 1"),
+    ],
+)
+def test_arguments_that_describe_no_network(name: str, keywords: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        create_network(name, **keywords)
+
+
+@pytest.mark.parametrize(
+    ("keywords", "message"),
+    [
+        ({"init_filters": 0}, "init_filters must be"),
+        ({"kernel_size": 4}, "kernel_size must be odd"),
+        ({"spatial_dims": 4}, "spatial_dims must be 2 or 3"),
+    ],
+)
+def test_arguments_that_describe_no_mednext(keywords: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        create_network("mednext_small", **keywords)
+
+
+@pytest.mark.parametrize(("name", "multiple"), [*zip(ONE_PER_FAMILY, (16, 16, 8, 16, 16), strict=True)])
+def test_inputs_that_a_network_cannot_take(name: str, multiple: int) -> None:
+    network = create_network(name).eval()
+    assert network.size_multiple == multiple
+    network(torch.zeros(1, 1, multiple, multiple, 2 * multiple))
+    first = next(module for module in network.modules() if isinstance(module, torch.nn.Conv3d))
+    first.register_forward_pre_hook(lambda *_: pytest.fail("the first convolution ran"))
+    with pytest.raises(ValueError, match=rf"multiple of {multiple}, got \[32, 36, 32\].*DivisiblePad\({multiple}\)"):
+        network(torch.zeros(1, 1, 32, 36, 32))
+    with pytest.raises(ValueError, match=r"takes 1 input channel\(s\), got 2"):
+        network(torch.zeros(1, 2, 32, 32, 32))
+    with pytest.raises(ValueError, match=r"3D network takes a tensor of shape \(B, C, D, H, W\), got \[1, 1, 32, 32\]"):
+        network(torch.zeros(1, 1, 32, 32))
+
+
+def test_a_single_value_at_the_lowest_resolution_is_too_few_for_its_norm() -> None:
+    unet = create_network("unet_small_1f").train()
+    with pytest.raises(ValueError, match=r"too few for its batch norm; give one spatial size of 32 or more, or a larg"):
+        unet(torch.zeros(1, 1, 16, 16, 16))
+    unet(torch.zeros(2, 1, 16, 16, 16))
+    unet.eval()(torch.zeros(1, 1, 16, 16, 16))
+    with pytest.raises(ValueError, match=r"too few for its instance norm; give one spatial size of 32 or more$"):
+        create_network("mednext_small").eval()(torch.zeros(2, 1, 16, 16, 16))
+
+
+@pytest.mark.parametrize("convs_per_block", [1, 2, 3])
+def test_the_last_decoder_block_has_one_unit_less_but_one_at_least(convs_per_block: int) -> None:
+    network = UNet(channels=(2, 2, 2), convs_per_block=convs_per_block)
+    assert [len(block) for block in network.decoders] == [convs_per_block, max(1, convs_per_block - 1)]

@@ -1,0 +1,127 @@
+"""Published weights give the published logits; what does not fit is named."""
+
+import json
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lunet_networks import UNet, UNetPlusPlus, create_network, list_presets, load_published_weights
+from lunet_networks.published import published_keys
+
+U_NET_GOLDENS = [
+    "lunet_small_4f",
+    "lunet_small_1f",
+    "unet_small_4f",
+    "lunet_large_6f",
+    "unetpp_small_4f",
+    "lunetpp_small_4f",
+]
+
+
+def _golden(shared: Path, name: str) -> tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor]:
+    with np.load(shared / "reference" / "io" / f"{name}.npz") as arrays:
+        state_dict = {key[3:]: torch.from_numpy(arrays[key]) for key in arrays.files if key.startswith("sd/")}
+        return state_dict, torch.from_numpy(arrays["input"]), torch.from_numpy(arrays["logits"])
+
+
+def _assert_gives(network: torch.nn.Module, image: torch.Tensor, logits: torch.Tensor) -> None:
+    with torch.no_grad():
+        single, double = network.eval()(image), network.double()(image.double())
+    torch.testing.assert_close(double, logits.double(), atol=1e-5, rtol=0)
+    torch.testing.assert_close(single, logits, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("name", U_NET_GOLDENS)
+def test_published_u_nets(name: str, shared: Path) -> None:
+    state_dict, image, logits = _golden(shared, name)
+    _assert_gives(load_published_weights(create_network(name, dropout=0.005), state_dict), image, logits)
+
+
+def test_stamp(shared: Path) -> None:
+    state_dict, image, logits = _golden(shared, "stamp_4f")
+    _assert_gives(load_published_weights(create_network("unet_small_4f", out_channels=2), state_dict), image, logits)
+
+
+def test_published_mednext_is_loaded_in_the_official_order_with_a_warning(shared: Path) -> None:
+    state_dict, image, other_logits = _golden(shared, "mednext_small")
+    network = create_network("mednext_small")
+    with pytest.warns(UserWarning, match="compute another function"):
+        load_published_weights(network, state_dict)
+    with np.load(shared / "reference" / "io" / "mednext_official_order.npz") as arrays:
+        logits = torch.from_numpy(arrays["logits"])
+    _assert_gives(network, image, logits)
+    assert (logits - other_logits).abs().max() > 1  # so the warning is due
+
+
+def test_keys_shapes_and_order_of_all_published_networks(shared: Path) -> None:
+    published = json.loads((shared / "reference" / "keys.json").read_text())
+    for name in [*list_presets(), "stamp_4f"]:
+        if name == "stamp_4f":
+            network, stamp = create_network("unet_small_4f", out_channels=2), True
+        else:
+            network, stamp = create_network(name), False
+        own = network.state_dict()
+        ours = {theirs: tuple(own[key].shape) for key, theirs in published_keys(network, stamp).items()}
+        if name == "mednext_small":
+            ours["out_conv.weight"] = (ours["out_conv.weight"][1], ours["out_conv.weight"][0], 1, 1, 1)
+        assert ours == {key: tuple(shape) for key, shape, _ in published[name]}, name
+
+
+@pytest.fixture
+def weights() -> dict[str, torch.Tensor]:
+    """Published weights of a small lean U-Net."""
+    network = UNet(channels=(2, 2, 2))
+    own = network.state_dict()
+    return {theirs: own[key] for key, theirs in published_keys(network).items()}
+
+
+def _assert_refused(network: torch.nn.Module, weights: dict[str, torch.Tensor], message: str) -> None:
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    with pytest.raises(ValueError, match=message):
+        load_published_weights(network, weights)
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+
+
+def test_a_missing_key_is_named(weights: dict) -> None:
+    del weights["decoders.1.dec_final_conv0.bias"], weights["out_conv.bias"]
+    message = r"lack 'decoders.1.dec_final_conv0.bias' \(no shape\).* with shape \(2,\)"
+    _assert_refused(UNet(channels=(2, 2, 2)), weights, message)
+
+
+def test_a_key_that_is_left_over_is_named(weights: dict) -> None:
+    weights["encoders.0.enc0_conv2.weight"] = torch.zeros(2, 2, 3, 3, 3)
+    message = r"hold 'encoders.0.enc0_conv2.weight' with shape \(2, 2, 3, 3, 3\).*no place, of any shape"
+    _assert_refused(UNet(channels=(2, 2, 2)), weights, message)
+
+
+def test_another_shape_is_named_with_both_shapes(weights: dict) -> None:
+    message = r"'encoders.1.enc1_conv0.weight' has shape \(2, 2, 3, 3, 3\).*'encoders.1.0.conv.weight' takes \(4, 2"
+    _assert_refused(UNet(channels=(2, 4, 8)), weights, message)
+
+
+def test_weights_of_another_architecture_or_number_of_levels(weights: dict) -> None:
+    _assert_refused(UNetPlusPlus(channels=(2, 2, 2)), weights, r"lack 'encoders.2.enc2_conv0.weight'")
+    _assert_refused(UNet(channels=(2, 2)), weights, r"of another preset\?")
+    _assert_refused(UNet(channels=(2, 2, 2, 2)), weights, r"of another preset\?")
+
+
+def test_stamps_keys_fit_a_unet_only() -> None:
+    _assert_refused(UNetPlusPlus(channels=(2, 2)), {"unet.conv": torch.zeros(1)}, "STAMP's keys .* belong to a UNet")
+
+
+def test_a_whole_checkpoint_is_recognised(weights: dict) -> None:
+    _assert_refused(UNet(channels=(2, 2, 2)), {"model_state_dict": weights}, "pass its 'model_state_dict'")
+
+
+def test_a_network_of_another_class() -> None:
+    with pytest.raises(TypeError, match="of UNet, UNetPlusPlus, MedNeXt, not of Linear"):
+        load_published_weights(torch.nn.Linear(1, 1), {})
+
+
+def test_u_nets_load_without_a_warning(weights: dict) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load_published_weights(UNet(channels=(2, 2, 2)), weights)
