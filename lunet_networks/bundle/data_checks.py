@@ -1,0 +1,207 @@
+"""Checks of the files themselves, made when a run starts: every header and every voxel, each file read once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import product
+from typing import Any
+
+import numpy as np
+from monai.data import MetaTensor
+from monai.data.utils import affine_to_spacing
+from tqdm import tqdm
+
+from lunet_networks.bundle.datalist import list_some
+from lunet_networks.bundle.readers import LoadImaged
+
+__all__ = ["DataFacts", "check_data", "readable_only"]
+
+# Writers round the affine in their own ways: a tenth of a voxel is no other grid.
+GRID_TOLERANCE = 0.1
+FAULTS_SHOWN = 20
+
+ImagePath = str | Sequence[str]  # a sequence where every channel has a file of its own
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What the cases of a datalist have in common, and how their grids vary.
+
+    Args:
+        in_channels: channels of every image.
+        label_values: the values that occur in the labels, in order.
+        shapes: of each case, in voxels.
+        spacings: of each case, in mm.
+    """
+
+    in_channels: int
+    label_values: tuple[int, ...]
+    shapes: tuple[tuple[int, ...], ...]
+    spacings: tuple[tuple[float, ...], ...]
+
+
+def check_data(
+    datalist: Sequence[Mapping[str, Any]],
+    in_channels: int | None = None,
+    label_values: Iterable[int] | None = None,
+    spatial_dims: int | None = None,
+) -> DataFacts:
+    """Read every image and label once and report all that a training could not use.
+
+    Args:
+        datalist: cases, ``{"image": path or paths, "label": path}``, as ``load_datalist`` gives them.
+        in_channels: channels that the network takes; None: as many as the first image has.
+        label_values: values that the labels may hold; None: any integers from 0 on.
+        spatial_dims: 2 or 3; None: as many as the first image has.
+
+    Returns:
+        What was found.
+
+    Raises:
+        ValueError: lists what is wrong with which file and what would be right: a file that cannot be read, another
+            number of channels or dimensions, a label of another shape or grid than its image (a corner of it more
+            than a tenth of a voxel away), a label value that is no integer or not among the labels, nan or infinite
+            values, a channel of one value only.
+
+    Example::
+
+        check_data(load_datalist("data/phantom", "training"), in_channels=1, label_values=range(3))
+    """
+    allowed = None if label_values is None else sorted(set(label_values))
+    faults: list[str] = []
+    values: set[int] = set()
+    shapes, spacings = [], []
+    for case in tqdm(datalist, desc="checking data", unit="case", leave=False):
+        image, fault = _read(case["image"])
+        if image is None:
+            faults.append(f"{_name(case['image'])} {fault}")
+        else:
+            in_channels = in_channels or len(image)
+            spatial_dims = spatial_dims or image.ndim - 1
+            faults += [f"{_name(case['image'])} {fault}" for fault in _image_faults(image, in_channels, spatial_dims)]
+            shapes.append(tuple(image.shape[1:]))
+            spacings.append(_spacing(image))
+        label, fault = _read(case["label"])
+        if label is None:
+            faults.append(f"{case['label']} {fault}")
+            continue
+        found = _values(label)
+        values.update(int(value) for value in found if value.is_integer())
+        faults += [f"{case['label']} {fault}" for fault in _label_faults(found, allowed)]
+        if image is not None:
+            faults += [f"{case['label']} {fault}" for fault in _grid_faults(image, label)]
+    if faults:
+        listed = list_some(faults, FAULTS_SHOWN)
+        raise ValueError(f"the data cannot be used (cases: {len(datalist)}, faults: {len(faults)}):\n{listed}")
+    return DataFacts(in_channels or 0, tuple(sorted(values)), tuple(shapes), tuple(spacings))
+
+
+def readable_only(
+    images: Sequence[ImagePath], in_channels: int, spatial_dims: int = 3
+) -> tuple[list[ImagePath], list[tuple[str, str]]]:
+    """Part the images that a network can label from the rest, before an inference starts.
+
+    Args:
+        images: paths; a list of paths where every channel has a file of its own.
+        in_channels: channels that the network takes.
+        spatial_dims: 2 or 3.
+
+    Returns:
+        The images that can be used, and (path, reason) for each of the others.
+
+    Example::
+
+        images, refused = readable_only(["a.nii.gz", "notes.txt"], in_channels=1)
+    """
+    usable: list[ImagePath] = []
+    refused: list[tuple[str, str]] = []
+    for path in tqdm(images, desc="checking images", unit="image", leave=False):
+        image, fault = _read(path)
+        reason = fault if image is None else "; ".join(_image_faults(image, in_channels, spatial_dims))
+        if reason:
+            refused.append((_name(path), reason))
+        else:
+            usable.append(path)
+    return usable, refused
+
+
+def _name(path: ImagePath) -> str:
+    return path if isinstance(path, str) else ", ".join(path)
+
+
+@cache
+def _loader() -> LoadImaged:
+    return LoadImaged(keys="image", ensure_channel_first=True)
+
+
+def _read(path: ImagePath) -> tuple[MetaTensor | None, str]:
+    """The image, channels first, as the transforms of a run will see it; or None and what is wrong with the file."""
+    try:
+        return _loader()({"image": path})["image"], ""
+    except FileNotFoundError:
+        return None, "is not there"
+    except Exception as error:  # nibabel, pynrrd, gzip and PIL raise whatever a broken file leads them to
+        if "cannot find a suitable reader" in str(error):
+            return None, "is in no format that is read here: NIfTI (.nii, .nii.gz) and NRRD (.nrrd) are"
+        return None, f"cannot be read: {str(error) or type(error).__name__}"
+
+
+def _image_faults(image: MetaTensor, in_channels: int, spatial_dims: int) -> Iterable[str]:
+    if image.ndim - 1 != spatial_dims:
+        yield f"has {image.ndim - 1} spatial dimensions ({_by(image)}), {spatial_dims} are needed"
+    if len(image) != in_channels:
+        yield f"has {len(image)} channels, {in_channels} are needed"
+    voxels = image.numpy()
+    if not np.isfinite(voxels).all():
+        yield "holds nan or infinite values, only finite ones can be used"
+        return
+    for channel in voxels:
+        if channel.min() == channel.max():
+            yield f"holds nothing but the value {channel.min():g}, nothing can be told apart there"
+
+
+def _label_faults(found: list[float], allowed: list[int] | None) -> Iterable[str]:
+    broken = [value for value in found if not value.is_integer() or value < 0]
+    strange = [value for value in found if value not in broken and allowed is not None and value not in allowed]
+    if broken:
+        yield f"holds the values {_some(broken)}, labels are integers from 0 on"
+    if strange:
+        yield f"holds the values {_some(strange)}, the labels are {_some(allowed)}"
+
+
+def _grid_faults(image: MetaTensor, label: MetaTensor) -> Iterable[str]:
+    if len(label) != 1:
+        yield f"has {len(label)} channels, a label has one"
+    if image.shape[1:] != label.shape[1:]:
+        yield f"is {_by(label)} voxels, its image {_by(image)}: they have to be equal"
+        return
+    corners = np.array([[*corner, 1] for corner in product(*((0, side - 1) for side in image.shape[1:]))], float)
+    dims = corners.shape[1]
+    away = corners @ (_affine(image, dims) - _affine(label, dims)).T
+    distance = np.linalg.norm(away, axis=1).max()
+    if not distance <= GRID_TOLERANCE * min(_spacing(image)):
+        yield f"lies up to {distance:.2f} mm away from its image, both need the same affine"
+
+
+def _affine(image: MetaTensor, dims: int) -> np.ndarray:
+    """Voxel to mm, without the rows and columns of axes that a 2D image lacks."""
+    axes = [*range(dims - 1), -1]
+    return image.affine.numpy()[np.ix_(axes, axes)]
+
+
+def _spacing(image: MetaTensor) -> tuple[float, ...]:
+    return tuple(round(float(step), 4) for step in affine_to_spacing(_affine(image, image.ndim)))
+
+
+def _values(label: MetaTensor) -> list[float]:
+    return np.unique(label.numpy()).tolist()
+
+
+def _by(image: MetaTensor) -> str:
+    return " x ".join(str(side) for side in image.shape[1:])
+
+
+def _some(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:g}" for value in values[:6]) + (", ..." if len(values) > 6 else "")

@@ -1,0 +1,42 @@
+"""Loading images: MONAI's transform, and NRRD files that MONAI alone refuses."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+from monai import transforms
+from monai.data import image_reader
+from monai.utils import OptionalImportError, ensure_tuple
+
+__all__ = ["LoadImaged", "PlainNrrdReader"]
+
+
+class PlainNrrdReader(image_reader.NrrdReader):
+    """MONAI's NRRD reader, for headers without orientation too, which ``nrrd.write(path, array)`` writes.
+
+    Such a file has its axes along those of the patient, its first voxel at the origin, and the spacing that its header
+    gives, otherwise 1 mm.
+    """
+
+    def get_data(self, img: Any) -> tuple[np.ndarray, dict]:
+        for image in ensure_tuple(img):
+            spacings = image.header.get("spacings", np.full(image.array.ndim, np.nan))
+            image.header.setdefault("space directions", np.diag(np.nan_to_num(spacings, nan=1.0)))
+            image.header.setdefault("space origin", np.zeros(image.array.ndim))
+        return super().get_data(img)
+
+
+class LoadImaged(transforms.LoadImaged):
+    """MONAI's ``LoadImaged`` with its arguments; it reads NRRD files by ``PlainNrrdReader``.
+
+    Example::
+
+        case = LoadImaged(keys=["image", "label"], ensure_channel_first=True)(load_datalist(folder, "training")[0])
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        with suppress(OptionalImportError):  # without pynrrd, NIfTI is read all the same
+            self.register(PlainNrrdReader())
