@@ -80,9 +80,11 @@ def _onednn(conv: nn.Conv3d, input: torch.Tensor) -> torch.Tensor:
 def _pointwise(conv: nn.Conv3d, input: torch.Tensor) -> torch.Tensor:
     """A 1 x 1 x 1 convolution is a matrix product over the channels."""
     voxels = input[(0, slice(None), *(slice(None, None, stride) for stride in conv.stride))]
-    output = conv.weight.flatten(1) @ voxels.flatten(1)
-    if conv.bias is not None:
-        output = output + conv.bias[:, None]
+    weight, voxels_by_channel = conv.weight.flatten(1), voxels.flatten(1)
+    if conv.bias is None:
+        output = weight @ voxels_by_channel
+    else:
+        output = torch.addmm(conv.bias[:, None], weight, voxels_by_channel)
     return output.view(1, -1, *voxels.shape[1:])
 
 
@@ -98,8 +100,9 @@ def _patchwise(conv: nn.ConvTranspose3d, input: torch.Tensor) -> torch.Tensor:
     """A transposed convolution whose kernel is no larger than its stride: every voxel writes a patch of its own."""
     kernel, stride, size = conv.kernel_size, conv.stride, input.shape[2:]
     patches = (conv.weight.flatten(1).T @ input[0].flatten(1)).view(-1, *kernel, *size)
-    gaps = [stride[axis] - kernel[axis] for axis in (2, 1, 0)]  # last axis first, as F.pad wants it
-    patches = F.pad(patches, (0, 0) * 3 + tuple(n for gap in gaps for n in (0, gap)))
-    output = patches.permute(0, 4, 1, 5, 2, 6, 3).reshape(1, -1, *(n * s for n, s in zip(size, stride, strict=True)))
-    output = output[(..., *(slice((n - 1) * s + k) for n, s, k in zip(size, stride, kernel, strict=True)))]
-    return output if conv.bias is None else output + conv.bias.view(-1, 1, 1, 1)
+    grid = (len(patches), *(n for pair in zip(size, stride, strict=True) for n in pair))
+    bias = patches.new_zeros(1) if conv.bias is None else conv.bias
+    output = bias.view(-1, 1, 1, 1, 1, 1, 1).expand(grid).clone()
+    output[:, :, : kernel[0], :, : kernel[1], :, : kernel[2]] += patches.permute(0, 4, 1, 5, 2, 6, 3)
+    output = output.view(1, -1, *(n * s for n, s in zip(size, stride, strict=True)))
+    return output[(..., *(slice((n - 1) * s + k) for n, s, k in zip(size, stride, kernel, strict=True)))]
