@@ -4,7 +4,7 @@ TORCH_INDEX ?=
 TORCH := $(shell grep '^torch==' constraints.txt)
 BIN := .venv/bin
 
-.PHONY: test test-all lint table bundles
+.PHONY: demo test test-all lint table bundles
 
 # torch goes first and by its exact version, so that nothing after it pulls in another build.
 .venv/installed: pyproject.toml constraints.txt
@@ -12,6 +12,9 @@ BIN := .venv/bin
 	$(BIN)/pip install --quiet --upgrade-strategy only-if-needed $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $(TORCH)
 	$(BIN)/pip install --quiet -c constraints.txt -e ".[bundle,export,dev]"
 	touch $@
+
+demo: .venv/installed
+	$(BIN)/python -m tools.demo
 
 test: lint
 	$(BIN)/python -m pytest -m "not slow"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 __all__ = ["write_atomically"]
@@ -40,7 +41,8 @@ def write_atomically(path: str | Path, content: bytes | memoryview) -> None:
         os.replace(unfinished, path)
         _sync_folder(path.parent)
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
+        with suppress(OSError):  # where it could not be made it cannot be removed either
+            unfinished.unlink(missing_ok=True)
         state = "the older one is untouched" if path.is_file() else "there is none"
         raise OSError(error.errno, f"cannot write {path} ({error.strerror}), {state}") from error
 

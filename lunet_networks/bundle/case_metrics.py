@@ -1,0 +1,97 @@
+"""Dice, HD95, surface Dice and volumes of single cases, on the voxels of the label file itself."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from monai.metrics import compute_dice, compute_hausdorff_distance, compute_surface_dice
+from monai.transforms.utils import generate_spatial_bounding_box
+
+__all__ = ["NSD_TOLERANCE", "WHOLE", "CaseMetrics", "measure_case"]
+
+WHOLE = "whole"  # all labels taken as one
+NSD_TOLERANCE = 1.0  # mm
+
+
+@dataclass(frozen=True)
+class CaseMetrics:
+    """How well one label of one case was found.
+
+    Args:
+        dice: from 0 to 1; 1 where neither truth nor prediction hold the label.
+        hd95: the larger of the two directed 95th percentiles of the distances between the surfaces, in mm. 0 where
+            neither holds the label, nan where only one does: there is no surface to measure to.
+        nsd: normalised surface Dice, the share of both surfaces' areas that lies within ``NSD_TOLERANCE`` of the other
+            surface, after Nikolov et al., Clinically Applicable Segmentation of Head and Neck Anatomy (2018), with the
+            surface elements of their reference code; 1 where neither holds the label, 0 where only one does.
+        volume_truth: in mm3.
+        volume_prediction: in mm3.
+    """
+
+    dice: float
+    hd95: float
+    nsd: float
+    volume_truth: float
+    volume_prediction: float
+
+
+def measure_case(
+    prediction: torch.Tensor, truth: torch.Tensor, spacing: Sequence[float], label_names: Sequence[str]
+) -> dict[str, CaseMetrics]:
+    """Compare two label maps of the same grid, label by label and as a whole.
+
+    Args:
+        prediction: label values, ``([D,] H, W)``; value ``i + 1`` stands for ``label_names[i]``.
+        truth: label values, of the same shape.
+        spacing: of the voxels along each axis, in mm.
+        label_names: of the foreground labels.
+
+    Returns:
+        The metrics by label name, and under ``WHOLE`` those of the union of all labels.
+
+    Raises:
+        ValueError: if the shapes differ or there is not one spacing an axis.
+
+    Example:
+        >>> truth = torch.zeros(8, 8, 8)
+        >>> truth[2:6, 2:6, 2:4] = 1
+        >>> found = measure_case(truth.roll(1, dims=2), truth, spacing=(1.0, 1.0, 3.0), label_names=["lesion"])
+        >>> found["lesion"].dice, found["lesion"].hd95, found["lesion"].volume_truth
+        (0.5, 3.0, 96.0)
+    """
+    if prediction.shape != truth.shape:
+        raise ValueError(f"the prediction has {tuple(prediction.shape)} voxels, the truth {tuple(truth.shape)}")
+    if len(spacing) != truth.ndim:
+        raise ValueError(f"{truth.ndim} axes need as many spacings, not {tuple(spacing)}")
+    spacing = [float(step) for step in spacing]
+    # Surfaces take no notice of what lies around them: of a large volume only the box of the labels is looked at.
+    corners = generate_spatial_bounding_box(((prediction > 0) | (truth > 0))[None])
+    box = tuple(slice(start, end) for start, end in zip(*corners, strict=True))
+    # plain tensors: MONAI's carry their metadata through every single operation
+    prediction, truth = prediction[box].as_subclass(torch.Tensor), truth[box].as_subclass(torch.Tensor)
+    found = {
+        name: _measure(prediction == value, truth == value, spacing) for value, name in enumerate(label_names, start=1)
+    }
+    return {**found, WHOLE: _measure(prediction > 0, truth > 0, spacing)}
+
+
+def _measure(prediction: torch.Tensor, truth: torch.Tensor, spacing: list[float]) -> CaseMetrics:
+    voxel = math.prod(spacing)
+    volumes = float(truth.sum()) * voxel, float(prediction.sum()) * voxel
+    if not truth.any() and not prediction.any():
+        return CaseMetrics(1.0, 0.0, 1.0, *volumes)
+    if not truth.any() or not prediction.any():
+        return CaseMetrics(0.0, math.nan, 0.0, *volumes)
+    masks = prediction[None, None], truth[None, None]
+    with warnings.catch_warnings():
+        # MONAI 1.6 warns of an argument that it gives to a function of its own
+        warnings.filterwarnings("ignore", message=".*always_return_as_numpy", category=FutureWarning)
+        hd95 = compute_hausdorff_distance(*masks, include_background=True, percentile=95, spacing=spacing)
+        nsd = compute_surface_dice(
+            *masks, include_background=True, class_thresholds=[NSD_TOLERANCE], spacing=spacing, use_subvoxels=True
+        )
+    return CaseMetrics(compute_dice(*masks).item(), hd95.item(), nsd.item(), *volumes)

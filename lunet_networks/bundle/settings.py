@@ -1,0 +1,103 @@
+"""The settings that a user may change, checked when a run starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from lunet_networks.bundle.choices import choose
+from lunet_networks.bundle.losses import LOSSES
+from lunet_networks.bundle.optimizers import OPTIMIZERS
+from lunet_networks.bundle.schedules import SCHEDULES
+
+__all__ = ["check_settings"]
+
+Check = Callable[[str, Any], Any]
+
+
+def check_settings(**settings: Any) -> dict[str, Any]:
+    """The settings of a run with their types put right, or what is wrong with the first that has none.
+
+    On the command line fire hands ``true`` over as a string; taken as it is, ``false`` would count as true.
+
+    Args:
+        settings: those of ``train.json``, ``evaluate.json`` or ``inference.json`` by name.
+
+    Returns:
+        The same settings, booleans and numbers as such.
+
+    Raises:
+        ValueError: names the setting, what it was given and what it takes.
+
+    Example:
+        >>> check_settings(epochs=20, resume="true", loss_name="dice")
+        {'epochs': 20, 'resume': True, 'loss_name': 'dice'}
+        >>> check_settings(resume="yes")
+        Traceback (most recent call last):
+        ValueError: resume is 'yes': it takes True or False
+    """
+    return {name: _CHECKS[name](name, value) if name in _CHECKS else value for name, value in settings.items()}
+
+
+def _boolean(name: str, value: Any) -> bool:
+    if str(value) in ("True", "true"):
+        return True
+    if str(value) in ("False", "false"):
+        return False
+    raise ValueError(f"{name} is {value!r}: it takes True or False")
+
+
+def _one_of(choices: Mapping[str, Any]) -> Check:
+    def check(name: str, value: Any) -> str:
+        choose(name, value, choices)
+        return value
+
+    return check
+
+
+def _whole_number(least: int) -> Check:
+    def check(name: str, value: Any) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise ValueError(f"{name} is {value!r}: it is a whole number from {least} on")
+        return value
+
+    return check
+
+
+def _positive(name: str, value: Any) -> float:
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not value > 0:
+        raise ValueError(f"{name} is {value!r}: it is a number above 0")
+    return float(value)
+
+
+def _share(name: str, value: Any) -> float:
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value <= 1:
+        raise ValueError(f"{name} is {value!r}: it is a number from 0 to 1")
+    return float(value)
+
+
+_CHECKS: dict[str, Check] = {
+    "epochs": _whole_number(1),
+    "batch_size": _whole_number(1),
+    "learning_rate": _positive,
+    "loss_name": _one_of(LOSSES),
+    "optimizer_name": _one_of(OPTIMIZERS),
+    "scheduler_name": _one_of(SCHEDULES),
+    "early_stop_patience": _whole_number(0),
+    "fold": _whole_number(0),
+    "num_folds": _whole_number(2),
+    "seed": _whole_number(0),
+    "val_interval": _whole_number(1),
+    "save_interval": _whole_number(0),
+    "cache_rate": _share,
+    "num_workers": _whole_number(0),
+    "augment": _boolean,
+    "amp": _boolean,
+    "compile": _boolean,
+    "resume": _boolean,
+    "overwrite": _boolean,
+    "save_predictions": _boolean,
+    "save_probabilities": _boolean,
+    "flip_tta": _boolean,
+    "largest_component_only": _boolean,
+}

@@ -1,0 +1,72 @@
+"""The trained weights that an evaluation or an inference starts with."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from ignite.engine import Engine, Events
+from torch import nn
+
+from lunet_networks.bundle.pretrained import read_state_dict
+
+__all__ = ["CheckpointLoader", "load_weights"]
+
+logger = logging.getLogger(__name__)
+
+
+class CheckpointLoader:
+    """Handler that loads trained weights when an evaluator starts.
+
+    It bears the name of MONAI's handler because federated clients, who bring weights of their own, leave out whatever
+    has that in its name. MONAI's raises errors that show every tensor and no way out.
+
+    Args:
+        path: of a state dict.
+        network: to load into.
+
+    Example::
+
+        SupervisedEvaluator(..., val_handlers=[CheckpointLoader("models/model.pt", network)])
+    """
+
+    def __init__(self, path: str | Path, network: nn.Module) -> None:
+        self.path = path
+        self.network = network
+
+    def attach(self, engine: Engine) -> None:
+        """Called by the evaluator that this is a handler of."""
+        engine.add_event_handler(Events.STARTED, lambda: load_weights(self.network, self.path))
+
+
+def load_weights(network: nn.Module, path: str | Path) -> None:
+    """Load a state dict that fits a network exactly.
+
+    Args:
+        network: to load into.
+        path: of a state dict.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it holds no plain state dict, or that of another network.
+
+    Example:
+        >>> import tempfile, torch
+        >>> path = Path(tempfile.mkdtemp(), "model.pt")
+        >>> torch.save(nn.Linear(2, 1).state_dict(), path)
+        >>> load_weights(nn.Linear(3, 1), path)  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ValueError: ...model.pt is of another network: weight is 1 x 2 there and 1 x 3 here; is the preset right?
+    """
+    own, state = network.state_dict(), read_state_dict(path)
+    for name in [*own, *state]:
+        if name not in state or name not in own:
+            where = "missing" if name not in state else "only"
+            raise ValueError(f"{path} is of another network: {name} is {where} there; is the preset right?")
+        if own[name].shape != state[name].shape:
+            there, here = (" x ".join(map(str, tensors[name].shape)) for tensors in (state, own))
+            raise ValueError(
+                f"{path} is of another network: {name} is {there} there and {here} here; is the preset right?"
+            )
+    network.load_state_dict(state)
+    logger.info("weights of %s", path)

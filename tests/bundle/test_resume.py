@@ -1,0 +1,118 @@
+"""Interrupted anywhere and resumed, a training ends with what an uninterrupted one ends with, bit for bit."""
+
+import os
+import random
+import time
+
+import pytest
+
+from lunet_networks.bundle import files
+from tests.bundle.trainable import same_results
+
+
+class Killed(BaseException):
+    """Ends a training at once; nobody catches it."""
+
+
+@pytest.fixture
+def killed_before_write(monkeypatch):
+    """Arranges that the process seems to be killed instead of finishing its n-th file."""
+
+    def arrange(number: int) -> None:
+        written = []
+
+        def replace(source, target):
+            written.append(target)
+            if len(written) == number:
+                raise Killed
+            os.rename(source, target)
+
+        monkeypatch.setattr(files.os, "replace", replace)
+
+    yield arrange
+    monkeypatch.undo()
+
+
+def test_death_before_any_of_the_files_of_a_run(new_bundle, killed_before_write):
+    uninterrupted = new_bundle("uninterrupted")
+    uninterrupted.train(epochs=3)
+    uninterrupted_writes = 1 + 3 * 3 + 1  # run.json, each epoch's history.csv, checkpoint.pt and model.pt, curves.png
+    killed = new_bundle("killed")
+    survived = 0
+    for number in range(1, uninterrupted_writes + 2):
+        killed_before_write(number)
+        try:
+            killed.train(epochs=3, resume=True, num_workers=number % 2)
+            survived += 1
+        except Killed:
+            continue
+        assert same_results(killed, uninterrupted)
+    assert survived
+
+
+def test_killed_processes(new_bundle):
+    uninterrupted, killed = new_bundle("uninterrupted"), new_bundle("killed")
+    uninterrupted.train(epochs=4)
+    kill_when_there(killed, killed.eval / "run.json")
+    kill_when_there(killed, killed.checkpoint)
+    assert killed.start(epochs=4, resume="true").wait() == 0
+    assert same_results(killed, uninterrupted)
+    assert not list(killed.root.rglob("*.tmp"))
+    assert not list(killed.eval.glob("model_before_*"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_killed_at_random_moments(new_bundle, seed):
+    uninterrupted, killed = new_bundle("uninterrupted"), new_bundle("killed")
+    started = time.monotonic()
+    assert uninterrupted.start(epochs=8).wait() == 0
+    seconds = time.monotonic() - started
+    moments = random.Random(seed)
+    for number in range(6):
+        process = killed.start(epochs=8, resume=True, num_workers=number % 3)
+        time.sleep(moments.uniform(0.3, 1) * seconds)
+        process.kill()
+        process.wait()
+    assert killed.start(epochs=8, resume=True).wait() == 0
+    assert same_results(killed, uninterrupted)
+
+
+def test_a_longer_run_goes_on_where_a_finished_one_ended(bundle):
+    bundle.train(epochs=1, scheduler_name="none")
+    first = bundle.history()
+    bundle.train(epochs=2, scheduler_name="none", resume=True)
+    assert bundle.history()[:1] == first
+    assert len(bundle.history()) == 2
+
+
+def test_a_finished_run_is_left_as_it_is(bundle):
+    bundle.train(epochs=1)
+    model, history = bundle.model.read_bytes(), bundle.history()
+    bundle.train(epochs=1, resume=True)
+    assert bundle.model.read_bytes() == model
+    assert bundle.history() == history
+
+
+def test_early_stop_counts_on(new_bundle):
+    settings = {"epochs": 6, "early_stop_patience": 2, "learning_rate": 1e-9, "scheduler_name": "none"}
+    uninterrupted, resumed = new_bundle("uninterrupted"), new_bundle("resumed")
+    uninterrupted.train(**settings)
+    epochs = len(uninterrupted.history())
+    assert 3 <= epochs < 6
+    resumed.train(**{**settings, "epochs": 2})
+    resumed.train(**settings, resume=True)
+    assert same_results(resumed, uninterrupted)
+    resumed.train(**settings, resume=True)
+    assert same_results(resumed, uninterrupted)
+
+
+def kill_when_there(bundle, path) -> None:
+    """Train in a process of its own until ``path`` has been written anew, and kill it."""
+    before = path.stat().st_mtime_ns if path.exists() else None
+    process = bundle.start(epochs=4, resume="true", num_workers=1)
+    while process.poll() is None and (not path.exists() or path.stat().st_mtime_ns == before):
+        time.sleep(0.01)
+    assert process.poll() is None, "it ended by itself"
+    process.kill()
+    process.wait()

@@ -1,0 +1,76 @@
+"""A bundle that tests train, within this process or in one of its own that can be killed."""
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.bundle import ConfigWorkflow
+
+from tools.build_bundles import BUNDLES, bundle_files
+
+SETTINGS = {"epochs": 2, "batch_size": 2, "roi_size": [32, 32, 32], "num_folds": 2, "device": "cpu"}
+
+
+class TrainableBundle:
+    """The bundle lunet_small in a folder of its own."""
+
+    def __init__(self, root: Path, dataset_dir: Path) -> None:
+        self.root = root
+        self.dataset_dir = dataset_dir
+        for path, text in bundle_files("lunet_small", BUNDLES["lunet_small"]).items():
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            (root / path).write_text(text, encoding="utf-8")
+        self.model = root / "models" / "model.pt"
+        self.eval = root / "eval"
+        self.checkpoint = self.eval / "checkpoint.pt"
+
+    def settings(self, **override: Any) -> dict[str, Any]:
+        return {"bundle_root": str(self.root), "dataset_dir": str(self.dataset_dir), **SETTINGS, **override}
+
+    def workflow(self, **override: Any) -> ConfigWorkflow:
+        configs = self.root / "configs"
+        workflow = ConfigWorkflow(
+            config_file=str(configs / "train.json"),
+            meta_file=str(configs / "metadata.json"),
+            logging_file=False,
+            workflow_type="train",
+            **self.settings(**override),
+        )
+        workflow.initialize()
+        return workflow
+
+    def train(self, **override: Any) -> None:
+        self.workflow(**override).run()
+
+    def start(self, **override: Any) -> subprocess.Popen:
+        """Train in a process of its own."""
+        command = [sys.executable, "-W", "ignore", "-m", "monai.bundle", "run", "training"]
+        command += ["--config_file", str(self.root / "configs" / "train.json")]
+        for name, value in self.settings(**override).items():
+            command += [f"--{name}", str(value)]
+        threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}  # sums depend on how they are shared out
+        return subprocess.Popen(command, env=os.environ | threads, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def history(self) -> list[dict[str, str]]:
+        """The rows of history.csv, without the times."""
+        with open(self.eval / "history.csv", newline="") as file:
+            return [{name: value for name, value in row.items() if name != "seconds"} for row in csv.DictReader(file)]
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """Those of the last completed epoch."""
+        return torch.load(self.checkpoint, weights_only=True)["network"]
+
+
+def same_results(one: TrainableBundle, other: TrainableBundle) -> bool:
+    """Whether two trainings left the same weights, bit for bit, and the same history."""
+    weights, others = one.weights(), other.weights()
+    return (
+        one.model.read_bytes() == other.model.read_bytes()
+        and weights.keys() == others.keys()
+        and all(torch.equal(weights[name], others[name]) for name in weights)
+        and one.history() == other.history()
+    )

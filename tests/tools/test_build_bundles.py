@@ -1,0 +1,113 @@
+import json
+
+import pytest
+import torch
+import yaml
+from monai.bundle import ConfigParser, verify_net_in_out
+
+import lunet_networks
+from tools.build_bundles import BUNDLES, TEMPLATES, build_bundles, bundle_files, complete, render
+
+
+@pytest.fixture
+def written(tmp_path):
+    build_bundles(str(tmp_path))
+    return tmp_path
+
+
+def test_committed_bundles_are_as_generated(repository):
+    build_bundles(str(repository / "bundles"), check=True)
+
+
+def test_check_names_files_that_differ_or_are_not_there(written):
+    (written / "lunet_small" / "configs" / "train.json").write_text("{}")
+    (written / "lunet_small" / "LICENSE").unlink()
+    with pytest.raises(ValueError, match=r"not as generated, .*train\.json, .*LICENSE"):
+        build_bundles(str(written), check=True)
+
+
+@pytest.mark.parametrize("name", BUNDLES)
+@pytest.mark.parametrize("config", ["train", "inference"])
+def test_networks_take_and_give_what_the_metadata_say(written, name, config):
+    configs = written / name / "configs"
+    verify_net_in_out(
+        net_id="network_def",
+        meta_file=str(configs / "metadata.json"),
+        config_file=str(configs / f"{config}.json"),
+        device="cpu",
+    )
+
+
+@pytest.mark.parametrize("name", BUNDLES)
+def test_metadata(written, name):
+    metadata = json.loads((written / name / "configs" / "metadata.json").read_text())
+    assert metadata["version"] == lunet_networks.__version__
+    assert metadata["version"] in metadata["changelog"]
+    plain = [metadata[f"{name}_version"] for name in ("monai", "pytorch", "numpy")]
+    plain += metadata["required_packages_version"].values()
+    assert all(all(part.isdigit() for part in version.split(".")) for version in plain)
+    assert metadata["required_packages_version"]["lunet-networks"] == lunet_networks.__version__
+    assert metadata["network_data_format"]["outputs"]["pred"]["channel_def"] == {
+        "0": "background",
+        "1": "anterior",
+        "2": "posterior",
+    }
+
+
+def test_every_setting_of_a_training_is_explained():
+    text = (TEMPLATES / "train.yaml").read_text()
+    settings = text[text.index("# ---- how") : text.index("# ---- the rest follows")].splitlines()[1:]
+    unexplained = [line for line in settings if line and "#" not in line]
+    # the field's own words need no explanation
+    assert {line.partition(":")[0] for line in unexplained} <= {"epochs", "batch_size", "learning_rate", "num_folds"}
+
+
+def test_every_setting_is_checked_and_recorded(written):
+    config = ConfigParser.load_config_file(written / "lunet_small" / "configs" / "train.json")
+    places = {"imports", "bundle_root", "dataset_dir", "output_dir", "ckpt_dir", "device"}
+    names = list(config)
+    settings = set(names[: names.index("settings")]) - places
+    assert settings == config["settings"].keys() - {"_target_"}
+
+
+def test_one_label_is_one_output():
+    values = complete({**BUNDLES["lunet_small"], "name": "one", "label_names": ["tumour"]})
+    assert values["out_channels"] == 1
+    assert values["channel_def"] == {"0": "background", "1": "tumour"}
+    train = json.loads(bundle_files("one", {**BUNDLES["lunet_small"], "label_names": ["tumour"]})["configs/train.json"])
+    parser = ConfigParser({"post": train["validate"]["postprocessing"]})
+    item = {"pred": torch.tensor([-1.0, 2.0]).view(1, 2, 1, 1), "label": torch.ones(1, 2, 1, 1)}
+    assert parser.get_parsed_content("post")(item)["pred"].flatten().tolist() == [0, 1]
+
+
+def test_placeholders_keep_types_and_fill_texts(tmp_path):
+    (tmp_path / "train.yaml").write_text("roi: <roi>  # voxels\nlist: [<roi>, plain]\nstep: $pad(<roi>)\n")
+    (tmp_path / "README.md").write_text("# <title>\n")
+    (tmp_path / "logging.conf").write_text("[loggers]\n")
+    files = render(tmp_path, {"roi": [1, 2], "title": "Lean"})
+    assert json.loads(files.pop("configs/train.json")) == {
+        "roi": [1, 2],
+        "list": [[1, 2], "plain"],
+        "step": "$pad([1, 2])",
+    }
+    assert files == {"docs/README.md": "# Lean\n", "configs/logging.conf": "[loggers]\n"}
+
+
+def test_a_placeholder_without_a_value_is_an_error(tmp_path):
+    (tmp_path / "train.yaml").write_text("roi: <rio>\n")
+    with pytest.raises(KeyError, match="rio"):
+        render(tmp_path, {"roi": 1})
+
+
+def test_templates_are_yaml_without_duplicate_keys():
+    class Strict(yaml.SafeLoader):
+        pass
+
+    def mapping(loader, node):
+        keys = [loader.construct_object(key) for key, _ in node.value]
+        assert len(keys) == len(set(keys)), keys
+        return loader.construct_mapping(node, deep=True)
+
+    Strict.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, mapping)
+    for path in TEMPLATES.glob("*.yaml"):
+        yaml.load(path.read_text(), Strict)
