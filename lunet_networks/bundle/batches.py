@@ -11,7 +11,7 @@ __all__ = ["channels_last", "labels_of_batch", "prepare_batch"]
 
 
 def channels_last(spatial_dims: int) -> torch.memory_format:
-    """The memory format in which convolutions of lean networks are fastest on CPUs and no slower on GPUs.
+    """The memory format in which convolutions of lean networks are fastest on a CPU.
 
     Example:
         >>> channels_last(3)
