@@ -30,7 +30,12 @@ HIPPOCAMPUS = {
 VERSIONED = {"monai": "monai", "pytorch": "torch", "numpy": "numpy"}  # metadata's name_version, by package
 REQUIRED_PACKAGES = ("nibabel", "pytorch-ignite")
 BUNDLES = {  # name: what fills the templates
-    "lunet_small": {"title": "Lean U-Net, small", "preset": "lunet_small_4f", **HIPPOCAMPUS},
+    "lunet_small": {
+        "title": "Lean U-Net, small",
+        "preset": "lunet_small_4f",
+        "training_note": "The schedule was set for 80 epochs at first; the run was then resumed and lengthened to 108.",
+        **HIPPOCAMPUS,
+    },
 }
 
 
