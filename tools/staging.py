@@ -1,11 +1,12 @@
 """Files and folders that appear whole or not at all."""
 
 import json
-import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from lunet_networks.bundle.files import write_atomically
 
 
 @contextmanager
@@ -46,10 +47,4 @@ def staged_dataset(target: str | Path, overwrite: bool = False) -> Iterator[Path
 
 def write_json(path: str | Path, content: dict) -> None:
     """Write ``content`` as JSON; at every moment ``path`` is the older file or the whole new one."""
-    path = Path(path)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        unfinished.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
