@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 
 from lunet_networks.bundle.files import write_atomically
 from lunet_networks.bundle.history import History
+from lunet_networks.bundle.processes import from_rank_0
 
 __all__ = ["CHECKPOINT_NAME", "Checkpoints", "save_atomically"]
 
@@ -53,8 +54,10 @@ class Checkpoints:
     The checkpoint is written before model.pt. So where there is none, a model.pt is not of this run; and after a kill
     between the two, the checkpoint holds the weights that model.pt should.
 
+    Of several processes the first one reads and writes; all are loaded.
+
     Args:
-        network: to save, and to load into when resumed.
+        network: to save, and to load into when resumed; not wrapped in DistributedDataParallel.
         optimizer: likewise.
         history: attached before this handler.
         ckpt_dir: folder of model.pt.
@@ -98,20 +101,25 @@ class Checkpoints:
     def _begin(self, engine: Engine) -> None:
         if engine.state.epoch > 0:  # a federated client runs the same trainer again in every round
             return
-        if self.resume and self.checkpoint_path.is_file():
-            self._load(engine)
+        checkpoint = from_rank_0(self._read_checkpoint) if self.resume else None
+        if checkpoint is not None:
+            self._load(engine, checkpoint)
         elif engine.state.rank == 0:
             self._keep_older_model()
 
-    def _load(self, engine: Engine) -> None:
+    def _read_checkpoint(self) -> bytes | None:
+        """The file's content, which goes to the processes on machines that cannot see it, too."""
+        return self.checkpoint_path.read_bytes() if self.checkpoint_path.is_file() else None
+
+    def _load(self, engine: Engine, checkpoint: bytes) -> None:
         try:
-            state = torch.load(self.checkpoint_path, map_location="cpu", weights_only=True)
+            state = torch.load(io.BytesIO(checkpoint), map_location="cpu", weights_only=True)
             self.network.load_state_dict(state["network"])
         except Exception as error:  # pickle, zip and torch raise whatever a damaged file leads them to
             raise ValueError(
                 f"{self.checkpoint_path} cannot be resumed, it is damaged or of another network; "
                 f"--overwrite True starts anew: {error}"
-            ) from error
+            ) from None  # what a user reads last is the first cause
         self.optimizer.load_state_dict(state["optimizer"])
         if engine.scaler is not None:
             engine.scaler.load_state_dict(state["scaler"])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
@@ -10,10 +11,12 @@ from typing import Any
 
 import numpy as np
 from monai.data import MetaTensor
-from monai.data.utils import affine_to_spacing
+from monai.data.utils import to_affine_nd
+from nibabel import aff2axcodes
 from tqdm import tqdm
 
 from lunet_networks.bundle.datalist import list_some
+from lunet_networks.bundle.processes import rank
 from lunet_networks.bundle.readers import LoadImaged
 
 __all__ = ["DataFacts", "check_data", "readable_only"]
@@ -23,6 +26,7 @@ GRID_TOLERANCE = 0.1
 FAULTS_SHOWN = 20
 
 ImagePath = str | Sequence[str]  # a sequence where every channel has a file of its own
+Visit = Callable[[Mapping[str, Any], MetaTensor, MetaTensor], None]  # case, image and label, each (C, [D,] H, W)
 
 
 @dataclass(frozen=True)
@@ -47,23 +51,27 @@ def check_data(
     in_channels: int | None = None,
     label_values: Iterable[int] | None = None,
     spatial_dims: int | None = None,
+    visit: Visit | None = None,
 ) -> DataFacts:
     """Read every image and label once and report all that a training could not use.
 
     Args:
         datalist: cases, ``{"image": path or paths, "label": path}``, as ``load_datalist`` gives them.
-        in_channels: channels that the network takes; None: as many as the first image has.
+        in_channels: channels that the network takes; None: as many as most images have.
         label_values: values that the labels may hold; None: any integers from 0 on.
-        spatial_dims: 2 or 3; None: as many as the first image has.
+        spatial_dims: 2 or 3; None: as many as most images have.
+        visit: is handed each case with its image and label while they are in memory, until a fault is found. Where
+            ``in_channels`` or ``spatial_dims`` is None, it may see a case that differs from the most before that is
+            known.
 
     Returns:
         What was found.
 
     Raises:
         ValueError: lists what is wrong with which file and what would be right: a file that cannot be read, another
-            number of channels or dimensions, a label of another shape or grid than its image (a corner of it more
-            than a tenth of a voxel away), a label value that is no integer or not among the labels, nan or infinite
-            values, a channel of one value only.
+            number of channels or dimensions, an affine without a place for each axis, a label of another shape or grid
+            than its image (a corner of it more than a tenth of a voxel away), a label value that is no integer or not
+            among the labels, nan or infinite values, a channel of one value only.
 
     Example::
 
@@ -72,16 +80,14 @@ def check_data(
     allowed = None if label_values is None else sorted(set(label_values))
     faults: list[str] = []
     values: set[int] = set()
-    shapes, spacings = [], []
-    for case in tqdm(datalist, desc="checking data", unit="case", leave=False):
+    layouts, spacings = [], []
+    for case in tqdm(datalist, desc="checking data", unit="case", leave=False, disable=rank() != 0):
         image, fault = _read(case["image"])
         if image is None:
             faults.append(f"{_name(case['image'])} {fault}")
         else:
-            in_channels = in_channels or len(image)
-            spatial_dims = spatial_dims or image.ndim - 1
-            faults += [f"{_name(case['image'])} {fault}" for fault in _image_faults(image, in_channels, spatial_dims)]
-            shapes.append(tuple(image.shape[1:]))
+            faults += [f"{_name(case['image'])} {fault}" for fault in _image_faults(image)]
+            layouts.append(_Layout(_name(case["image"]), len(image), tuple(image.shape[1:])))
             spacings.append(_spacing(image))
         label, fault = _read(case["label"])
         if label is None:
@@ -92,10 +98,16 @@ def check_data(
         faults += [f"{case['label']} {fault}" for fault in _label_faults(found, allowed)]
         if image is not None:
             faults += [f"{case['label']} {fault}" for fault in _grid_faults(image, label)]
-    if faults:
+            if visit is not None and not faults:
+                visit(case, image, label)
+    wanted_channels = _wanted(in_channels, [layout.channels for layout in layouts])
+    wanted_dims = _wanted(spatial_dims, [len(layout.shape) for layout in layouts])
+    odd = [f"{layout.name} {fault}" for layout in layouts for fault in _odd(layout, wanted_channels, wanted_dims)]
+    if faults := odd + faults:
         listed = list_some(faults, FAULTS_SHOWN)
         raise ValueError(f"the data cannot be used (cases: {len(datalist)}, faults: {len(faults)}):\n{listed}")
-    return DataFacts(in_channels or 0, tuple(sorted(values)), tuple(shapes), tuple(spacings))
+    shapes = tuple(layout.shape for layout in layouts)
+    return DataFacts(wanted_channels.number, tuple(sorted(values)), shapes, tuple(spacings))
 
 
 def readable_only(
@@ -119,9 +131,12 @@ def readable_only(
     refused: list[tuple[str, str]] = []
     for path in tqdm(images, desc="checking images", unit="image", leave=False):
         image, fault = _read(path)
-        reason = fault if image is None else "; ".join(_image_faults(image, in_channels, spatial_dims))
-        if reason:
-            refused.append((_name(path), reason))
+        if image is not None:
+            layout = _Layout(_name(path), len(image), tuple(image.shape[1:]))
+            odd = _odd(layout, _wanted(in_channels), _wanted(spatial_dims))
+            fault = "; ".join([*odd, *_image_faults(image)])
+        if fault:
+            refused.append((_name(path), fault))
         else:
             usable.append(path)
     return usable, refused
@@ -148,11 +163,42 @@ def _read(path: ImagePath) -> tuple[MetaTensor | None, str]:
         return None, f"cannot be read: {str(error) or type(error).__name__}"
 
 
-def _image_faults(image: MetaTensor, in_channels: int, spatial_dims: int) -> Iterable[str]:
-    if image.ndim - 1 != spatial_dims:
-        yield f"has {image.ndim - 1} spatial dimensions ({_by(image)}), {spatial_dims} are needed"
-    if len(image) != in_channels:
-        yield f"has {len(image)} channels, {in_channels} are needed"
+@dataclass(frozen=True)
+class _Layout:
+    """How an image is made up."""
+
+    name: str
+    channels: int
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """A number that every image has to have, and why."""
+
+    number: int
+    reason: str
+
+
+def _wanted(given: int | None, found: Sequence[int] = ()) -> _Wanted:
+    """What was asked for, otherwise what most have: so a message names the odd one and not all others."""
+    if given is not None:
+        return _Wanted(given, f"{given} are needed")
+    number, count = Counter(found).most_common(1)[0] if found else (0, 0)
+    return _Wanted(number, f"{count} of {len(found)} images have {number}")
+
+
+def _odd(layout: _Layout, channels: _Wanted, dims: _Wanted) -> Iterable[str]:
+    if len(layout.shape) != dims.number:
+        yield f"has {len(layout.shape)} spatial dimensions ({_by(layout.shape)}), {dims.reason}"
+    if layout.channels != channels.number:
+        yield f"has {layout.channels} channels, {channels.reason}"
+
+
+def _image_faults(image: MetaTensor) -> Iterable[str]:
+    if image.ndim in (3, 4) and None in aff2axcodes(_affine(image)):
+        plane = " in the plane of x and y (right and front), where a 2D image has to lie" if image.ndim == 3 else ""
+        yield f"has an affine that gives one of its axes no length{plane}"
     voxels = image.numpy()
     if not np.isfinite(voxels).all():
         yield "holds nan or infinite values, only finite ones can be used"
@@ -175,32 +221,31 @@ def _grid_faults(image: MetaTensor, label: MetaTensor) -> Iterable[str]:
     if len(label) != 1:
         yield f"has {len(label)} channels, a label has one"
     if image.shape[1:] != label.shape[1:]:
-        yield f"is {_by(label)} voxels, its image {_by(image)}: they have to be equal"
+        hint = " (a 2D image of several channels has a file for each)" if image.shape[1:-1] == label.shape[1:] else ""
+        yield f"is {_by(label.shape[1:])} voxels, its image {_by(image.shape[1:])}: they have to be equal{hint}"
         return
     corners = np.array([[*corner, 1] for corner in product(*((0, side - 1) for side in image.shape[1:]))], float)
-    dims = corners.shape[1]
-    away = corners @ (_affine(image, dims) - _affine(label, dims)).T
+    away = corners @ (_affine(image) - _affine(label)).T
     distance = np.linalg.norm(away, axis=1).max()
     if not distance <= GRID_TOLERANCE * min(_spacing(image)):
         yield f"lies up to {distance:.2f} mm away from its image, both need the same affine"
 
 
-def _affine(image: MetaTensor, dims: int) -> np.ndarray:
+def _affine(image: MetaTensor) -> np.ndarray:
     """Voxel to mm, without the rows and columns of axes that a 2D image lacks."""
-    axes = [*range(dims - 1), -1]
-    return image.affine.numpy()[np.ix_(axes, axes)]
+    return to_affine_nd(image.ndim - 1, image.affine.numpy())
 
 
 def _spacing(image: MetaTensor) -> tuple[float, ...]:
-    return tuple(round(float(step), 4) for step in affine_to_spacing(_affine(image, image.ndim)))
+    return tuple(round(float(step), 4) for step in image.pixdim)
 
 
 def _values(label: MetaTensor) -> list[float]:
     return np.unique(label.numpy()).tolist()
 
 
-def _by(image: MetaTensor) -> str:
-    return " x ".join(str(side) for side in image.shape[1:])
+def _by(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))
 
 
 def _some(values: Sequence[float]) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from types import TracebackType
 
+from lunet_networks.bundle.processes import tell_failure
+
 __all__ = ["end_with_cause", "root_cause"]
 
 
@@ -36,6 +38,11 @@ def root_cause(error: BaseException) -> BaseException:
 
 
 def _show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    sys.__excepthook__(kind, error, trace)
-    if not isinstance(error, KeyboardInterrupt):
-        print(f"\nerror: {root_cause(error)}", file=sys.stderr)
+    line = f"error: {root_cause(error)}"
+
+    def tell() -> None:
+        sys.__excepthook__(kind, error, trace)
+        if not isinstance(error, KeyboardInterrupt):
+            print(f"\n{line}", file=sys.stderr, flush=True)
+
+    tell_failure(tell, line)

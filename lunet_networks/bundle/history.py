@@ -16,6 +16,7 @@ from monai.engines import Evaluator
 from torch.optim import Optimizer
 
 from lunet_networks.bundle.files import write_atomically
+from lunet_networks.bundle.processes import from_rank_0, mean_over_processes
 
 __all__ = ["TRAIN_METRIC", "EpochRecorder", "History"]
 
@@ -129,13 +130,14 @@ class EpochRecorder:
     def _end_epoch(self, engine: Engine) -> None:
         row: Row = {
             "epoch": engine.state.epoch,
-            "loss": sum(self._losses) / len(self._losses),
+            "loss": mean_over_processes(sum(self._losses) / len(self._losses)),
             TRAIN_METRIC: float(engine.state.metrics[TRAIN_METRIC]),
             "learning_rate": self.optimizer.param_groups[0]["lr"],
             "seconds": round(time.perf_counter() - self._start, 2),
             **self._validation(engine.state.epoch),
         }
-        self.history.rows.append(row)
+        # all processes get the row of the first one, so that whatever follows from it is decided alike everywhere
+        self.history.rows.append(from_rank_0(lambda: row))
         if engine.state.rank == 0:
             self.history.write()
             logger.info(self._line(row, engine.state.max_epochs))

@@ -9,15 +9,17 @@ from ignite.engine import Engine, Events
 from torch.utils.tensorboard import SummaryWriter
 
 from lunet_networks.bundle.history import History
+from lunet_networks.bundle.processes import rank
 
 __all__ = ["ProgressBar", "TensorBoard"]
 
 
 class ProgressBar(ignite.handlers.ProgressBar):
-    """Ignite's progress bar, one an epoch, with the loss of the last batch; nothing where stderr is no terminal."""
+    """Ignite's progress bar, one an epoch, with the loss of the last batch, in the first of several processes; nothing
+    where stderr is no terminal."""
 
     def __init__(self) -> None:
-        super().__init__(disable=None)
+        super().__init__(disable=None if rank() == 0 else True)
 
     def attach(self, engine: Engine) -> None:
         """Follow a trainer."""

@@ -17,6 +17,7 @@ import lunet_networks
 from lunet_networks.bundle.checkpoints import CHECKPOINT_NAME
 from lunet_networks.bundle.datalist import list_some
 from lunet_networks.bundle.files import write_atomically
+from lunet_networks.bundle.processes import from_rank_0, num_processes
 
 __all__ = ["DatasetCases", "RunRecord", "RunRecordHandler"]
 
@@ -79,13 +80,21 @@ class RunRecord:
         self.is_open = False
 
     def open(self) -> None:
-        """Start the record of this run, or take up that of the run to resume.
+        """Start the record of this run, or take up that of the run to resume. Of several processes the first one does.
 
         Raises:
             FileExistsError: if ``output_dir`` holds another run's output and neither resume nor overwrite is set.
             ValueError: if the run to resume was another one, with what differs; or if both are set.
         """
         self.is_open = True
+        from_rank_0(self._start)
+
+    def open_as_guest(self) -> None:
+        """Start the record of a run that may not be refused."""
+        self.guest = True
+        self.open()
+
+    def _start(self) -> None:
         resume, overwrite = self.settings["resume"], self.settings["overwrite"]
         if resume and overwrite:
             raise ValueError("resume and overwrite are both True: one continues the run that is there, one deletes it")
@@ -104,11 +113,6 @@ class RunRecord:
             )
         self._write()
 
-    def open_as_guest(self) -> None:
-        """Start the record of a run that may not be refused."""
-        self.guest = True
-        self.open()
-
     def _check_same_run(self) -> None:
         if not self.path.is_file():
             raise ValueError(
@@ -122,6 +126,9 @@ class RunRecord:
             for name in names
             if older["settings"].get(name) != now.get(name)
         ]
+        processes = older.get("processes", 1)
+        if processes != num_processes():
+            differences.append(f"processes: {processes} then, {num_processes()} now")
         for section, cases in self.cases.items():
             then = older["cases"][section]
             if then != cases:
@@ -140,6 +147,7 @@ class RunRecord:
             "settings": self.settings,
             "guest": self.guest,
             "cases": self.cases,
+            "processes": num_processes(),
             "versions": {
                 "lunet_networks": lunet_networks.__version__,
                 "monai": monai.__version__,
@@ -192,7 +200,7 @@ class RunRecordHandler:
         engine.add_event_handler(Events.STARTED, self)
 
     def __call__(self, engine: Engine) -> None:
-        if not self.run_record.is_open and engine.state.rank == 0:
+        if not self.run_record.is_open:
             self.run_record.open_as_guest()
 
 

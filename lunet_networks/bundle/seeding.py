@@ -14,6 +14,8 @@ import torch
 from ignite.engine import Engine, Events
 from monai.data import CacheDataset
 
+from lunet_networks.bundle.processes import rank
+
 __all__ = ["EpochSeed", "SeededCacheDataset", "mix_seed"]
 
 
@@ -63,7 +65,13 @@ class SeededCacheDataset(CacheDataset):
         self.seed = seed
         self.epoch = 1
         # MONAI's bar is drawn into log files too
-        super().__init__(data, transform, cache_rate=cache_rate, num_workers=num_workers, progress=sys.stderr.isatty())
+        super().__init__(
+            data,
+            transform,
+            cache_rate=cache_rate,
+            num_workers=num_workers,
+            progress=rank() == 0 and sys.stderr.isatty(),
+        )
 
     def set_epoch(self, epoch: int) -> None:
         """Say which epoch is about to start."""

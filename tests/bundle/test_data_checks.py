@@ -59,7 +59,9 @@ def test_nrrd_and_2d_pass(tmp_path):
         "image": save(tmp_path / "i.nii.gz", an_image((8, 9))),
         "label": save(tmp_path / "l.nii.gz", a_label((8, 9))),
     }
-    assert check_data([flat], spatial_dims=2).shapes == ((8, 9),)
+    facts = check_data([flat], spatial_dims=2)
+    assert facts.shapes == ((8, 9),)
+    assert facts.spacings == ((1.0, 1.0),)
 
 
 def test_channels_in_one_file_or_in_several(case, tmp_path):
@@ -71,9 +73,32 @@ def test_channels_in_one_file_or_in_several(case, tmp_path):
     assert f"{', '.join(apart['image'])} has 2 channels, 1 are needed" in fault([apart])
 
 
-def test_without_settings_the_first_image_decides(case):
-    with pytest.raises(ValueError, match=r"b_image.nii.gz has 2 channels, 1 are needed"):
-        check_data([case(), case(an_image((8, 9, 10, 2)), name="b")])
+def test_without_settings_the_odd_ones_are_named_and_not_the_majority(case):
+    usual = [case(name=name) for name in "bcd"]
+    odd = [case(an_image((8, 9, 10, 2)), name="a"), case(an_image((8, 9)), a_label((8, 9)), name="e")]
+    with pytest.raises(ValueError, match=r"cases: 5, faults: 2") as error:
+        check_data([odd[0], *usual, odd[1]])
+    assert f"{odd[0]['image']} has 2 channels, 4 of 5 images have 1" in str(error.value)
+    assert f"{odd[1]['image']} has 2 spatial dimensions (8 x 9), 4 of 5 images have 3" in str(error.value)
+
+
+def test_every_case_can_be_visited_while_it_is_read(case):
+    seen = []
+
+    def visit(case, image, label):
+        seen.append((case, tuple(image.shape), np.unique(label).tolist()))
+
+    cases = [case(), case(an_image((6, 9, 10, 2)), a_label((6, 9, 10)), name="b")]
+    check_data(cases[:1], visit=visit)
+    check_data(cases[1:], visit=visit)
+    assert seen == [(cases[0], (1, 8, 9, 10), [0, 1, 2]), (cases[1], (2, 6, 9, 10), [0, 1, 2])]
+
+
+def test_a_visitor_sees_no_label_that_does_not_fit_its_image(case):
+    seen = []
+    with pytest.raises(ValueError, match="they have to be equal"):
+        check_data([case(label=a_label((8, 9, 11))), case(name="b")], visit=lambda *arguments: seen.append(arguments))
+    assert not seen
 
 
 def test_another_number_of_dimensions(case):
@@ -84,6 +109,19 @@ def test_another_number_of_dimensions(case):
 def test_label_of_another_shape(case):
     odd = case(label=a_label((8, 9, 11)))
     assert f"{odd['label']} is 8 x 9 x 11 voxels, its image 8 x 9 x 10: they have to be equal" in fault([odd])
+
+
+def test_channels_that_make_a_2d_image_a_volume(case):
+    odd = case(an_image((8, 9, 3)), a_label((8, 9)))
+    assert "(a 2D image of several channels has a file for each)" in fault([odd])
+
+
+def test_a_2d_image_that_is_no_axial_plane(case):
+    upright = AFFINE[:, [0, 2, 1, 3]]
+    odd = case(an_image((8, 9)), a_label((8, 9)))
+    save(odd["image"], an_image((8, 9)), upright)
+    message = fault([odd], spatial_dims=2)
+    assert f"{odd['image']} has an affine that gives one of its axes no length in the plane of x and y" in message
 
 
 def test_label_on_another_grid(case):

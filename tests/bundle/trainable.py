@@ -1,16 +1,16 @@
-"""A bundle that tests train, within this process or in one of its own that can be killed."""
+"""A bundle that tests train, within this process or in others that can be killed."""
 
 import csv
 import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from monai.bundle import ConfigWorkflow
 
-from tools.build_bundles import BUNDLES, bundle_files
+from tools.build_bundles import repository_bundle
 
 SETTINGS = {"epochs": 2, "batch_size": 2, "roi_size": [32, 32, 32], "num_folds": 2, "device": "cpu"}
 
@@ -21,12 +21,13 @@ class TrainableBundle:
     def __init__(self, root: Path, dataset_dir: Path) -> None:
         self.root = root
         self.dataset_dir = dataset_dir
-        for path, text in bundle_files("lunet_small", BUNDLES["lunet_small"]).items():
+        for path, text in repository_bundle("lunet_small").items():
             (root / path).parent.mkdir(parents=True, exist_ok=True)
             (root / path).write_text(text, encoding="utf-8")
         self.model = root / "models" / "model.pt"
         self.eval = root / "eval"
         self.checkpoint = self.eval / "checkpoint.pt"
+        self.errors = root / "errors.txt"
 
     def settings(self, **override: Any) -> dict[str, Any]:
         return {"bundle_root": str(self.root), "dataset_dir": str(self.dataset_dir), **SETTINGS, **override}
@@ -48,12 +49,25 @@ class TrainableBundle:
 
     def start(self, **override: Any) -> subprocess.Popen:
         """Train in a process of its own."""
-        command = [sys.executable, "-W", "ignore", "-m", "monai.bundle", "run", "training"]
-        command += ["--config_file", str(self.root / "configs" / "train.json")]
+        return self._start([], ["train"], override, stderr=subprocess.DEVNULL)
+
+    def start_two(self, *torchrun: str, **override: Any) -> subprocess.Popen:
+        """Train in two processes; the one that is returned is torchrun, which has started them, with options of its
+        own. What they print as errors is in ``errors``."""
+        launcher = ["-m", "torch.distributed.run", *(torchrun or ("--standalone", "--nproc_per_node=2"))]
+        with open(self.errors, "w") as stderr:
+            return self._start(launcher, ["train", "multi_gpu_train"], override, stderr=stderr)
+
+    def _start(
+        self, launcher: list[str], configs: list[str], override: dict[str, Any], stderr: IO | int
+    ) -> subprocess.Popen:
+        paths = [str(self.root / "configs" / f"{name}.json") for name in configs]
+        command = [sys.executable, "-W", "ignore", *launcher, "-m", "monai.bundle", "run", "training"]
+        command += ["--config_file", str(paths)]
         for name, value in self.settings(**override).items():
             command += [f"--{name}", str(value)]
         threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}  # sums depend on how they are shared out
-        return subprocess.Popen(command, env=os.environ | threads, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return subprocess.Popen(command, env=os.environ | threads, stdout=subprocess.DEVNULL, stderr=stderr)
 
     def history(self) -> list[dict[str, str]]:
         """The rows of history.csv, without the times."""
