@@ -3,6 +3,8 @@ PYTHON ?= python3
 TORCH_INDEX ?=
 TORCH := $(shell grep '^torch==' constraints.txt)
 BIN := .venv/bin
+# Volumes as small as those of the tests are computed fastest by one thread: so a process a core, each with one.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 .PHONY: demo test test-all lint table bundles
 
@@ -17,10 +19,10 @@ demo: .venv/installed
 	$(BIN)/python -m tools.demo
 
 test: lint
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-all: lint
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 lint: .venv/installed
 	$(BIN)/ruff check .

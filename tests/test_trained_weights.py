@@ -8,11 +8,14 @@ import pytest
 from monai.bundle import ConfigWorkflow
 
 BUNDLES = Path(__file__).parents[1] / "bundles"
-TRAINED = sorted(path.parents[1] for path in BUNDLES.glob("*/models/model.pt"))
+TRAINED = sorted(path.parent for path in BUNDLES.glob("*/models/**/model.pt"))
 
 
-@pytest.mark.parametrize("bundle", TRAINED, ids=lambda bundle: bundle.name)
-def test_they_label_a_case_of_their_data(bundle: Path, shared: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("flip_tta", [False, True])
+@pytest.mark.parametrize("weights", TRAINED, ids=lambda path: str(path.relative_to(BUNDLES)))
+def test_they_label_a_case_of_their_data(weights: Path, flip_tta: bool, shared: Path, tmp_path: Path) -> None:
+    bundle = BUNDLES / weights.relative_to(BUNDLES).parts[0]
+    preset = {} if weights.name == "models" else {"preset": weights.name, "ckpt_dir": str(weights)}
     data, case = shared / "data" / "Task04_Hippocampus", "hippocampus_156"
     workflow = ConfigWorkflow(
         str(bundle / "configs" / "inference.json"),
@@ -20,6 +23,8 @@ def test_they_label_a_case_of_their_data(bundle: Path, shared: Path, tmp_path: P
         bundle_root=str(bundle),
         dataset_dir=str(data / "imagesTr" / f"{case}.nii.gz"),
         output_dir=str(tmp_path),
+        flip_tta=flip_tta,
+        **preset,
     )
     workflow.initialize()
     workflow.run()

@@ -1,15 +1,18 @@
 """Put the weights of a training into a bundle of the repository, with the record of how they came about."""
 
+import json
 import shutil
 from pathlib import Path
 
-from tools.build_bundles import ROOT, build_bundles
+from tools.build_bundles import build_bundles
 from tools.bundle_docs import RECORDS
 from tools.command_line import run_commands
+from tools.templating import ROOT
 
 
 def add_weights(bundle: str, output_dir: str, ckpt_dir: str) -> None:
-    """Copy model.pt into a bundle's models, and what README.md reports of it into docs; then write README.md anew.
+    """Copy model.pt into a bundle's models, and what README.md reports of it into docs; then write README.md anew. The
+    weights of another preset than the bundle's own go into a folder of its name in models, their record into docs.
 
     Args:
         bundle: name of a folder in bundles.
@@ -17,17 +20,26 @@ def add_weights(bundle: str, output_dir: str, ckpt_dir: str) -> None:
         ckpt_dir: folder of the training's model.pt.
     """
     target = ROOT / "bundles" / str(bundle)
-    copies = {Path(ckpt_dir, "model.pt"): target / "models" / "model.pt"}
-    copies.update({Path(output_dir, source): target / "docs" / name for source, name in RECORDS.items()})
     if not target.is_dir():
         raise FileNotFoundError(f"{target} is not there")
-    missing = [str(source) for source in copies if not source.is_file()]
+    sources = [Path(ckpt_dir, "model.pt"), *(Path(output_dir, source) for source in RECORDS)]
+    missing = [str(source) for source in sources if not source.is_file()]
     if missing:
         raise FileNotFoundError(f"train and evaluate first, there is no {', '.join(missing)}")
-    for source, copy in copies.items():
-        copy.parent.mkdir(exist_ok=True)
+    preset = _preset(Path(output_dir, "run.json"))
+    folder = "" if preset == _preset(target / "configs" / "train.json") else preset
+    copies = [target / "models" / folder / "model.pt"]
+    copies += [target / "docs" / folder / name for name in RECORDS.values()]
+    for source, copy in zip(sources, copies, strict=True):
+        copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, copy)
     build_bundles()
+
+
+def _preset(path: Path) -> str:
+    """Of a run's record or of a bundle's training."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    return (content["settings"] if path.name == "run.json" else content)["preset"]
 
 
 if __name__ == "__main__":

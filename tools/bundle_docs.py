@@ -3,14 +3,16 @@
 import csv
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from lunet_networks import PRESETS, create_network
 from lunet_networks.summary import count_macs, count_parameters
+from tools.templating import PLACEHOLDER, TEMPLATES
 
-TEMPLATES = Path(__file__).parent / "templates"
 RECORDS = {  # what a training and its evaluation wrote, by its name in docs of the bundle that has the weights
     "run.json": "training_run.json",
     "history.csv": "training_history.csv",
@@ -18,16 +20,22 @@ RECORDS = {  # what a training and its evaluation wrote, by its name in docs of 
     "cases.csv": "evaluation_cases.csv",
 }
 
+OF_A_RUN = ("resume", "overwrite", "num_workers", "cache_rate", "save_interval", "val_interval")
+LEAN_NOTE = (
+    " Lean networks save far more parameters than operations: the full-resolution level, which costs most, is as wide "
+    "as in the conventional network."
+)
+
 SETTING = re.compile(r"^(?P<name>[a-z_]+): (?P<default>.+?)(?: # (?P<comment>.+))?$")
 END_OF_SETTINGS = "# ---- the rest follows"
 
 
-def bundle_facts(values: Mapping[str, Any], bundle: Path) -> dict[str, str]:
+def bundle_facts(values: Mapping[str, Any], records: Path | None) -> dict[str, str]:
     """What README.md's placeholders stand for, beyond the values that fill the configs too.
 
     Args:
-        values: those of ``tools.build_bundles.complete``.
-        bundle: the bundle's folder.
+        values: those of ``tools.templating.complete``.
+        records: folder that may hold the records of a training.
     """
     network = create_network(
         values["preset"],
@@ -35,37 +43,68 @@ def bundle_facts(values: Mapping[str, Any], bundle: Path) -> dict[str, str]:
         in_channels=values["in_channels"],
         out_channels=values["out_channels"],
     )
-    shape = (1, values["in_channels"], *[64] * values["spatial_dims"])
+    shape = [64] * values["spatial_dims"]
     return {
         "network": PRESETS.components[values["preset"]].description,
         "parameters": f"{count_parameters(network):,}",
-        "macs": f"{count_macs(network, shape) / 1e9:.3f}",
-        "labels": ", ".join(values["label_names"]),
-        "performance": _performance(bundle / "docs"),
+        "macs": f"{count_macs(network, (1, values['in_channels'], *shape)) / 1e9:.3f}",
+        "macs_shape": " x ".join(map(str, shape)),
+        "lean_note": LEAN_NOTE if values["family"].startswith("lunet") else "",
+        "performance": _performance(values, records),
         "train_settings": settings_table(TEMPLATES / "train.yaml", values),
         "inference_settings": settings_table(TEMPLATES / "inference.yaml", values),
     }
 
 
-def _performance(docs: Path) -> str:
+def _performance(values: Mapping[str, Any], records: Path | None) -> str:
     """How the weights that come with the bundle were trained, and the means of their evaluation, a row a label."""
-    if not all((docs / name).is_file() for name in RECORDS.values()):
-        return "No trained weights come with this bundle."
-    run = json.loads((docs / RECORDS["run.json"]).read_text(encoding="utf-8"))
-    history, summary = _rows(docs / RECORDS["history.csv"]), _rows(docs / RECORDS["summary.csv"])
+    weights = (
+        {"models": records, **{f"models/{preset}": records / preset for preset in PRESETS.names}} if records else {}
+    )
+    trained = [
+        _training(values, ckpt_dir, folder)
+        for ckpt_dir, folder in weights.items()
+        if all((folder / name).is_file() for name in RECORDS.values())
+    ]
+    return (
+        "\n\n".join(trained) or "No trained weights come with this bundle: the first of the commands below trains it."
+    )
+
+
+def _training(values: Mapping[str, Any], ckpt_dir: str, records: Path) -> str:
+    run = json.loads((records / RECORDS["run.json"]).read_text(encoding="utf-8"))
+    history, summary = _rows(records / RECORDS["history.csv"]), _rows(records / RECORDS["summary.csv"])
     settings, versions, training, validation = run["settings"], run["versions"], *run["cases"].values()
     best = max((row for row in history if row["val_mean_dice"]), key=lambda row: float(row["val_mean_dice"]))
     minutes = sum(float(row["seconds"]) for row in history) / 60
     chose = ", which also chose the best epoch" if summary[0]["chose_best_model"] == "yes" else ""
     return (
-        f"`models/model.pt` holds `{settings['preset']}` after epoch {best['epoch']} of {settings['epochs']}, trained "
-        f"on {len(training)} cases in {minutes:.0f} minutes with torch {versions['torch']} and the settings "
-        f"below (seed {settings['seed']}, fold {settings['fold']} of {settings['num_folds']}).\n\n"
+        f"`{ckpt_dir}/model.pt` holds `{settings['preset']}` after epoch {best['epoch']} of {settings['epochs']}, "
+        f"trained on {len(training)} cases in {minutes:.0f} minutes with torch {versions['torch']} and "
+        f"{_settings_of(run, values)} (seed {settings['seed']}, fold {settings['fold']} of {settings['num_folds']})."
+        f"\n\n"
         f"{_means(summary)}\n\n"
         f"Means over the {summary[0]['n']} {summary[0]['cases']} cases{chose}. `{RECORDS['run.json']}` lists the "
         f"{len(training)} training and the {len(validation)} validation cases, `{RECORDS['cases.csv']}` every case's "
-        f"figures, `{RECORDS['history.csv']}` every epoch's."
+        f"figures, `{RECORDS['history.csv']}` every epoch's.{_how_to_use(ckpt_dir, settings['preset'])}"
     )
+
+
+def _how_to_use(ckpt_dir: str, preset: str) -> str:
+    if ckpt_dir == "models":
+        return ""
+    return f" They lie in `docs/{preset}`. To use these weights: `--preset {preset} --ckpt_dir {ckpt_dir}`."
+
+
+def _settings_of(run: Mapping[str, Any], values: Mapping[str, Any]) -> str:
+    """Which settings of a training are not the bundle's."""
+    used = run["settings"]
+    others = [
+        f"`--{name} {used[name]}`"
+        for name, default in _defaults(TEMPLATES / "train.yaml", values).items()
+        if name in used and name not in OF_A_RUN and used[name] != default
+    ]
+    return f"the settings below but {' '.join(others)}" if others else "the settings below"
 
 
 def _means(summary: list[dict[str, str]]) -> str:
@@ -93,13 +132,25 @@ def settings_table(template: str | Path, values: Mapping[str, Any]) -> str:
         ValueError: if a setting has no comment; every one is to be explained.
     """
     rows = ["| setting | default | |", "|---|---|---|"]
-    for line in Path(template).read_text(encoding="utf-8").split(END_OF_SETTINGS)[0].splitlines():
-        match = SETTING.match(line)
-        if not match or line.startswith(("imports:", "#")):
-            continue
-        name, default, comment = match["name"], match["default"], match["comment"]
+    for name, default, comment in _settings(template):
         if comment is None:
             raise ValueError(f"{template}: the setting {name!r} has no comment to explain it")
-        default = re.sub(r"<([a-z_]+)>", lambda placeholder: str(values[placeholder[1]]), default)
+        default = PLACEHOLDER.sub(lambda placeholder: str(values[placeholder[1]]), default)
         rows.append(f"| `{name}` | `{default}` | {comment.replace('|', 'or')} |")
     return "\n".join(rows)
+
+
+def _defaults(template: Path, values: Mapping[str, Any]) -> dict[str, Any]:
+    defaults = {name: yaml.safe_load(default) for name, default, _ in _settings(template)}
+    return {
+        name: values[default[1:-1]] if PLACEHOLDER.fullmatch(str(default)) else default
+        for name, default in defaults.items()
+    }
+
+
+def _settings(template: str | Path) -> Iterator[tuple[str, str, str | None]]:
+    """Name, default and comment of each."""
+    for line in Path(template).read_text(encoding="utf-8").split(END_OF_SETTINGS)[0].splitlines():
+        match = SETTING.match(line)
+        if match and not line.startswith(("imports:", "#")):
+            yield match["name"], match["default"], match["comment"]

@@ -1,39 +1,58 @@
-"""Write the table of presets into README.md, from the presets themselves."""
+"""Write the tables of README.md: the bundles and their trained weights, the presets and what they cost."""
 
+import csv
+import functools
 from pathlib import Path
 
 from lunet_networks import PRESETS, create_network, list_presets
-from lunet_networks.bundle.files import write_atomically
+from lunet_networks.bundle.case_metrics import WHOLE
 from lunet_networks.summary import count_macs, count_parameters
+from tools.bundle_docs import RECORDS
 from tools.command_line import as_bool, run_commands
+from tools.families import FAMILIES
+from tools.marks import write_between_marks
+from tools.templating import ROOT
 
 INPUT_SHAPE = (1, 1, 64, 64, 64)
-BEGIN = "<!-- presets: written by python -m tools.make_table -->"
-END = "<!-- end of presets -->"
+COMMAND = "python -m tools.make_table"
 
 
 def make_table(document: str = "README.md", check: bool = False) -> None:
-    """Write the table of presets between its two marks in a document.
+    """Write the tables of bundles and presets between their marks in a document.
 
     Args:
         document: a Markdown file that holds the marks.
         check: write nothing, and fail when the table is not up to date.
     """
-    path = Path(str(document))
-    text = path.read_text(encoding="utf-8")
-    if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise ValueError(f"{path} must hold one line {BEGIN!r} and one {END!r}: the table goes between them")
-    before, rest = text.split(BEGIN)
-    new = f"{before}{BEGIN}\n{preset_table()}\n{END}{rest.split(END)[1]}"
-    if new == text:
-        print(f"{path} is up to date")
-    elif as_bool("check", check):
-        raise ValueError(f"{path} is not up to date: run python -m tools.make_table")
-    else:
-        write_atomically(path, new.encode())
-        print(f"{path}: table written")
+    tables = {"bundles": bundle_table, "presets": preset_table}
+    check = as_bool("check", check)
+    changed = [write_between_marks(str(document), name, COMMAND, table(), check) for name, table in tables.items()]
+    print(f"{document}: tables written" if any(changed) else f"{document} is up to date")
 
 
+@functools.cache
+def bundle_table() -> str:
+    """The repository's bundles as a Markdown table, with the Dice of the weights that come with them."""
+    rows = ["| bundle | network | trained weights | Dice of each label |", "|---|---|---|---|"]
+    for name, family in FAMILIES.items():
+        folder = ROOT / "bundles" / name
+        weights = sorted((folder / "models").glob("**/model.pt"))
+        presets = [family.preset if path.parent.name == "models" else path.parent.name for path in weights]
+        records = [folder / "docs" / ("" if preset == family.preset else preset) for preset in presets]
+        trained = ", ".join(f"`{preset}`" for preset in presets)
+        dice = "; ".join(label_dice(record) for record in records)
+        rows.append(f"| [`{name}`](bundles/{name}/docs/README.md) | {family.title} | {trained} | {dice} |")
+    return "\n".join(rows)
+
+
+def label_dice(records: Path) -> str:
+    """Mean Dice of each label in the evaluation that was recorded in a folder."""
+    with open(records / RECORDS["summary.csv"], newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["metric"] == "dice" and row["label"] != WHOLE]
+    return ", ".join(f"{row['label']} {float(row['mean']):.3f}" for row in rows)
+
+
+@functools.cache
 def preset_table() -> str:
     """The presets as a Markdown table: parameters and multiply-accumulates, and the lean nets' savings."""
     shape = " x ".join(map(str, INPUT_SHAPE))

@@ -46,11 +46,14 @@ def prepare_batch(
     return image, label.to(device, non_blocking=non_blocking)
 
 
-def labels_of_batch(output: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+def labels_of_batch(
+    output: dict[str, torch.Tensor], ignore_label: int | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Predicted and true labels of a training batch, for a metric that takes label values.
 
     Args:
         output: of the trainer: "pred" logits ``(B, C, [D,] H, W)`` and "label" ``(B, 1, [D,] H, W)``.
+        ignore_label: value of the voxels that nobody has annotated, which become background in both.
 
     Returns:
         Two tensors of label values ``(B, 1, [D,] H, W)``.
@@ -60,8 +63,10 @@ def labels_of_batch(output: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torc
         >>> labels_of_batch(output)[0].item()
         1
     """
-    logits = output["pred"].detach()
-    if logits.shape[1] == 1:
-        return (logits > 0).long(), output["label"]
+    logits, label = output["pred"].detach(), output["label"]
     # argmax does the same in ten times the time on a CPU, an eighth of a lean network's training step
-    return logits.max(dim=1, keepdim=True).indices, output["label"]
+    labels = (logits > 0).long() if logits.shape[1] == 1 else logits.max(dim=1, keepdim=True).indices
+    if ignore_label is None:
+        return labels, label
+    ignored = label == ignore_label
+    return labels.masked_fill(ignored, 0), label.masked_fill(ignored, 0)

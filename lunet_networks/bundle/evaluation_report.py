@@ -14,13 +14,24 @@ from typing import Any
 import ignite.distributed as idist
 from ignite.engine import Engine, Events
 
-from lunet_networks.bundle.case_metrics import WHOLE, CaseMetrics, measure_case
+from lunet_networks.bundle.case_metrics import CaseMetrics, measure_case
 from lunet_networks.bundle.datalist import load_datalist
 from lunet_networks.bundle.files import write_atomically
 from lunet_networks.bundle.inference_images import image_name
 
-__all__ = ["EvaluationReport", "evaluated_section", "image_path"]
+__all__ = [
+    "EvaluationReport",
+    "case_names",
+    "case_rows",
+    "evaluated_section",
+    "image_path",
+    "read_cases",
+    "summary_rows",
+    "summary_table",
+    "write_csv",
+]
 
+Measured = Mapping[str, Mapping[str, CaseMetrics]]  # by case, then by label
 COLUMNS = {  # of cases.csv, by field of CaseMetrics
     "dice": "dice",
     "hd95": "hd95_mm",
@@ -78,36 +89,21 @@ class EvaluationReport:
         measured = {path: found for part in idist.all_gather(self.measured) for path, found in part.items()}
         if idist.get_rank() != 0 or not measured:
             return
-        _write_csv(self.output_dir / "cases.csv", _case_rows(measured))
-        summary = list(self._summary_rows(measured))
-        _write_csv(self.output_dir / "summary.csv", summary)
+        write_csv(self.output_dir / "cases.csv", case_rows(measured))
+        summary = summary_rows(measured, self.section, self._chose_best_model)
+        write_csv(self.output_dir / "summary.csv", summary)
         logger.info(
             "%d %s cases%s:\n%s\nmore in %s and cases.csv beside it",
             len(measured),
             self.section,
             " (these cases also chose the best model)" if self._chose_best_model else "",
-            _table(summary),
+            summary_table(summary),
             self.output_dir / "summary.csv",
         )
 
     @property
     def _chose_best_model(self) -> bool:
         return self.section == "validation"
-
-    def _summary_rows(self, measured: dict[str, dict[str, CaseMetrics]]) -> Iterable[dict[str, Any]]:
-        for label in [*self.label_names, WHOLE]:
-            for field, column in COLUMNS.items():
-                values = [getattr(found[label], field) for found in measured.values()]
-                present = [value for value in values if not math.isnan(value)]
-                yield {
-                    "label": label,
-                    "metric": column,
-                    **_statistics(present),
-                    "n": len(present),
-                    "missing": len(values) - len(present),
-                    "cases": self.section,
-                    "chose_best_model": "yes" if self._chose_best_model else "no",
-                }
 
 
 def evaluated_section(dataset_dir: str | Path) -> str:
@@ -123,14 +119,74 @@ def image_path(item: Mapping[str, Any]) -> str:
     return str(item["image"].meta["filename_or_obj"])
 
 
-def _case_rows(measured: dict[str, dict[str, CaseMetrics]]) -> Iterable[dict[str, Any]]:
-    names = {path: image_name(path) for path in measured}
-    if len(set(names.values())) < len(names):
-        names = {path: path for path in measured}
-    for path in sorted(measured, key=names.__getitem__):
-        for label, metrics in measured[path].items():
-            values = {column: _number(getattr(metrics, field)) for field, column in COLUMNS.items()}
-            yield {"case": names[path], "label": label, **values}
+def case_names(paths: Iterable[str]) -> dict[str, str]:
+    """What the reports call cases, by the path of the image: the name of the file, or the path where two files have
+    the same name.
+
+    Example:
+        >>> case_names(["imagesTr/a.nii.gz", "imagesTr/b.nii.gz"])
+        {'imagesTr/a.nii.gz': 'a', 'imagesTr/b.nii.gz': 'b'}
+        >>> case_names(["a/image.nii.gz", "b/image.nii.gz"])["b/image.nii.gz"]
+        'b/image.nii.gz'
+    """
+    names = {path: image_name(path) for path in paths}
+    return names if len(set(names.values())) == len(names) else {path: path for path in names}
+
+
+def case_rows(measured: Measured) -> list[dict[str, Any]]:
+    """The rows of cases.csv, one a case and label, sorted by case.
+
+    Args:
+        measured: metrics by the path of the case's image, then by label.
+    """
+    names = case_names(measured)
+    return [
+        {"case": names[path], "label": label, **_columns(metrics)}
+        for path in sorted(measured, key=names.__getitem__)
+        for label, metrics in measured[path].items()
+    ]
+
+
+def read_cases(path: str | Path) -> dict[str, dict[str, CaseMetrics]]:
+    """The metrics in a cases.csv by the case's name, then by label."""
+    measured: dict[str, dict[str, CaseMetrics]] = {}
+    with open(path, newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            metrics = CaseMetrics(**{field: float(row[column]) for field, column in COLUMNS.items()})
+            measured.setdefault(row["case"], {})[row["label"]] = metrics
+    return measured
+
+
+def summary_rows(measured: Measured, section: str, chose_best_model: bool) -> list[dict[str, Any]]:
+    """The rows of summary.csv, one a label and metric, see :py:class:`EvaluationReport`.
+
+    Args:
+        measured: metrics by case, then by label; every case has the same labels.
+        section: which cases these are.
+        chose_best_model: whether the training picked its best model by them.
+    """
+    return [
+        _summary_row(label, field, measured)
+        | {"cases": section, "chose_best_model": "yes" if chose_best_model else "no"}
+        for label in next(iter(measured.values()))
+        for field in COLUMNS
+    ]
+
+
+def _summary_row(label: str, field: str, measured: Measured) -> dict[str, Any]:
+    values = [getattr(found[label], field) for found in measured.values()]
+    present = [value for value in values if not math.isnan(value)]
+    return {
+        "label": label,
+        "metric": COLUMNS[field],
+        **_statistics(present),
+        "n": len(present),
+        "missing": len(values) - len(present),
+    }
+
+
+def _columns(metrics: CaseMetrics) -> dict[str, str]:
+    return {column: _number(getattr(metrics, field)) for field, column in COLUMNS.items()}
 
 
 def _statistics(values: list[float]) -> dict[str, str]:
@@ -149,7 +205,12 @@ def _number(value: float) -> str:
     return f"{value:.6g}"
 
 
-def _table(summary: list[dict[str, Any]]) -> str:
+def summary_table(summary: Sequence[Mapping[str, Any]]) -> str:
+    """Mean and standard deviation of the metrics that matter most, a line a label.
+
+    Args:
+        summary: the rows of summary.csv.
+    """
     cells = {(row["label"], row["metric"]): row for row in summary}
     labels = list(dict.fromkeys(row["label"] for row in summary))
     width = max(map(len, labels))
@@ -160,13 +221,13 @@ def _table(summary: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _mean_and_sd(row: dict[str, Any]) -> str:
+def _mean_and_sd(row: Mapping[str, Any]) -> str:
     missing = f" ({row['missing']} missing)" if row["missing"] else ""
     return f"{float(row['mean']):.3f} ± {float(row['sd']):.3f}{missing}"
 
 
-def _write_csv(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    rows = list(rows)
+def write_csv(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write a table, the whole of it or nothing; the columns are those of its first row."""
     text = io.StringIO(newline="")
     table = csv.DictWriter(text, rows[0].keys())
     table.writeheader()

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from monai.inferers import Inferer
+from torch import nn
 
-__all__ = ["FlipInferer"]
+from lunet_networks.bundle.weights import read_weights
+
+__all__ = ["EnsembleInferer", "FlipInferer"]
 
 
 class FlipInferer(Inferer):
@@ -44,21 +48,84 @@ class FlipInferer(Inferer):
     def __call__(
         self, inputs: torch.Tensor, network: Callable[..., torch.Tensor], *args: Any, **kwargs: Any
     ) -> torch.Tensor:
-        logits = self.inferer(inputs, network, *args, **kwargs)
-        if not self.spatial_axes:
-            return logits
-        log_sum = _log_probabilities(logits)
-        for axes in _combinations(self.spatial_axes):
+        def predict(axes: tuple[int, ...]) -> torch.Tensor:
+            if not axes:
+                return self.inferer(inputs, network, *args, **kwargs)
             dims = [axis + 2 for axis in axes]
-            mirrored = self.inferer(inputs.flip(dims), network, *args, **kwargs).flip(dims)
-            log_sum = torch.logaddexp(log_sum, _log_probabilities(mirrored))
-        # A softmax takes no notice of a constant, hence of the number of terms; nor does the logit of a sigmoid,
-        # which is the difference of the logarithms of its two probabilities.
-        return log_sum if logits.shape[1] > 1 else log_sum[:, :1] - log_sum[:, 1:]
+            return self.inferer(inputs.flip(dims), network, *args, **kwargs).flip(dims)
+
+        return _mean_of_probabilities(map(predict, _combinations(self.spatial_axes)))
+
+
+class EnsembleInferer(Inferer):
+    """Predicts an image with several trained weights of one network and averages the probabilities, as the folds of a
+    cross-validation are.
+
+    The mean is returned as logits, as by :py:class:`FlipInferer`, which may stand inside or around it. The weights are
+    read when the first image comes, then kept in memory. The network is left with those of the last model.
+
+    Args:
+        inferer: predicts with each of the models, for example a ``SlidingWindowInferer``.
+        ckpt_dirs: the folders of their ``model.pt``; with one of them its logits are passed on as they are.
+
+    Raises:
+        ValueError: if ``ckpt_dirs`` is no list or an empty one; with the first image, if a file holds no plain state
+            dict or that of another network.
+        FileNotFoundError: with the first image, if there is no such file.
+
+    Shapes:
+        Image ``(B, C, [D,] H, W)``; logits ``(B, out_channels, [D,] H, W)``. One output channel stands for a sigmoid,
+        several for a softmax.
+
+    Example:
+        >>> import tempfile
+        >>> from monai.inferers import SimpleInferer
+        >>> folders = [Path(tempfile.mkdtemp()) for _ in range(2)]
+        >>> for folder, weight in zip(folders, (3.0, -3.0)):
+        ...     torch.save({"weight": torch.full((1, 1, 1), weight)}, folder / "model.pt")
+        >>> network = nn.Conv1d(1, 1, kernel_size=1, bias=False)
+        >>> probability = EnsembleInferer(SimpleInferer(), folders)(torch.ones(1, 1, 1), network).sigmoid()
+        >>> round(probability.item(), 3)  # of sigmoid(3) and sigmoid(-3)
+        0.5
+    """
+
+    def __init__(self, inferer: Inferer, ckpt_dirs: Sequence[str | Path]) -> None:
+        super().__init__()
+        if isinstance(ckpt_dirs, (str, Path)) or not ckpt_dirs:
+            raise ValueError(
+                f"ckpt_dirs is {ckpt_dirs!r}: it is a list of folders, each with a model.pt, such as "
+                "\"['fold_0/models', 'fold_1/models']\""
+            )
+        self.inferer = inferer
+        self.paths = [Path(str(folder), "model.pt") for folder in ckpt_dirs]
+        self._weights: list[dict[str, torch.Tensor]] = []
+
+    def __call__(self, inputs: torch.Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> torch.Tensor:
+        def predict(weights: dict[str, torch.Tensor]) -> torch.Tensor:
+            network.load_state_dict(weights)
+            return self.inferer(inputs, network, *args, **kwargs)
+
+        if not self._weights:
+            self._weights = [read_weights(network, path) for path in self.paths]
+        return _mean_of_probabilities(map(predict, self._weights))
 
 
 def _combinations(axes: Sequence[int]) -> list[tuple[int, ...]]:
-    return [chosen for count in range(1, len(axes) + 1) for chosen in combinations(axes, count)]
+    return [chosen for count in range(len(axes) + 1) for chosen in combinations(axes, count)]
+
+
+def _mean_of_probabilities(predictions: Iterable[torch.Tensor]) -> torch.Tensor:
+    """Logits of the mean of the probabilities that logits stand for; those of a single prediction as they are."""
+    predictions = iter(predictions)
+    first, log_sum = next(predictions), None
+    for logits in predictions:
+        log_sum = _log_probabilities(first) if log_sum is None else log_sum
+        log_sum = torch.logaddexp(log_sum, _log_probabilities(logits))
+    if log_sum is None:
+        return first
+    # A softmax takes no notice of a constant, hence of the number of terms; nor does the logit of a sigmoid,
+    # which is the difference of the logarithms of its two probabilities.
+    return log_sum if first.shape[1] > 1 else log_sum[:, :1] - log_sum[:, 1:]
 
 
 def _log_probabilities(logits: torch.Tensor) -> torch.Tensor:

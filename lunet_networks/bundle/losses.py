@@ -27,6 +27,7 @@ class SegmentationLoss(nn.Module):
     Args:
         loss_name: "dice", "bce" or "dice_bce"; the cross entropy of several labels goes by "bce" too.
         out_channels: of the network.
+        ignore_label: value of the voxels that nobody has annotated, which take no part; None: there are none.
 
     Shape:
         Logits ``(B, out_channels, [D,] H, W)``, labels ``(B, 1, [D,] H, W)`` holding whole numbers; a scalar comes out.
@@ -44,7 +45,7 @@ class SegmentationLoss(nn.Module):
         tensor(1.0986)
     """
 
-    def __init__(self, loss_name: str, out_channels: int) -> None:
+    def __init__(self, loss_name: str, out_channels: int, ignore_label: int | None = None) -> None:
         super().__init__()
         self.dice_weight, self.entropy_weight = choose("loss_name", loss_name, LOSSES)
         several = out_channels > 1
@@ -58,16 +59,26 @@ class SegmentationLoss(nn.Module):
             smooth_dr=1e-7,
         )
         self.several = several
+        self.ignore_label = ignore_label
 
     def forward(self, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
         # autocast gives half precision, in which a sum over a batch of volumes overflows
         logits = logits.float()
+        if self.ignore_label is not None:
+            logits, label = self.only_annotated(logits, label)
+            if not label.numel():
+                return logits.sum()  # 0, with a gradient of 0
         loss = logits.new_zeros(())
         if self.dice_weight:
             loss = loss + self.dice_weight * self.dice(logits, label)
         if self.entropy_weight:
             loss = loss + self.entropy_weight * self.entropy(logits, label)
         return loss
+
+    def only_annotated(self, logits: torch.Tensor, label: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The annotated voxels as one row ``(1, C, N)``; the sums of both terms are over the batch anyway."""
+        annotated = (label != self.ignore_label)[:, 0]
+        return logits.movedim(1, -1)[annotated].T[None], label[:, 0][annotated][None, None]
 
     def entropy(self, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
         """Cross entropy over the labels, binary where there is one output channel."""

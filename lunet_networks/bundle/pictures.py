@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from lunet_networks.bundle.readers import LoadImaged
 __all__ = ["MedianCasePicture", "Plane", "cut_planes", "draw_planes"]
 
 MARGIN = 12.0  # mm of image around the structure
+TITLE_WIDTH = 42  # characters above each plane
 TRUTH, PREDICTION = ("truth", "#35d07f", "solid"), ("prediction", "#ff6b35", "dashed")
 PLANES_3D = ("sagittal", "coronal", "axial")  # across the first, second and third axis of an image in RAS order
 logger = logging.getLogger(__name__)
@@ -145,7 +147,7 @@ def draw_planes(image: np.ndarray, planes: Sequence[Plane], title: str, path: st
         path: of the picture, its suffix tells the format.
     """
     figure = Figure(figsize=(4 * len(planes), 4.6), facecolor="white", layout="constrained")
-    figure.suptitle(title)
+    figure.suptitle(textwrap.fill(title, TITLE_WIDTH * len(planes)))
     for axes, plane in zip(figure.subplots(1, len(planes), squeeze=False)[0], planes, strict=True):
         pixels = image[plane.index]
         across, up = (step * length for step, length in zip(plane.spacing, pixels.shape, strict=True))

@@ -12,16 +12,23 @@ from monai.utils import OptionalImportError, ensure_tuple
 
 __all__ = ["LoadImaged", "PlainNrrdReader"]
 
+LPS = "left-posterior-superior"
+SPACES = {LPS: LPS, "LPS": LPS, "right-anterior-superior": "RAS", "RAS": "RAS"}  # as MONAI knows them
+
 
 class PlainNrrdReader(image_reader.NrrdReader):
     """MONAI's NRRD reader, for headers without orientation too, which ``nrrd.write(path, array)`` writes.
 
     Such a file has its axes along those of the patient, its first voxel at the origin, and the spacing that its header
-    gives, otherwise 1 mm.
+    gives, otherwise 1 mm. ``Orientationd`` takes files in the space RAS, too, by its long name and its short one.
     """
 
     def get_data(self, img: Any) -> tuple[np.ndarray, dict]:
         for image in ensure_tuple(img):
+            space = image.header.get("space", LPS)
+            if space not in SPACES:
+                raise ValueError(f"its space is {space!r}: {' and '.join(SPACES)} are read")
+            image.header["space"] = SPACES[space]
             spacings = image.header.get("spacings", np.full(image.array.ndim, np.nan))
             image.header.setdefault("space directions", np.diag(np.nan_to_num(spacings, nan=1.0)))
             image.header.setdefault("space origin", np.zeros(image.array.ndim))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+import torch
 from ignite.engine import Engine, Events
 from torch import nn
 
 from lunet_networks.bundle.pretrained import read_state_dict
 
-__all__ = ["CheckpointLoader", "load_weights"]
+__all__ = ["CheckpointLoader", "load_weights", "read_weights"]
 
 logger = logging.getLogger(__name__)
 
@@ -47,14 +48,27 @@ def load_weights(network: nn.Module, path: str | Path) -> None:
         path: of a state dict.
 
     Raises:
+        FileNotFoundError, ValueError: as :py:func:`read_weights`.
+    """
+    network.load_state_dict(read_weights(network, path))
+
+
+def read_weights(network: nn.Module, path: str | Path) -> dict[str, torch.Tensor]:
+    """A state dict that fits a network exactly; the network stays as it is.
+
+    Args:
+        network: that the state dict is for.
+        path: of the state dict.
+
+    Raises:
         FileNotFoundError: if there is no such file.
         ValueError: if it holds no plain state dict, or that of another network.
 
     Example:
-        >>> import tempfile, torch
+        >>> import tempfile
         >>> path = Path(tempfile.mkdtemp(), "model.pt")
         >>> torch.save(nn.Linear(2, 1).state_dict(), path)
-        >>> load_weights(nn.Linear(3, 1), path)  # doctest: +ELLIPSIS
+        >>> read_weights(nn.Linear(3, 1), path)  # doctest: +ELLIPSIS
         Traceback (most recent call last):
         ValueError: ...model.pt is of another network: weight is 1 x 2 there and 1 x 3 here; is the preset right?
     """
@@ -68,5 +82,5 @@ def load_weights(network: nn.Module, path: str | Path) -> None:
             raise ValueError(
                 f"{path} is of another network: {name} is {there} there and {here} here; is the preset right?"
             )
-    network.load_state_dict(state)
     logger.info("weights of %s", path)
+    return state

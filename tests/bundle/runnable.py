@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from monai.bundle import ConfigWorkflow
 
-from tools.build_bundles import BUNDLES, bundle_files
+from tools.build_bundles import bundle_files, repository_settings
 
 # Takes every voxel by itself: z-scores above 1 are anterior. What it says of an image can be worked out by hand.
 THRESHOLD_NETWORK = {"_target_": "torch.nn.Conv3d", "in_channels": 1, "out_channels": 3, "kernel_size": 1}
@@ -20,11 +20,11 @@ LPS_THICK_SLICES[:3, 3] = [40.0, 55.0, -12.0]
 
 
 class RunnableBundle:
-    """The bundle lunet_small in a folder of its own, run within this process."""
+    """The bundle lunet_small in a folder of its own, run within this process; ``changes`` are of what fills it."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, **changes: object) -> None:
         self.root = root
-        for path, text in bundle_files("lunet_small", BUNDLES["lunet_small"]).items():
+        for path, text in bundle_files({**repository_settings("lunet_small"), **changes}).items():
             (root / path).parent.mkdir(parents=True, exist_ok=True)
             (root / path).write_text(text, encoding="utf-8")
         (root / "models").mkdir()

@@ -82,13 +82,10 @@ def test_cases_are_measured_on_the_voxels_of_their_label_files(bundle, dataset, 
     assert found["whole"]["dice"] == found["anterior"]["dice"]
 
 
-def test_one_label_from_a_sigmoid(bundle, dataset, tmp_path):
+def test_one_label_from_a_sigmoid(dataset, tmp_path):
+    bundle = RunnableBundle(tmp_path / "one", label_names=["lesion"])
     torch.save({name: tensor[1:2] for name, tensor in THRESHOLD_WEIGHTS.items()}, bundle.model)
-    settings = {
-        "network_def": {**THRESHOLD_NETWORK, "out_channels": 1},
-        "out_channels": 1,
-        "label_names": ["lesion"],
-    }
+    settings = {"network_def": {**THRESHOLD_NETWORK, "out_channels": 1}}
     folder = dataset()
     bundle.infer(folder / "images" / "c.nii.gz", tmp_path / "labels", flip_tta=True, **settings)
     bundle.evaluate(folder, tmp_path / "eval", **settings)

@@ -1,11 +1,14 @@
-"""Test-time flips."""
+"""Test-time flips, and several models averaged."""
 
 import pytest
 import torch
 from monai.inferers import SimpleInferer, SlidingWindowInferer
 from torch import nn
 
-from lunet_networks.bundle.inferers import FlipInferer
+from lunet_networks import create_network
+from lunet_networks.bundle.inferers import EnsembleInferer, FlipInferer
+
+WINDOWS = SlidingWindowInferer(roi_size=(16, 16, 16), overlap=0.5, mode="gaussian")
 
 
 class Threshold(nn.Module):
@@ -62,3 +65,78 @@ def test_without_axes_nothing_changes():
 def test_sure_predictions_stay_finite():
     logits = torch.tensor([300.0, -300.0]).view(1, 1, 2)
     assert FlipInferer(SimpleInferer(), [0])(torch.zeros(1, 1, 2), lambda _: logits).isfinite().all()
+
+
+@pytest.fixture
+def models(tmp_path):
+    """Writes the weights of networks, each into a folder of its own."""
+
+    def write(*networks):
+        folders = [tmp_path / f"fold_{number}" for number in range(len(networks))]
+        for folder, network in zip(folders, networks, strict=True):
+            folder.mkdir()
+            torch.save(network.state_dict(), folder / "model.pt")
+        return folders
+
+    return write
+
+
+def small_network(out_channels=3):
+    return create_network("lunet_small_2f", out_channels=out_channels).eval()
+
+
+@torch.no_grad()
+def test_one_model_predicts_what_it_predicts_alone(models):
+    network, image = small_network(), torch.randn(1, 1, 20, 18, 16)
+    expected = WINDOWS(image, network)
+    assert torch.equal(EnsembleInferer(WINDOWS, models(network))(image, small_network()), expected)
+
+
+@pytest.mark.parametrize("out_channels", [1, 3])
+@torch.no_grad()
+def test_the_probabilities_of_models_are_averaged(models, out_channels):
+    activation = nn.Sigmoid() if out_channels == 1 else nn.Softmax(dim=1)
+    networks = [small_network(out_channels) for _ in range(3)]
+    ensemble, network = EnsembleInferer(WINDOWS, models(*networks)), small_network(out_channels)
+    for _ in range(2):  # whatever weights the network holds from the image before
+        image = torch.randn(1, 1, 20, 18, 16)
+        alone = [activation(WINDOWS(image, network)) for network in networks]
+        torch.testing.assert_close(activation(ensemble(image, network)), torch.stack(alone).mean(0))
+
+
+@pytest.mark.parametrize("out_channels", [1, 3])
+@torch.no_grad()
+def test_models_and_flips_are_averaged_together(models, out_channels):
+    activation = nn.Sigmoid() if out_channels == 1 else nn.Softmax(dim=1)
+    networks = [nn.Conv3d(1, out_channels, kernel_size=3, padding=1) for _ in range(3)]
+    *trained, network = networks
+    folders, image, simple = models(*trained), torch.randn(2, 1, 6, 5, 4), SimpleInferer()
+    flipped = [FlipInferer(simple, [0, 2])(image, network) for network in trained]
+    expected = torch.stack([activation(logits) for logits in flipped]).mean(0)
+    inside = EnsembleInferer(FlipInferer(simple, [0, 2]), folders)(image, network)
+    around = FlipInferer(EnsembleInferer(simple, folders), [0, 2])(image, network)
+    torch.testing.assert_close(activation(inside), expected)
+    torch.testing.assert_close(activation(around), expected)
+
+
+def test_weights_are_read_with_the_first_image_and_kept(models, tmp_path):
+    ensemble = EnsembleInferer(SimpleInferer(), [tmp_path / "fold_0", tmp_path / "fold_1"])  # which are not there yet
+    folders, image = models(Threshold(2), Threshold(2)), torch.randn(1, 1, 4, 4, 4)
+    predicted = ensemble(image, Threshold(2))
+    for folder in folders:
+        (folder / "model.pt").unlink()
+    assert torch.equal(ensemble(image, Threshold(2)), predicted)
+
+
+def test_models_that_do_not_fit(models, tmp_path):
+    folders, image = models(Threshold(2), Threshold(3)), torch.zeros(1, 1, 4, 4, 4)
+    with pytest.raises(ValueError, match=r"fold_1/model\.pt is of another network: .*is the preset right\?"):
+        EnsembleInferer(SimpleInferer(), folders)(image, Threshold(2))
+    with pytest.raises(FileNotFoundError, match=r"there are no weights at .*absent/model\.pt"):
+        EnsembleInferer(SimpleInferer(), [folders[0], tmp_path / "absent"])(image, Threshold(2))
+
+
+@pytest.mark.parametrize("ckpt_dirs", ["fold_0/models", [], ()])
+def test_what_is_no_list_of_models(ckpt_dirs):
+    with pytest.raises(ValueError, match=r"ckpt_dirs is .*: it is a list of folders, each with a model\.pt, such as"):
+        EnsembleInferer(SimpleInferer(), ckpt_dirs)

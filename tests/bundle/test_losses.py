@@ -42,6 +42,29 @@ def test_sums_over_a_batch_do_not_overflow_in_half_precision():
     assert loss.item() == pytest.approx(1 - 2 * 0.5 / 1.5, abs=1e-5)
 
 
+@pytest.mark.parametrize("name", ["dice", "bce", "dice_bce"])
+@pytest.mark.parametrize("out_channels", [1, 3])
+def test_ignored_voxels_are_as_good_as_absent(name, out_channels):
+    logits = torch.randn(2, out_channels, 4, 4, 8, requires_grad=True)
+    label = torch.randint(0, max(2, out_channels), (2, 1, 4, 4, 8)).float()
+    label[..., 4:] = 3
+    loss = SegmentationLoss(name, out_channels, ignore_label=3)(logits, label)
+    loss.backward()
+    annotated = SegmentationLoss(name, out_channels)(logits[..., :4], label[..., :4])
+    assert loss.item() == pytest.approx(annotated.item(), abs=1e-6)
+    assert not logits.grad[..., 4:].any()
+    assert logits.grad[..., :4].any()
+
+
+@pytest.mark.parametrize("name", ["dice", "bce", "dice_bce"])
+def test_a_batch_without_annotation_teaches_nothing(name):
+    logits = torch.randn(1, 1, 4, 4, 4, requires_grad=True)
+    loss = SegmentationLoss(name, out_channels=1, ignore_label=2)(logits, torch.full((1, 1, 4, 4, 4), 2.0))
+    loss.backward()
+    assert loss.item() == 0
+    assert not logits.grad.any()
+
+
 def test_unknown_loss():
     with pytest.raises(ValueError, match="loss_name is 'focal': it is one of dice, bce, dice_bce"):
         SegmentationLoss("focal", out_channels=1)

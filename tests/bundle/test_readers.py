@@ -1,6 +1,7 @@
 import nrrd
 import numpy as np
 import pytest
+from monai.transforms import Orientationd
 
 from lunet_networks.bundle.readers import LoadImaged
 
@@ -26,3 +27,24 @@ def test_nrrd_with_and_without_orientation(tmp_path, header, affine):
     image = LoadImaged(keys="image", ensure_channel_first=True)({"image": str(tmp_path / "ct.nrrd")})["image"]
     np.testing.assert_array_equal(image.numpy(), voxels[None])
     np.testing.assert_allclose(image.affine, affine)
+
+
+@pytest.mark.parametrize("space", ["right-anterior-superior", "RAS", "left-posterior-superior", "LPS"])
+def test_nrrd_in_any_space_is_brought_into_order(tmp_path, space):
+    lps = space[0].upper() == "L"
+    directions = np.diag([-1.0, -2.0, 3.0] if lps else [1.0, 2.0, 3.0])
+    origin = [-4.0, -5.0, 6.0] if lps else [4.0, 5.0, 6.0]
+    voxels = np.random.default_rng(0).normal(size=(4, 5, 6)).astype(np.float32)
+    header = {"space": space, "space directions": directions, "space origin": origin}
+    nrrd.write(str(tmp_path / "mr.nrrd"), voxels, header)
+    image = LoadImaged(keys="image", ensure_channel_first=True)({"image": str(tmp_path / "mr.nrrd")})
+    image = Orientationd("image", axcodes="RAS", labels=None)(image)["image"]
+    np.testing.assert_array_equal(image.numpy(), voxels[None])
+    np.testing.assert_allclose(image.affine, [[1, 0, 0, 4], [0, 2, 0, 5], [0, 0, 3, 6], [0, 0, 0, 1]])
+
+
+def test_nrrd_in_a_space_that_nobody_brings_into_order(tmp_path):
+    header = {"space": "scanner-xyz", "space directions": np.eye(3), "space origin": [0.0, 0.0, 0.0]}
+    nrrd.write(str(tmp_path / "mr.nrrd"), np.zeros((4, 5, 6), np.float32), header)
+    with pytest.raises(ValueError, match="its space is 'scanner-xyz': left-posterior-superior and LPS and"):
+        LoadImaged(keys="image")({"image": str(tmp_path / "mr.nrrd")})

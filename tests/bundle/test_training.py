@@ -15,7 +15,7 @@ from monai.fl.utils.exchange_object import ExchangeObject
 from lunet_networks import create_network
 from lunet_networks.bundle.datalist import load_datalist
 from lunet_networks.bundle.errors import root_cause
-from tools.build_bundles import BUNDLES, bundle_files
+from tools.build_bundles import bundle_files, repository_settings
 
 
 def test_what_a_training_leaves(bundle):
@@ -70,7 +70,7 @@ def test_every_epoch_trains_on_every_case(bundle, settings):
 
 
 def test_a_single_label_is_trained_with_one_output(bundle, tmp_path):
-    for path, text in bundle_files("one", {**BUNDLES["lunet_small"], "label_names": ["hippocampus"]}).items():
+    for path, text in bundle_files({**repository_settings("lunet_small"), "label_names": ["hippocampus"]}).items():
         (bundle.root / path).write_text(text, encoding="utf-8")
     bundle.dataset_dir = with_edited_data(bundle.dataset_dir, tmp_path, lambda label: (label > 0).astype(np.uint8))
     bundle.train(epochs=1)

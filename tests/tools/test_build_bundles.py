@@ -1,12 +1,14 @@
 import json
 
+import monai
 import pytest
 import torch
 import yaml
-from monai.bundle import ConfigParser, verify_net_in_out
+from monai.bundle import ConfigParser
 
 import lunet_networks
-from tools.build_bundles import BUNDLES, TEMPLATES, build_bundles, bundle_files, complete, render
+from tools.build_bundles import build_bundles, bundle_files, repository_settings
+from tools.templating import TEMPLATES, complete, render
 
 
 @pytest.fixture
@@ -15,43 +17,19 @@ def written(tmp_path):
     return tmp_path
 
 
-def test_committed_bundles_are_as_generated(repository):
-    build_bundles(str(repository / "bundles"), check=True)
-
-
 def test_check_names_files_that_differ_or_are_not_there(written):
+    build_bundles(str(written), check=True)
     (written / "lunet_small" / "configs" / "train.json").write_text("{}")
     (written / "lunet_small" / "LICENSE").unlink()
     with pytest.raises(ValueError, match=r"not as generated, .*train\.json, .*LICENSE"):
         build_bundles(str(written), check=True)
 
 
-@pytest.mark.parametrize("name", BUNDLES)
-@pytest.mark.parametrize("config", ["train", "inference"])
-def test_networks_take_and_give_what_the_metadata_say(written, name, config):
-    configs = written / name / "configs"
-    verify_net_in_out(
-        net_id="network_def",
-        meta_file=str(configs / "metadata.json"),
-        config_file=str(configs / f"{config}.json"),
-        device="cpu",
-    )
-
-
-@pytest.mark.parametrize("name", BUNDLES)
-def test_metadata(written, name):
-    metadata = json.loads((written / name / "configs" / "metadata.json").read_text())
+def test_versions_are_those_of_the_package_and_of_the_tests(written):
+    metadata = json.loads((written / "lunet_small" / "configs" / "metadata.json").read_text())
     assert metadata["version"] == lunet_networks.__version__
-    assert metadata["version"] in metadata["changelog"]
-    plain = [metadata[f"{name}_version"] for name in ("monai", "pytorch", "numpy")]
-    plain += metadata["required_packages_version"].values()
-    assert all(all(part.isdigit() for part in version.split(".")) for version in plain)
     assert metadata["required_packages_version"]["lunet-networks"] == lunet_networks.__version__
-    assert metadata["network_data_format"]["outputs"]["pred"]["channel_def"] == {
-        "0": "background",
-        "1": "anterior",
-        "2": "posterior",
-    }
+    assert metadata["monai_version"] == monai.__version__
 
 
 def test_every_setting_of_a_training_is_explained():
@@ -71,10 +49,12 @@ def test_every_setting_is_checked_and_recorded(written):
 
 
 def test_one_label_is_one_output():
-    values = complete({**BUNDLES["lunet_small"], "name": "one", "label_names": ["tumour"]})
+    values = complete({**repository_settings("lunet_small"), "label_names": ["tumour"]})
     assert values["out_channels"] == 1
     assert values["channel_def"] == {"0": "background", "1": "tumour"}
-    train = json.loads(bundle_files("one", {**BUNDLES["lunet_small"], "label_names": ["tumour"]})["configs/train.json"])
+    train = json.loads(
+        bundle_files({**repository_settings("lunet_small"), "label_names": ["tumour"]})["configs/train.json"]
+    )
     parser = ConfigParser({"post": train["validate"]["postprocessing"]})
     item = {"pred": torch.tensor([-1.0, 2.0]).view(1, 2, 1, 1), "label": torch.ones(1, 2, 1, 1)}
     assert parser.get_parsed_content("post")(item)["pred"].flatten().tolist() == [0, 1]

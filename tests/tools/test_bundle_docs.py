@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tools.build_bundles import BUNDLES, complete
+from tools.build_bundles import repository_settings
 from tools.bundle_docs import RECORDS, TEMPLATES, bundle_facts, settings_table
+from tools.templating import complete
 
-VALUES = complete({"name": "lunet_small", **BUNDLES["lunet_small"]})
+VALUES = complete(repository_settings("lunet_small"))
 
 
 @pytest.mark.parametrize("name", ["train", "inference"])
@@ -28,9 +29,8 @@ def test_a_setting_without_a_comment_is_refused(tmp_path: Path) -> None:
 
 
 def test_performance_is_that_of_the_training_and_its_evaluation(tmp_path: Path) -> None:
-    assert "No trained weights" in bundle_facts(VALUES, tmp_path)["performance"]
-    docs = tmp_path / "docs"
-    docs.mkdir()
+    docs = tmp_path
+    assert "No trained weights" in bundle_facts(VALUES, docs)["performance"]
     settings = {"preset": "lunet_small_2f", "epochs": 3, "seed": 5, "fold": 1, "num_folds": 4}
     cases = {"training": ["a", "b", "c"], "validation": ["d"]}
     (docs / RECORDS["run.json"]).write_text(
@@ -42,8 +42,9 @@ def test_performance_is_that_of_the_training_and_its_evaluation(tmp_path: Path) 
     figures = {"dice": 0.5, "hd95_mm": 2, "nsd_1mm": 0.9}
     rows = [f"tumour,{metric},{mean},1,validation,yes\n" for metric, mean in figures.items()]
     (docs / RECORDS["summary.csv"]).write_text(header + "".join(rows))
-    performance = bundle_facts(VALUES, tmp_path)["performance"]
+    performance = bundle_facts(VALUES, docs)["performance"]
     assert "`lunet_small_2f` after epoch 2 of 3, trained on 3 cases in 3 minutes with torch 2.13.0" in performance
-    assert "(seed 5, fold 1 of 4)" in performance
+    others = "`--preset lunet_small_2f` `--epochs 3` `--seed 5` `--fold 1` `--num_folds 4`"
+    assert f"the settings below but {others} (seed 5, fold 1 of 4)" in performance
     assert "| tumour | 0.500 | 2.000 | 0.900 |" in performance
     assert "Means over the 1 validation cases, which also chose the best epoch." in performance

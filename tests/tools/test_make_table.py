@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tools.make_table import BEGIN, END, make_table
+from tools.make_table import COMMAND, make_table
+
+MARKS = {name: (f"<!-- {name}: written by {COMMAND} -->", f"<!-- end of {name} -->") for name in ("bundles", "presets")}
 
 
 def test_the_readme_is_up_to_date(repository: Path) -> None:
@@ -13,13 +15,15 @@ def test_the_readme_is_up_to_date(repository: Path) -> None:
 
 def test_what_stands_around_the_table_stays(tmp_path: Path) -> None:
     document = tmp_path / "page.md"
-    document.write_text(f"above\n{BEGIN}\nold\n{END}\nbelow\n")
+    (bundles, end_of_bundles), (presets, end_of_presets) = MARKS.values()
+    document.write_text(f"above\n{bundles}\n{end_of_bundles}\nbetween\n{presets}\nold\n{end_of_presets}\nbelow\n")
     with pytest.raises(ValueError, match="not up to date"):
         make_table(str(document), check=True)
     make_table(str(document))
     text = document.read_text()
-    assert text.startswith(f"above\n{BEGIN}\n| preset |")
-    assert text.endswith(f"{END}\nbelow\n")
+    assert text.startswith(f"above\n{bundles}\n| bundle |")
+    assert f"|\n{end_of_bundles}\nbetween\n{presets}\n| preset |" in text
+    assert text.endswith(f"{end_of_presets}\nbelow\n")
     assert "| 9,929 | 0.568 G | 35.6 x fewer parameters, 1.68 x fewer MACs |" in text
     make_table(str(document), check=True)
 

@@ -1,0 +1,171 @@
+"""The memory that training a network takes, before anything is trained."""
+
+from __future__ import annotations
+
+import copy
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+__all__ = ["TRAINING_BASE_MEMORY", "estimate_training_memory"]
+
+# Resident memory, in bytes, of `python -m monai.bundle run training` on a CPU less what estimate_training_memory counts
+# and the cached data: Python, PyTorch, MONAI, what they import, and the kernels that oneDNN compiles. The bundle
+# lunet_small took 446 MiB before its first step and 500 MiB after two epochs with volumes of 32 x 32 x 32
+# (Linux, x86-64 with AVX-512, torch 2.13.0+cpu, MONAI 1.6.1).
+TRAINING_BASE_MEMORY = 512 * 2**20
+
+# glibc maps what is larger than this on its own and gives it back at once (DEFAULT_MMAP_THRESHOLD_MAX in its malloc.c).
+# What is smaller shares a heap, which has gaps: in steps of 8 presets, 1.3 to 2 times what lived there was resident.
+_MAPPED_ALONE = 32 * 2**20
+_HEAP_FACTOR = 2
+
+# oneDNN's own layout keeps channels in blocks of 16 on CPUs with AVX-512; others take less.
+_ONEDNN_BLOCK = 16
+
+
+def estimate_training_memory(
+    network: nn.Module,
+    input_shape: Sequence[int],
+    loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+) -> int:
+    """Bytes that training takes on a CPU in float32, on top of ``TRAINING_BASE_MEMORY`` and the cached data.
+
+    One step runs on PyTorch's meta device, which computes and allocates nothing, while the tensors that live at the
+    same time are counted: batch, activations, loss and gradients. Weights, their gradients and the two moments of
+    Adam are added, and what the allocator holds unused. It does not rise with every voxel: tensors of 32 MiB and more
+    leave no gaps in the heap, so that a step up to them can take less. A single 3D volume takes up to three times its
+    share, see ``lunet_networks.nets.batch_one``. Kernels of a GPU are not counted.
+
+    Args:
+        network: any network of this package; unchanged.
+        input_shape: shape of a batch, ``(B, C, [D,] H, W)``.
+        loss: takes logits and labels ``(B, 1, [D,] H, W)`` and gives a scalar, such as
+            ``lunet_networks.bundle.losses.SegmentationLoss``.
+
+    Raises:
+        ValueError: if the network cannot take such an input.
+
+    Example:
+        >>> from lunet_networks import UNet
+        >>> def loss(logits, label):
+        ...     return nn.functional.binary_cross_entropy_with_logits(logits, label)
+        >>> round(estimate_training_memory(UNet(), (8, 1, 64, 64, 64), loss) / 2**20)  # MiB
+        680
+    """
+    network = copy.deepcopy(network).to("meta").train()
+    _count_onednn_copies(network, single_volume=input_shape[0] == 1 and len(input_shape) == 5)
+    memory_format = {2: torch.channels_last, 3: torch.channels_last_3d}.get(len(input_shape) - 2)
+    with _LiveMemory() as memory:
+        image = torch.empty(tuple(input_shape), device="meta")
+        label = torch.empty((input_shape[0], 1, *input_shape[2:]), device="meta")
+        logits = network(image.to(memory_format=memory_format))  # kept until the step ends, as MONAI's trainer does
+        loss(logits, label).backward()
+    parameters = sum(parameter.nbytes for parameter in network.parameters())
+    return memory.peak + 4 * parameters
+
+
+class _LiveMemory(TorchDispatchMode):
+    """Counts the bytes of the tensors that were made under it and still live; ``peak`` is the most there ever were."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.peak = 0
+        self._live = 0
+        self._storages: set[int] = set()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        outputs = func(*args, **(kwargs or {}))
+        for output in tree_leaves(outputs):
+            if isinstance(output, torch.Tensor):
+                self._add(output.untyped_storage())
+        return outputs
+
+    def _add(self, storage: torch.UntypedStorage) -> None:
+        key = storage._cdata  # views and results in place share it
+        if key in self._storages:
+            return
+        size = storage.nbytes()
+        self._storages.add(key)
+        weakref.finalize(storage, self._remove, key, size)
+        self._live += _resident(size)
+        self.peak = max(self.peak, self._live)
+
+    def _remove(self, key: int, size: int) -> None:
+        self._storages.remove(key)
+        self._live -= _resident(size)
+
+
+def _resident(size: int) -> int:
+    return size if size >= _MAPPED_ALONE else _HEAP_FACTOR * size
+
+
+def _count_onednn_copies(network: nn.Module, single_volume: bool) -> None:
+    """Let convolutions take the memory that oneDNN's own layout takes beside their input and output on a CPU."""
+    for module in network.modules():
+        if not isinstance(module, nn.Conv2d | nn.Conv3d) or module.groups > 1:
+            continue
+        pointwise = set(module.kernel_size) == {1}
+        if single_volume and not pointwise:  # see lunet_networks.nets.batch_one
+            module.register_forward_pre_hook(lambda _, inputs: (_ToOneDNN.apply(inputs[0]),))
+            module.register_forward_hook(lambda _, __, output: _FromOneDNN.apply(output))
+        elif pointwise and module.in_channels == 1 and not single_volume:
+            # such weights have the same strides in every memory format, and PyTorch does not see channels last
+            module.register_forward_hook(lambda _, inputs, output: _Scratch.apply(output, inputs[0].shape))
+
+
+class _ToOneDNN(torch.autograd.Function):
+    """``Tensor.to_mkldnn``: a copy, and both are kept for backward."""
+
+    @staticmethod
+    def forward(ctx: Any, input: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(input)
+        return input.clone()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
+        return _in_blocks(gradient)[:, : gradient.shape[1]].clone()
+
+
+class _FromOneDNN(torch.autograd.Function):
+    """``Tensor.to_dense``: a copy, and what oneDNN made, in whole blocks of channels, is kept for backward."""
+
+    @staticmethod
+    def forward(ctx: Any, output: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(_in_blocks(output))
+        return output.clone()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
+        return gradient.clone()
+
+
+class _Scratch(torch.autograd.Function):
+    """What a convolution fills and gives back at once: its input and its output in blocks of channels."""
+
+    @staticmethod
+    def forward(ctx: Any, output: torch.Tensor, input_shape: Sequence[int]) -> torch.Tensor:
+        ctx.input_shape = input_shape
+        _Scratch.fill(output, input_shape)
+        return output.view_as(output)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
+        _Scratch.fill(gradient, ctx.input_shape)
+        return gradient, None
+
+    @staticmethod
+    def fill(output: torch.Tensor, input_shape: Sequence[int]) -> None:
+        _scratch = _in_blocks(output), _in_blocks(output.new_empty(input_shape))
+
+
+def _in_blocks(tensor: torch.Tensor) -> torch.Tensor:
+    batch, channels, *size = tensor.shape
+    return tensor.new_empty(batch, -(-channels // _ONEDNN_BLOCK) * _ONEDNN_BLOCK, *size)

@@ -1,0 +1,100 @@
+"""Every bundle of the repository is what the tools make, works for every consumer, and its family trains and labels."""
+
+import csv
+import shutil
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from monai.bundle import ConfigWorkflow
+
+from tests.bundle.runnable import LPS_THICK_SLICES, bright_block, save_image
+from tools.build_bundles import repository_bundle
+from tools.bundle_checks.bundle import Bundle
+from tools.bundle_checks.networks import check_weights
+from tools.families import FAMILIES
+from tools.get_data import phantom
+from tools.verify_bundle import find_faults
+
+FOLDER = Path(__file__).parents[1] / "bundles"
+BUNDLES = sorted(path.parents[1].name for path in FOLDER.glob("*/configs/metadata.json"))
+# The small bundle, where there is one, stands for its architecture: the large ones differ by their numbers of channels.
+SMALL_LAST = sorted(BUNDLES, key=lambda name: name.endswith("_small"))
+ARCHITECTURES = {name.partition("_")[0]: name for name in SMALL_LAST}
+SHAPE = (37, 29, 15)
+
+
+def test_every_family_has_a_bundle() -> None:
+    assert set(BUNDLES) == set(FAMILIES)
+
+
+@pytest.mark.parametrize("name", BUNDLES)
+def test_it_is_as_generated(name: str) -> None:
+    for file, text in repository_bundle(name).items():
+        assert (FOLDER / name / file).read_text(encoding="utf-8") == text, f"{name}/{file}: make bundles writes it"
+
+
+@pytest.mark.parametrize("name", BUNDLES)
+def test_it_passes_the_checks_of_every_consumer(name: str) -> None:
+    assert [str(fault) for faults in find_faults(FOLDER / name).values() for fault in faults] == []
+
+
+@pytest.fixture(scope="module")
+def dataset_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four phantoms of about 32 x 32 x 32 voxels; with two folds two of them train."""
+    folder = tmp_path_factory.mktemp("data") / "phantom"
+    phantom(str(folder), num_cases=4, difficulty="easy", shape=(32, 32, 32))
+    return folder
+
+
+@pytest.fixture
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES.values())
+@pytest.mark.usefixtures("one_thread")
+def test_it_trains_evaluates_and_labels(name: str, dataset_dir: Path, tmp_path: Path) -> None:
+    bundle = shutil.copytree(FOLDER / name, tmp_path / name, ignore=shutil.ignore_patterns("eval", "runs", "models"))
+    training = {"dataset_dir": str(dataset_dir), "num_folds": 2}
+
+    run(bundle, "train", **training, epochs=1, batch_size=2)
+    assert len(rows(bundle / "eval" / "history.csv")) == 1
+    assert (bundle / "models" / "model.pt").is_file()
+    assert not list(check_weights(Bundle(bundle)))
+
+    run(bundle, "train", "evaluate", **training)
+    cases = rows(bundle / "eval" / "cases.csv")
+    assert len({row["case"] for row in cases}) == 2
+    assert {row["label"] for row in cases} == {"anterior", "posterior", "whole"}
+
+    image = save_image(tmp_path / "images" / "case.nii.gz", bright_block(SHAPE), LPS_THICK_SLICES)
+    run(bundle, "inference", dataset_dir=str(image), output_dir=str(tmp_path / "labels"))
+    labels = nib.load(tmp_path / "labels" / "case_seg.nii.gz")
+    assert labels.shape == SHAPE
+    np.testing.assert_allclose(labels.affine, LPS_THICK_SLICES, atol=1e-5)
+    assert set(np.unique(np.asarray(labels.dataobj))) <= {0, 1, 2}
+
+
+def run(bundle: Path, *configs: str, **override: object) -> None:
+    workflow = ConfigWorkflow(
+        [str(bundle / "configs" / f"{config}.json") for config in configs],
+        logging_file=False,
+        workflow_type="inference" if configs == ("inference",) else "train",
+        bundle_root=str(bundle),
+        device="cpu",
+        roi_size=[32, 32, 32],
+        **override,
+    )
+    workflow.initialize()
+    workflow.run()
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))

@@ -1,0 +1,56 @@
+"""Whether a bundle's networks take and give what metadata.json says, and its weights fit them."""
+
+from collections.abc import Iterator
+
+from monai.bundle import verify_net_in_out
+from torch import nn
+
+from lunet_networks.bundle.errors import root_cause
+from lunet_networks.bundle.weights import load_weights
+from tools.bundle_checks.bundle import INFERENCE, METADATA, TRAIN, Bundle, Fault
+from tools.bundle_checks.elsewhere import elsewhere
+
+IMAGE, PRED = "network_data_format#inputs#image", "network_data_format#outputs#pred"
+
+
+def check_networks(bundle: Bundle) -> Iterator[Fault]:
+    """The networks of both configs run on an image of the size, channels and dtype in metadata.json."""
+    for file in (TRAIN, INFERENCE):
+        if file in bundle.runnable and bundle.metadata is not None:
+            try:
+                with elsewhere():
+                    verify_net_in_out("network_def", str(bundle.root / METADATA), bundle.paths(file), device="cpu")
+            except Exception as error:
+                yield _in_out_fault(file, str(root_cause(error)).splitlines()[0])
+
+
+def _in_out_fault(file: str, message: str) -> Fault:
+    for key, words in (("num_channels", "output channel number"), ("dtype", "dtype of output")):
+        if words in message:
+            problem = f"is not that of network_def in {file} ({message})"
+            return Fault(METADATA, f"{PRED}#{key}", problem, "give the network's own, before any activation")
+    problem = f"network_def of {file} cannot be made, or not be run on such an image ({message})"
+    cure = "give a spatial_shape and num_channels that it takes: for D downsamplings 2**(D+1)*n"
+    return Fault(METADATA, IMAGE, problem, cure)
+
+
+def check_weights(bundle: Bundle) -> Iterator[Fault]:
+    """Every models/*.pt, all of which MONAI Label offers, is a plain state dict that fits inference.json's network."""
+    weights = [file for file in bundle.files if file.startswith("models/") and file.endswith(".pt")]
+    network = make_network(bundle) if weights and INFERENCE in bundle.runnable else None
+    for file in weights if network is not None else ():
+        try:
+            load_weights(network, bundle.root / file)
+        except (ValueError, OSError) as error:
+            problem = str(error).replace(f"{bundle.root / file} ", "")
+            cure = f"save the state dict of network_def in {INFERENCE}, or correct its preset"
+            yield Fault(file, "", problem, cure)
+
+
+def make_network(bundle: Bundle) -> nn.Module | None:
+    """The network of inference.json; None where it cannot be made, of which ``check_networks`` tells."""
+    with elsewhere():
+        try:
+            return bundle.parser(INFERENCE).get_parsed_content("network_def")
+        except Exception:
+            return None

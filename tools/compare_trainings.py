@@ -1,0 +1,195 @@
+"""Trainings on the same cases beside each other: a table, lean networks against their twins, and a picture."""
+
+import csv
+import io
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from lunet_networks import PRESETS, create_network
+from lunet_networks.bundle.files import write_atomically
+from lunet_networks.summary import count_macs, count_parameters
+from tools.command_line import run_commands
+from tools.marks import write_between_marks
+from tools.templating import ROOT
+
+INPUT_SHAPE = (1, 1, 64, 64, 64)
+TITLES = {"dice": "Dice", "hd95_mm": "HD95 (mm)", "nsd_1mm": "NSD at 1 mm"}
+METRICS = {"dice": ".3f", "hd95_mm": ".2f", "nsd_1mm": ".3f"}
+RESAMPLINGS = 10_000
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a training cost and how well it did.
+
+    Args:
+        preset: that was trained.
+        settings: of the run.
+        validation: names of the cases.
+        means: by label and metric.
+        dice: of each case, the mean over its labels.
+        parameters: with the outputs of the run.
+        macs: at ``INPUT_SHAPE``.
+        seconds: an epoch.
+    """
+
+    preset: str
+    settings: Mapping[str, Any]
+    validation: Sequence[str]
+    means: Mapping[tuple[str, str], float]
+    dice: Mapping[str, float]
+    parameters: int
+    macs: int
+    seconds: float
+
+
+def compare_trainings(
+    runs_dir: str, timing_dir: str, machine: str, document: str = str(ROOT / "docs" / "results.md")
+) -> None:
+    """Write the tables of trainings on the same cases into a document, and their picture beside it.
+
+    Args:
+        runs_dir: holds a folder for each training, in it eval with run.json, summary.csv and cases.csv.
+        timing_dir: the same of short trainings on a machine that did nothing else, of which the seconds are taken.
+        machine: on which they were timed, in words.
+        document: with the marks between which the tables go.
+    """
+    trainings = [_read(folder, Path(str(timing_dir))) for folder in sorted(Path(str(runs_dir)).glob("*/eval"))]
+    if not trainings:
+        raise FileNotFoundError(f"{runs_dir} holds no folders with a training's eval")
+    _check_equal_budget(trainings)
+    trainings.sort(key=lambda training: PRESETS.names.index(training.preset))
+    path = Path(str(document))
+    picture = path.parent / "pictures" / f"{path.stem}.png"
+    draw_trainings(trainings, picture)
+    text = "\n\n".join((_budget(trainings, machine), _table(trainings), _twins(trainings)))
+    write_between_marks(path, "trainings", "python -m tools.compare_trainings", text)
+    print(f"{path} and {picture} written")
+
+
+def _read(folder: Path, timing_dir: Path) -> Training:
+    run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    settings = run["settings"]
+    network = create_network(
+        settings["preset"], in_channels=settings["in_channels"], out_channels=settings["out_channels"]
+    )
+    of_labels: dict[str, list[float]] = {}
+    for row in _rows(folder / "cases.csv"):
+        if row["label"] in settings["label_names"]:
+            of_labels.setdefault(row["case"], []).append(float(row["dice"]))
+    timed = _rows(timing_dir / folder.parent.name / "eval" / "history.csv")
+    return Training(
+        preset=settings["preset"],
+        settings=settings,
+        validation=run["cases"]["validation"],
+        means={(row["label"], row["metric"]): float(row["mean"]) for row in _rows(folder / "summary.csv")},
+        dice={case: statistics.fmean(values) for case, values in of_labels.items()},
+        parameters=count_parameters(network),
+        macs=count_macs(network, INPUT_SHAPE),
+        seconds=min(float(row["seconds"]) for row in timed),
+    )
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _check_equal_budget(trainings: Sequence[Training]) -> None:
+    first = trainings[0]
+    for other in trainings[1:]:
+        differing = [
+            name
+            for name in ("epochs", "batch_size", "learning_rate", "loss_name", "augment", "seed", "fold", "num_folds")
+            if other.settings[name] != first.settings[name]
+        ]
+        if other.validation != first.validation:
+            differing.append("validation cases")
+        if differing:
+            raise ValueError(f"{first.preset} and {other.preset} differ in {', '.join(differing)}: not an equal budget")
+
+
+def _budget(trainings: Sequence[Training], machine: str) -> str:
+    settings = trainings[0].settings
+    return (
+        f"Each network trained {settings['epochs']} epochs with batch size {settings['batch_size']}, learning rate "
+        f"{settings['learning_rate']:g}, loss {settings['loss_name']}, schedule {settings['scheduler_name']}, seed "
+        f"{settings['seed']}. Means over the {len(trainings[0].validation)} validation cases of fold "
+        f"{settings['fold']} of {settings['num_folds']}, which also chose the best epoch. Seconds an epoch, validation "
+        f"included: {machine}. MACs at {' x '.join(map(str, INPUT_SHAPE))}."
+    )
+
+
+def _table(trainings: Sequence[Training]) -> str:
+    labels = trainings[0].settings["label_names"]
+    columns = [f"{title} {label}" for title in TITLES.values() for label in labels]
+    lines = [
+        f"| preset | parameters | MACs | s an epoch | {' | '.join(columns)} |",
+        f"|---|{'---:|' * (3 + len(columns))}",
+    ]
+    for training in trainings:
+        figures = [f"{training.means[label, metric]:{METRICS[metric]}}" for metric in METRICS for label in labels]
+        cost = f"{training.parameters:,} | {training.macs / 1e9:.2f} G | {training.seconds:.0f}"
+        lines.append(f"| `{training.preset}` | {cost} | {' | '.join(figures)} |")
+    return "\n".join(lines)
+
+
+def _twins(trainings: Sequence[Training]) -> str:
+    """Lean networks against their conventional twins, case by case."""
+    by_preset = {training.preset: training for training in trainings}
+    lines = [
+        "| lean against conventional | parameters | MACs | s an epoch | Dice: mean of the differences by case [95 %] |",
+        "|---|---:|---:|---:|---|",
+    ]
+    for lean in trainings:
+        twin = by_preset.get(lean.preset.removeprefix("l")) if lean.preset.startswith("l") else None
+        if twin:
+            low, mean, high = _difference(lean.dice, twin.dice)
+            lines.append(
+                f"| `{lean.preset}`, `{twin.preset}` | {twin.parameters / lean.parameters:.1f} x fewer | "
+                f"{twin.macs / lean.macs:.2f} x fewer | {twin.seconds / lean.seconds:.2f} x fewer | "
+                f"{mean:+.4f} [{low:+.4f}, {high:+.4f}] |"
+            )
+    return "\n".join(lines)
+
+
+def _difference(dice: Mapping[str, float], other: Mapping[str, float]) -> tuple[float, float, float]:
+    """Mean of the differences by case between the bounds of its bootstrap interval over the cases."""
+    differences = np.array([dice[case] - other[case] for case in sorted(dice)])
+    drawn = np.random.default_rng(0).choice(differences, (RESAMPLINGS, len(differences))).mean(axis=1)
+    return float(np.percentile(drawn, 2.5)), float(differences.mean()), float(np.percentile(drawn, 97.5))
+
+
+def draw_trainings(trainings: Sequence[Training], path: Path) -> None:
+    """Draw mean Dice over parameters and over seconds an epoch, the lean networks and their twins joined by a line."""
+    figure = Figure(figsize=(10, 4.2), facecolor="white", layout="constrained")
+    by_preset = {training.preset: training for training in trainings}
+    costs = {"parameters": "parameters", "seconds": "seconds an epoch"}
+    for axes, (field, title) in zip(figure.subplots(1, 2, sharey=True), costs.items(), strict=True):
+        for training in trainings:
+            place = getattr(training, field), statistics.fmean(training.dice.values())
+            lean = training.preset.startswith("l")
+            axes.plot(*place, "o", color="#2a9d6f" if lean else "#4c72b0")
+            axes.annotate(training.preset, place, xytext=(5, 5), textcoords="offset points", fontsize=8)
+            twin = by_preset.get(training.preset.removeprefix("l"))
+            if lean and twin:
+                end = getattr(twin, field), statistics.fmean(twin.dice.values())
+                axes.plot(*zip(place, end, strict=True), color="#999999", linewidth=0.8, zorder=0)
+        axes.set(xscale="log", xlabel=title)
+        axes.margins(0.18)
+        axes.grid(alpha=0.3)
+    figure.axes[0].set_ylabel("Dice, mean over labels and cases")
+    image = io.BytesIO()
+    figure.savefig(image, format="png", dpi=120)
+    write_atomically(path, image.getbuffer())
+
+
+if __name__ == "__main__":
+    run_commands(compare_trainings)

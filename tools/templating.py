@@ -1,0 +1,168 @@
+"""The templates of a bundle, and the values that fill them."""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import lunet_networks
+
+ROOT = Path(__file__).parent.parent
+TEMPLATES = ROOT / "tools" / "templates"
+PLACEHOLDER = re.compile(r"<([a-z_]+)>")
+SPLICE = re.compile(r"<\*([a-z_]+)>")
+VERSIONED = {"monai": "monai", "pytorch": "torch", "numpy": "numpy"}  # metadata's name_version, by package
+REQUIRED_PACKAGES = ("nibabel", "pytorch-ignite")
+ROTATION = math.radians(7.5)
+
+
+def tested_versions() -> dict[str, str]:
+    """Versions in constraints.txt by package. Plain X.Y.Z: the model zoo's CI builds "torch==X.Y.Z" out of them."""
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    return dict(line.split("==") for line in lines if "==" in line and not line.startswith("#"))
+
+
+def complete(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """All values that the configs need, out of those that had to be chosen.
+
+    Args:
+        settings: name, title, preset, label_names, ignore_label (None: there is none), in_channels, pixdim (mm),
+            roi_size (voxels), turning_axes (those that augmentation turns about), mirror (whether it may exchange left
+            and right), by_class (whether patches are drawn label by label) and whatever the templates name besides.
+
+    Returns:
+        The same and what follows from them.
+    """
+    names = ["background", *settings["label_names"]]
+    several = len(names) > 2
+    out_channels = len(names) if several else 1
+    ignore_label = settings["ignore_label"]
+    dims = len(settings["roi_size"])
+    versions = tested_versions()
+    # Left and right; other axes tell head from tail. A mirror image that the training never saw is no help afterwards.
+    mirrored_axes = [0] if settings["mirror"] else []
+    multiple = lunet_networks.create_network(settings["preset"], spatial_dims=dims).size_multiple
+    return {
+        **settings,
+        "version": lunet_networks.__version__,
+        **{f"{name}_version": versions[package] for name, package in VERSIONED.items()},
+        "required_packages": {
+            **{package: versions[package] for package in REQUIRED_PACKAGES},
+            "lunet-networks": lunet_networks.__version__,
+        },
+        "spatial_dims": dims,
+        "axcodes": "RAS"[:dims],
+        "out_channels": out_channels,
+        "several": several,
+        "single": not several,
+        "threshold": None if several else 0.5,
+        "num_values": len(names),
+        "label_values": [*range(len(names)), *([] if ignore_label is None else [ignore_label])],
+        "include_background": not several,
+        "num_classes": out_channels if several else None,  # for a metric of label values; one channel needs no number
+        "discretise": _discretise(out_channels, ignore_label),
+        "clear_ignored": _clear_ignored(ignore_label),
+        "labels_of_batch": _labels_of_batch(ignore_label),
+        "crop": _crop(len(names), ignore_label, settings["by_class"]),
+        "mirrored_axes": mirrored_axes,
+        "flips": [
+            {"_target_": "RandFlipd", "keys": ["image", "label"], "prob": 0.5, "spatial_axis": axis}
+            for axis in mirrored_axes
+        ],
+        "rotate_range": [round(ROTATION, 3) if axis in settings["turning_axes"] else 0.0 for axis in range(dims)]
+        if dims == 3
+        else [round(ROTATION, 3)],
+        "translate_range": [round(side * 0.05, 1) for side in settings["roi_size"]],
+        "scale_range": [0.15] * dims,
+        "image_channel_def": {str(channel): name for channel, name in enumerate(settings["channel_names"])},
+        "channel_def": {str(value): name for value, name in enumerate(names)},
+        # twice what the network divides by: some norms need more than one voxel at the coarsest level
+        "spatial_shape": [f"{2 * multiple}*n"] * dims,
+    }
+
+
+def _discretise(out_channels: int, ignore_label: int | None) -> list[dict[str, Any]]:
+    """Transforms from logits and labels to the form in which Dice is computed for each label."""
+    if out_channels == 1:
+        return [
+            {"_target_": "Activationsd", "keys": "pred", "sigmoid": True},
+            {"_target_": "AsDiscreted", "keys": "pred", "threshold": 0.5},
+            *_clear_ignored(ignore_label),
+        ]
+    return [
+        {"_target_": "AsDiscreted", "keys": "pred", "argmax": True},
+        *_clear_ignored(ignore_label),
+        {"_target_": "AsDiscreted", "keys": ["pred", "label"], "to_onehot": out_channels},
+    ]
+
+
+def _clear_ignored(ignore_label: int | None) -> list[dict[str, Any]]:
+    if ignore_label is None:
+        return []
+    target = "lunet_networks.bundle.ignored.ClearIgnoredd"
+    return [{"_target_": target, "keys": ["pred", "label"], "label_key": "label", "ignore_label": ignore_label}]
+
+
+def _labels_of_batch(ignore_label: int | None) -> str:
+    if ignore_label is None:
+        return "$labels_of_batch"
+    return f"$lambda output: labels_of_batch(output, ignore_label={ignore_label})"
+
+
+def _crop(num_values: int, ignore_label: int | None, by_class: bool) -> dict[str, Any]:
+    """The transform that cuts patches: half of them around background, half around foreground."""
+    common = {"keys": ["image", "label"], "label_key": "label", "spatial_size": "@roi_size", "num_samples": 1}
+    if not by_class:
+        return {"_target_": "RandCropByPosNegLabeld", **common}
+    ratios = [num_values - 1, *[1] * (num_values - 1), *([] if ignore_label is None else [0])]
+    by_label = {"ratios": ratios, "num_classes": len(ratios), "warn": False}  # cases may well lack a label
+    return {"_target_": "RandCropByLabelClassesd", **common, **by_label}
+
+
+def render(template_dir: str | Path, values: Mapping[str, Any]) -> dict[str, str]:
+    """Fill the templates of a bundle.
+
+    A placeholder ``<key>`` that is a whole YAML scalar becomes the value with its type; within a text it becomes part
+    of that text. An item ``<*key>`` of a list becomes the items of the value, which may be none.
+
+    Args:
+        template_dir: NAME.yaml become configs/NAME.json, logging.conf is copied, README.md and *.txt go to docs.
+        values: by placeholder.
+
+    Returns:
+        Text by path in the bundle.
+
+    Raises:
+        KeyError: if a template has a placeholder without a value.
+    """
+    files = {}
+    for path in sorted(Path(template_dir).iterdir()):
+        text = path.read_text(encoding="utf-8")
+        if path.suffix == ".yaml":
+            config = _fill(yaml.safe_load(text), values)
+            files[f"configs/{path.stem}.json"] = json.dumps(config, indent=4, ensure_ascii=False) + "\n"
+        elif path.suffix in (".md", ".txt"):
+            files[f"docs/{path.name}"] = _fill(text, values)
+        else:
+            files[f"configs/{path.name}"] = text
+    return files
+
+
+def _fill(template: Any, values: Mapping[str, Any]) -> Any:
+    if isinstance(template, dict):
+        return {key: _fill(value, values) for key, value in template.items()}
+    if isinstance(template, list):
+        return [item for part in template for item in _items(part, values)]
+    if not isinstance(template, str):
+        return template
+    whole = PLACEHOLDER.fullmatch(template)
+    return values[whole[1]] if whole else PLACEHOLDER.sub(lambda match: str(values[match[1]]), template)
+
+
+def _items(part: Any, values: Mapping[str, Any]) -> list[Any]:
+    spliced = SPLICE.fullmatch(part) if isinstance(part, str) else None
+    return values[spliced[1]] if spliced else [_fill(part, values)]
