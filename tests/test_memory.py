@@ -62,7 +62,7 @@ def estimate(preset: str, shape: tuple[int, ...], out_channels: int = OUT_CHANNE
     ("preset", "shape"),
     [
         ("lunet_small_4f", (8, 1, 48, 64, 48)),
-        ("lunet_small_4f", (1, 1, 64, 64, 64)),  # oneDNN's copies of a single volume
+        ("lunet_small_4f", (1, 1, 96, 96, 96)),  # oneDNN's copies of a single volume
         ("mednext_small", (1, 1, 64, 64, 64)),
         ("unet_small_4f", (16, 1, 256, 256)),
     ],

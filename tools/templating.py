@@ -61,6 +61,7 @@ def complete(settings: Mapping[str, Any]) -> dict[str, Any]:
         "single": not several,
         "threshold": None if several else 0.5,
         "num_values": len(names),
+        "values_besides": 1 if ignore_label is None else 2,  # the background, and what is ignored
         "label_values": [*range(len(names)), *([] if ignore_label is None else [ignore_label])],
         "include_background": not several,
         "num_classes": out_channels if several else None,  # for a metric of label values; one channel needs no number

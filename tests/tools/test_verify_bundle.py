@@ -392,7 +392,7 @@ def test_the_command_tells_all_faults(bundle: Path, before: set[Fault], capsys: 
 
 
 def test_no_bundle_there() -> None:
-    with pytest.raises(NotADirectoryError, match="nowhere is no folder"):
+    with pytest.raises(FileNotFoundError, match="nowhere is not there: name the folder or the zip of a bundle"):
         verify_bundle("nowhere")
 
 
