@@ -45,7 +45,7 @@ def train(preset, shape, steps):
 preset, shape, out_channels = json.loads(sys.argv[1])
 train("lunet_small_4f", (2, 1, 16, 16, 32), steps=1)
 base = resident("VmRSS")
-train(preset, shape, steps=3)
+train(preset, shape, steps=2)
 print(json.dumps([base, resident("VmHWM") - base]))
 """
 
@@ -57,6 +57,7 @@ def estimate(preset: str, shape: tuple[int, ...], out_channels: int = OUT_CHANNE
     return estimate_training_memory(network, shape, SegmentationLoss("dice_bce", out_channels))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells the peak memory of a process")
 @pytest.mark.parametrize(
     ("preset", "shape"),

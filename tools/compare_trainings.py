@@ -177,13 +177,14 @@ def draw_trainings(trainings: Sequence[Training], path: Path) -> None:
             place = getattr(training, field), statistics.fmean(training.dice.values())
             lean = training.preset.startswith("l")
             axes.plot(*place, "o", color="#2a9d6f" if lean else "#4c72b0")
-            axes.annotate(training.preset, place, xytext=(5, 5), textcoords="offset points", fontsize=8)
+            label = {"xytext": (4, -13) if lean else (4, 6), "textcoords": "offset points", "fontsize": 8}
+            axes.annotate(training.preset, place, **label)
             twin = by_preset.get(training.preset.removeprefix("l"))
             if lean and twin:
                 end = getattr(twin, field), statistics.fmean(twin.dice.values())
                 axes.plot(*zip(place, end, strict=True), color="#999999", linewidth=0.8, zorder=0)
-        axes.set(xscale="log", xlabel=title)
-        axes.margins(0.18)
+        axes.set(xscale="log" if field == "parameters" else "linear", xlabel=title)
+        axes.margins(0.25)
         axes.grid(alpha=0.3)
     figure.axes[0].set_ylabel("Dice, mean over labels and cases")
     image = io.BytesIO()
