@@ -23,7 +23,7 @@ TRAINING_BASE_MEMORY = 512 * 2**20
 # glibc maps what is larger than this on its own and gives it back at once (DEFAULT_MMAP_THRESHOLD_MAX in its malloc.c).
 # What is smaller shares a heap, which has gaps: in steps of 8 presets, 1.3 to 2 times what lived there was resident.
 _MAPPED_ALONE = 32 * 2**20
-_HEAP_FACTOR = 2
+_HEAP_FACTOR = 1.9
 
 # oneDNN's own layout keeps channels in blocks of 16 on CPUs with AVX-512; others take less.
 _ONEDNN_BLOCK = 16
@@ -104,7 +104,7 @@ class _LiveMemory(TorchDispatchMode):
 
 
 def _resident(size: int) -> int:
-    return size if size >= _MAPPED_ALONE else _HEAP_FACTOR * size
+    return size if size >= _MAPPED_ALONE else int(_HEAP_FACTOR * size)
 
 
 def _count_onednn_copies(network: nn.Module, single_volume: bool) -> None:

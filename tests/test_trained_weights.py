@@ -33,4 +33,4 @@ def test_they_label_a_case_of_their_data(weights: Path, flip_tta: bool, shared: 
         for path in (tmp_path / f"{case}_seg.nii.gz", data / "labelsTr" / f"{case}.nii.gz")
     )
     dice = [2 * ((label == i) & (truth == i)).sum() / ((label == i).sum() + (truth == i).sum()) for i in (1, 2)]
-    assert min(dice) > 0.8
+    assert min(dice) > 0.7

@@ -1,10 +1,12 @@
 """Whether a bundle's networks take and give what metadata.json says, and its weights fit them."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from monai.bundle import verify_net_in_out
 from torch import nn
 
+from lunet_networks import PRESETS
 from lunet_networks.bundle.errors import root_cause
 from lunet_networks.bundle.weights import load_weights
 from tools.bundle_checks.bundle import INFERENCE, METADATA, TRAIN, Bundle, Fault
@@ -35,10 +37,14 @@ def _in_out_fault(file: str, message: str) -> Fault:
 
 
 def check_weights(bundle: Bundle) -> Iterator[Fault]:
-    """Every models/*.pt, all of which MONAI Label offers, is a plain state dict that fits inference.json's network."""
+    """Every models/*.pt, all of which MONAI Label offers, is a plain state dict that fits inference.json's network;
+    in a folder named after another preset, that preset's."""
     weights = [file for file in bundle.files if file.startswith("models/") and file.endswith(".pt")]
-    network = make_network(bundle) if weights and INFERENCE in bundle.runnable else None
-    for file in weights if network is not None else ():
+    for file in weights if INFERENCE in bundle.runnable else ():
+        folder = Path(file).parent.name
+        network = make_network(bundle, folder if folder in PRESETS.names else None)
+        if network is None:
+            return
         try:
             load_weights(network, bundle.root / file)
         except (ValueError, OSError) as error:
@@ -47,10 +53,13 @@ def check_weights(bundle: Bundle) -> Iterator[Fault]:
             yield Fault(file, "", problem, cure)
 
 
-def make_network(bundle: Bundle) -> nn.Module | None:
-    """The network of inference.json; None where it cannot be made, of which ``check_networks`` tells."""
+def make_network(bundle: Bundle, preset: str | None = None) -> nn.Module | None:
+    """The network of inference.json, or another preset of it; None where it cannot be made: see ``check_networks``."""
     with elsewhere():
         try:
-            return bundle.parser(INFERENCE).get_parsed_content("network_def")
+            parser = bundle.parser(INFERENCE)
+            if preset is not None:
+                parser["preset"] = preset
+            return parser.get_parsed_content("network_def")
         except Exception:
             return None

@@ -1,0 +1,80 @@
+"""The part of ``lunet_networks`` that a packed bundle brings along."""
+
+import ast
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import lunet_networks
+
+NAME = lunet_networks.__name__
+ROOT = Path(lunet_networks.__file__).parent
+
+
+def package_part(named: Iterable[str] = ()) -> dict[str, bytes]:
+    """Sources of the package that configs may name, and of all that these import, by their path in a bundle.
+
+    It is not cut down to one bundle's configs: of several bundles in one server Python imports the package of the first
+    one only, which then has to do for all.
+
+    Args:
+        named: dotted names that the configs hold besides.
+
+    Raises:
+        ValueError: if one of them is not in the package.
+
+    Example:
+        >>> part = package_part()
+        >>> "lunet_networks/nets/unet.py" in part, "lunet_networks/__main__.py" in part
+        (True, False)
+    """
+    waiting = [NAME, *(_name(path) for folder in ("nets", "bundle") for path in (ROOT / folder).rglob("*.py"))]
+    waiting += [_module(name) for name in named]
+    files: dict[str, bytes] = {}
+    while waiting:
+        path = _path(waiting.pop())
+        relative = f"{NAME}/{path.relative_to(ROOT).as_posix()}"
+        if relative not in files:
+            files[relative] = path.read_bytes()
+            waiting += _imported(files[relative])
+    return dict(sorted(files.items()))
+
+
+def _imported(source: bytes) -> Iterator[str]:
+    """The modules of the package that a source imports anywhere."""
+    for node in ast.walk(ast.parse(source)):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        yield from (_module(name) for name in names if name.partition(".")[0] == NAME)
+
+
+def _module(name: str) -> str:
+    """The module in which a dotted name stands.
+
+    Example:
+        >>> _module("lunet_networks.nets.unet.UNet")
+        'lunet_networks.nets.unet'
+    """
+    module = name
+    while module != NAME and not _is_module(module):
+        module = module.rpartition(".")[0]
+        if not module:
+            raise ValueError(f"{name} is no part of {NAME}")
+    return module
+
+
+def _is_module(name: str) -> bool:
+    stem = ROOT.joinpath(*name.split(".")[1:])
+    return name.startswith(f"{NAME}.") and (stem.with_suffix(".py").is_file() or (stem / "__init__.py").is_file())
+
+
+def _path(module: str) -> Path:
+    stem = ROOT.joinpath(*module.split(".")[1:])
+    return stem / "__init__.py" if (stem / "__init__.py").is_file() else stem.with_suffix(".py")
+
+
+def _name(path: Path) -> str:
+    parts = (NAME, *path.relative_to(ROOT).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)

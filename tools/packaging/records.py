@@ -1,0 +1,121 @@
+"""What a training and its evaluation measured, as a packed bundle tells it: without the names of cases."""
+
+import csv
+import io
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tools.bundle_docs import RECORDS
+
+TOLD = ("run.json", "history.csv", "summary.csv")  # cases.csv names every case
+METRICS = {"dice": "Dice", "hd95_mm": "HD95 (mm)", "nsd_1mm": "NSD at 1 mm"}
+OF_A_RUN = ("preset", "pretrained", "resume", "overwrite", "num_workers", "cache_rate", "save_interval", "val_interval")
+
+
+@dataclass(frozen=True)
+class Records:
+    """The record of a training and of the evaluation of its best weights.
+
+    Args:
+        run: run.json.
+        history: text of history.csv.
+        summary: text of summary.csv.
+    """
+
+    run: dict[str, Any]
+    history: str
+    summary: str
+
+    def files(self) -> dict[str, str]:
+        """What goes into docs. Cases become numbers of cases: their names may be those of patients."""
+        run = {**self.run, "cases": {section: _count(cases) for section, cases in self.run["cases"].items()}}
+        if run["settings"].get("pretrained"):
+            run["settings"] = {**run["settings"], "pretrained": Path(run["settings"]["pretrained"]).name}
+        contents = (json.dumps(run, indent=1, ensure_ascii=False) + "\n", self.history, self.summary)
+        return {f"docs/{RECORDS[name]}": content for name, content in zip(TOLD, contents, strict=True)}
+
+    def metrics(self) -> dict[str, float]:
+        """Means over the cases, by metric and by label; ``mean_dice`` is that over the labels."""
+        means = {f"{row['label']}_{row['metric']}": float(row["mean"] or "nan") for row in self._rows()}
+        dice = [means[f"{label}_dice"] for label in self.run["settings"]["label_names"] if f"{label}_dice" in means]
+        means = {"mean_dice": sum(dice) / len(dice), **means} if dice else means
+        told = [name for name in means if name.endswith(tuple(METRICS)) and math.isfinite(means[name])]
+        return {name: round(means[name], 4) for name in told}
+
+    def performance(self, defaults: dict[str, Any]) -> str:
+        """Text for the model card.
+
+        Args:
+            defaults: of the settings of train.json; those that were others are listed.
+        """
+        settings, history = self.run["settings"], csv.DictReader(io.StringIO(self.history))
+        epochs = [row for row in history if row["val_mean_dice"]]
+        best = max(epochs, key=lambda row: float(row["val_mean_dice"]))["epoch"] if epochs else "?"
+        others = [
+            f"`--{name} {value}`"
+            for name, value in settings.items()
+            if name in defaults and name not in OF_A_RUN and value != defaults[name]
+        ]
+        rows = self._rows()
+        training, validation = (_count(self.run["cases"][section]) for section in ("training", "validation"))
+        return (
+            f"`models/model.pt` holds the weights after epoch {best} of {settings['epochs']}, trained on {training} "
+            f"cases with torch {self.run['versions']['torch']} and the settings below"
+            f"{' but ' + ' '.join(others) if others else ''} (seed {settings['seed']}, fold {settings['fold']} of "
+            f"{settings['num_folds']}, {validation} validation cases). `models/model.ts` is the same as "
+            "TorchScript.\n\n"
+            f"{_table(rows)}\n\nMeans over the {rows[0]['n']} {rows[0]['cases']} cases"
+            f"{', which also chose the best epoch' if rows[0]['chose_best_model'] == 'yes' else ''}. "
+            f"`{RECORDS['summary.csv']}` has their spread, `{RECORDS['history.csv']}` every epoch's figures, "
+            f"`{RECORDS['run.json']}` all settings."
+        )
+
+    def _rows(self) -> list[dict[str, str]]:
+        return list(csv.DictReader(io.StringIO(self.summary)))
+
+
+def read_records(folder: Path, preset: str | None, label_names: list[str]) -> Records:
+    """The records in an output folder, or in docs of a bundle that has weights.
+
+    Args:
+        folder: ``output_dir`` of a training and of the evaluation after it.
+        preset: that is to be packed.
+        label_names: of the bundle.
+
+    Raises:
+        FileNotFoundError: if one of them is missing.
+        ValueError: if they are of another preset or other labels.
+    """
+    names = [RECORDS[name] if (folder / RECORDS["run.json"]).is_file() else name for name in TOLD]
+    missing = [str(folder / name) for name in names if not (folder / name).is_file()]
+    if missing:
+        raise FileNotFoundError(f"train and evaluate first, there is no {', '.join(missing)}")
+    run, history, summary = ((folder / name).read_text(encoding="utf-8") for name in names)
+    try:
+        records = Records(json.loads(run), history, summary)
+        records.metrics()
+        records.performance({})
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise ValueError(f"{folder} holds no records of a training and its evaluation ({error!r})") from None
+    settings = records.run["settings"]
+    for name, value in ({"label_names": label_names} | ({} if preset is None else {"preset": preset})).items():
+        if settings.get(name, value) != value:
+            place = folder / names[0]
+            raise ValueError(f"{place} is of another training: {name} {settings[name]} there, {value} here")
+    return records
+
+
+def _count(cases: list[str] | int) -> int:
+    return cases if isinstance(cases, int) else len(cases)  # a number in what was packed before
+
+
+def _table(rows: list[dict[str, str]]) -> str:
+    means = {(row["label"], row["metric"]): float(row["mean"] or "nan") for row in rows}
+    lines = [f"| label | {' | '.join(METRICS.values())} |", "|---|---:|---:|---:|"]
+    for label in dict.fromkeys(row["label"] for row in rows):
+        figures = (means.get((label, metric), math.nan) for metric in METRICS)
+        lines.append(f"| {' | '.join([label, *('-' if math.isnan(mean) else f'{mean:.3f}' for mean in figures)])} |")
+    return "\n".join(lines)
