@@ -56,7 +56,7 @@ def estimate_training_memory(
         >>> def loss(logits, label):
         ...     return nn.functional.binary_cross_entropy_with_logits(logits, label)
         >>> round(estimate_training_memory(UNet(), (8, 1, 64, 64, 64), loss) / 2**20)  # MiB
-        680
+        664
     """
     network = copy.deepcopy(network).to("meta").train()
     _count_onednn_copies(network, single_volume=input_shape[0] == 1 and len(input_shape) == 5)
