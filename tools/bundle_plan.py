@@ -68,6 +68,9 @@ def plan_bundle(
     Raises:
         ValueError: if the volumes are too small for the network, or no patch fits into the memory.
     """
+    if family == "mednext_small" and fingerprint.spatial_dims == 2:
+        # the backward of a strided 1 x 1 Conv2d in channels last corrupts the heap on a CPU, in torch 2.13
+        raise ValueError("mednext_small cannot be trained on 2D images, torch ends in a crash: choose another family")
     pixdim = _target_spacing(fingerprint) if pixdim is None else tuple(pixdim)
     shapes = _shapes_at(fingerprint, pixdim)
     patch = _patch(fingerprint, family, preset, memory_gib, shapes, roi_size)

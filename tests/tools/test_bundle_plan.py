@@ -162,3 +162,8 @@ def test_every_decision_says_what_why_and_how_to_change_it():
     planned = plan(dataset(ignore_label=2, labels=("left", "b"), modalities=("CT", "PET")))
     for decision in planned.decisions:
         assert all((decision.setting, decision.value, decision.why, decision.change)), decision
+
+
+def test_mednext_is_refused_where_torch_would_crash():
+    with pytest.raises(ValueError, match="mednext_small cannot be trained on 2D images"):
+        plan(dataset(((64, 64),) * 50, spacing=(1.0, 1.0)), "mednext_small")
