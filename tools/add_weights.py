@@ -5,8 +5,8 @@ import shutil
 from pathlib import Path
 
 from tools.build_bundles import build_bundles
-from tools.bundle_docs import RECORDS
 from tools.command_line import run_commands
+from tools.records import RECORDS
 from tools.templating import ROOT
 
 

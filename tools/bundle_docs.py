@@ -1,6 +1,5 @@
 """What a bundle's README says of it in figures and tables, each taken from where the fact stands."""
 
-import csv
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -11,16 +10,9 @@ import yaml
 
 from lunet_networks import PRESETS, create_network
 from lunet_networks.summary import count_macs, count_parameters
+from tools.records import RECORDS, best_epoch, means_table, other_settings, read_rows
 from tools.templating import PLACEHOLDER, TEMPLATES
 
-RECORDS = {  # what a training and its evaluation wrote, by its name in docs of the bundle that has the weights
-    "run.json": "training_run.json",
-    "history.csv": "training_history.csv",
-    "summary.csv": "evaluation_summary.csv",
-    "cases.csv": "evaluation_cases.csv",
-}
-
-OF_A_RUN = ("resume", "overwrite", "num_workers", "cache_rate", "save_interval", "val_interval")
 LEAN_NOTE = (
     " Lean networks save far more parameters than operations: the full-resolution level, which costs most, is as wide "
     "as in the conventional network."
@@ -73,17 +65,18 @@ def _performance(values: Mapping[str, Any], records: Path | None) -> str:
 
 def _training(values: Mapping[str, Any], ckpt_dir: str, records: Path) -> str:
     run = json.loads((records / RECORDS["run.json"]).read_text(encoding="utf-8"))
-    history, summary = _rows(records / RECORDS["history.csv"]), _rows(records / RECORDS["summary.csv"])
+    history, summary = (read_rows(records / RECORDS[name]) for name in ("history.csv", "summary.csv"))
     settings, versions, training, validation = run["settings"], run["versions"], *run["cases"].values()
-    best = max((row for row in history if row["val_mean_dice"]), key=lambda row: float(row["val_mean_dice"]))
+    others = other_settings(settings, _defaults(TEMPLATES / "train.yaml", values))
+    with_others = f" but {others}" if others else ""
     minutes = sum(float(row["seconds"]) for row in history) / 60
     chose = ", which also chose the best epoch" if summary[0]["chose_best_model"] == "yes" else ""
     return (
-        f"`{ckpt_dir}/model.pt` holds `{settings['preset']}` after epoch {best['epoch']} of {settings['epochs']}, "
-        f"trained on {len(training)} cases in {minutes:.0f} minutes with torch {versions['torch']} and "
-        f"{_settings_of(run, values)} (seed {settings['seed']}, fold {settings['fold']} of {settings['num_folds']})."
-        f"\n\n"
-        f"{_means(summary)}\n\n"
+        f"`{ckpt_dir}/model.pt` holds `{settings['preset']}` after epoch {best_epoch(history)} of "
+        f"{settings['epochs']}, trained on {len(training)} cases in {minutes:.0f} minutes with torch "
+        f"{versions['torch']} and the settings below{with_others} (seed {settings['seed']}, fold "
+        f"{settings['fold']} of {settings['num_folds']}).\n\n"
+        f"{means_table(summary)}\n\n"
         f"Means over the {summary[0]['n']} {summary[0]['cases']} cases{chose}. `{RECORDS['run.json']}` lists the "
         f"{len(training)} training and the {len(validation)} validation cases, `{RECORDS['cases.csv']}` every case's "
         f"figures, `{RECORDS['history.csv']}` every epoch's.{_how_to_use(ckpt_dir, settings['preset'])}"
@@ -94,31 +87,6 @@ def _how_to_use(ckpt_dir: str, preset: str) -> str:
     if ckpt_dir == "models":
         return ""
     return f" They lie in `docs/{preset}`. To use these weights: `--preset {preset} --ckpt_dir {ckpt_dir}`."
-
-
-def _settings_of(run: Mapping[str, Any], values: Mapping[str, Any]) -> str:
-    """Which settings of a training are not the bundle's."""
-    used = run["settings"]
-    others = [
-        f"`--{name} {used[name]}`"
-        for name, default in _defaults(TEMPLATES / "train.yaml", values).items()
-        if name in used and name not in OF_A_RUN and used[name] != default
-    ]
-    return f"the settings below but {' '.join(others)}" if others else "the settings below"
-
-
-def _means(summary: list[dict[str, str]]) -> str:
-    means = {(row["label"], row["metric"]): float(row["mean"]) for row in summary}
-    metrics = {"dice": "Dice", "hd95_mm": "HD95 (mm)", "nsd_1mm": "NSD at 1 mm"}
-    table = [f"| label | {' | '.join(metrics.values())} |", "|---|---:|---:|---:|"]
-    for label in dict.fromkeys(row["label"] for row in summary):
-        table.append(f"| {' | '.join([label, *(f'{means[label, metric]:.3f}' for metric in metrics)])} |")
-    return "\n".join(table)
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def settings_table(template: str | Path, values: Mapping[str, Any]) -> str:

@@ -1,6 +1,5 @@
 """Trainings on the same cases beside each other: a table, lean networks against their twins, and a picture."""
 
-import csv
 import io
 import json
 import statistics
@@ -13,15 +12,16 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from lunet_networks import PRESETS, create_network
+from lunet_networks.bundle.evaluation_report import read_cases
 from lunet_networks.bundle.files import write_atomically
 from lunet_networks.summary import count_macs, count_parameters
 from tools.command_line import run_commands
 from tools.marks import write_between_marks
+from tools.records import TITLES, means_by_label, read_rows
 from tools.templating import ROOT
 
 INPUT_SHAPE = (1, 1, 64, 64, 64)
-TITLES = {"dice": "Dice", "hd95_mm": "HD95 (mm)", "nsd_1mm": "NSD at 1 mm"}
-METRICS = {"dice": ".3f", "hd95_mm": ".2f", "nsd_1mm": ".3f"}
+FORMATS = {"dice": ".3f", "hd95_mm": ".2f", "nsd_1mm": ".3f"}
 RESAMPLINGS = 10_000
 
 
@@ -80,26 +80,18 @@ def _read(folder: Path, timing_dir: Path) -> Training:
     network = create_network(
         settings["preset"], in_channels=settings["in_channels"], out_channels=settings["out_channels"]
     )
-    of_labels: dict[str, list[float]] = {}
-    for row in _rows(folder / "cases.csv"):
-        if row["label"] in settings["label_names"]:
-            of_labels.setdefault(row["case"], []).append(float(row["dice"]))
-    timed = _rows(timing_dir / folder.parent.name / "eval" / "history.csv")
+    cases, labels = read_cases(folder / "cases.csv"), settings["label_names"]
+    timed = read_rows(timing_dir / folder.parent.name / "eval" / "history.csv")
     return Training(
         preset=settings["preset"],
         settings=settings,
         validation=run["cases"]["validation"],
-        means={(row["label"], row["metric"]): float(row["mean"]) for row in _rows(folder / "summary.csv")},
-        dice={case: statistics.fmean(values) for case, values in of_labels.items()},
+        means=means_by_label(read_rows(folder / "summary.csv")),
+        dice={case: statistics.fmean(found[label].dice for label in labels) for case, found in cases.items()},
         parameters=count_parameters(network),
         macs=count_macs(network, INPUT_SHAPE),
         seconds=min(float(row["seconds"]) for row in timed),
     )
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def _check_equal_budget(trainings: Sequence[Training]) -> None:
@@ -135,7 +127,7 @@ def _table(trainings: Sequence[Training]) -> str:
         f"|---|{'---:|' * (3 + len(columns))}",
     ]
     for training in trainings:
-        figures = [f"{training.means[label, metric]:{METRICS[metric]}}" for metric in METRICS for label in labels]
+        figures = [f"{training.means[label, metric]:{FORMATS[metric]}}" for metric in TITLES for label in labels]
         cost = f"{training.parameters:,} | {training.macs / 1e9:.2f} G | {training.seconds:.0f}"
         lines.append(f"| `{training.preset}` | {cost} | {' | '.join(figures)} |")
     return "\n".join(lines)

@@ -1,14 +1,13 @@
 """The whole way from data to labels in a few minutes: phantom, training, evaluation, inference, pictures."""
 
-import csv
-import subprocess
-import sys
+import statistics
 from pathlib import Path
 
 from tools.command_line import run_commands
+from tools.records import label_dice, read_rows
+from tools.shell import run_python
 
-ROOT = Path(__file__).parent.parent
-BUNDLE = ROOT / "bundles" / "lunet_small"
+BUNDLE = Path(__file__).parent.parent / "bundles" / "lunet_small"
 
 
 def demo(output_dir: str = "demo", num_cases: int = 40, epochs: int = 24) -> None:
@@ -32,8 +31,9 @@ def demo(output_dir: str = "demo", num_cases: int = 40, epochs: int = 24) -> Non
     _run_bundle(["train", "evaluate"], "evaluation", *places)
     labels = ["--dataset_dir", data / "imagesTs", "--output_dir", output / "labels"]
     _run_bundle(["inference"], "inference", *labels, "--ckpt_dir", output / "models")
+    mean_dice = statistics.fmean(label_dice(read_rows(run / "summary.csv")).values())
     print(
-        f"\nmean Dice {_mean_dice(run / 'summary.csv'):.3f} on 8 cases that the training has not seen. Look at:\n"
+        f"\nmean Dice {mean_dice:.3f} on 8 cases that the training has not seen. Look at:\n"
         f"  {run / 'curves.png'}   how the training went\n"
         f"  {run / 'overlay.png'}  truth and prediction in the median case\n"
         f"  {run / 'cases.csv'}    every case in figures\n"
@@ -48,17 +48,7 @@ def _run_bundle(configs: list[str], workflow: str, *arguments: object) -> None:
 
 
 def _run(module: str, *arguments: object) -> None:
-    command = ["-m", module, *map(str, arguments)]
-    print("\n$ python", *command, flush=True)
-    if status := subprocess.run([sys.executable, "-W", "ignore", *command], cwd=ROOT).returncode:
-        sys.exit(status)
-
-
-def _mean_dice(summary: Path) -> float:
-    """Mean over the labels, their union left out."""
-    with open(summary, newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["metric"] == "dice" and row["label"] != "whole"]
-    return sum(float(row["mean"]) for row in rows) / len(rows)
+    run_python(["-m", module, *map(str, arguments)])
 
 
 if __name__ == "__main__":

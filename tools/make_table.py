@@ -1,16 +1,14 @@
 """Write the tables of README.md: the bundles and their trained weights, the presets and what they cost."""
 
-import csv
 import functools
 from pathlib import Path
 
 from lunet_networks import PRESETS, create_network, list_presets
-from lunet_networks.bundle.case_metrics import WHOLE
 from lunet_networks.summary import count_macs, count_parameters
-from tools.bundle_docs import RECORDS
 from tools.command_line import as_bool, run_commands
 from tools.families import FAMILIES
 from tools.marks import write_between_marks
+from tools.records import RECORDS, label_dice, read_rows
 from tools.templating import ROOT
 
 INPUT_SHAPE = (1, 1, 64, 64, 64)
@@ -40,16 +38,14 @@ def bundle_table() -> str:
         presets = [family.preset if path.parent.name == "models" else path.parent.name for path in weights]
         records = [folder / "docs" / ("" if preset == family.preset else preset) for preset in presets]
         trained = ", ".join(f"`{preset}`" for preset in presets)
-        dice = "; ".join(label_dice(record) for record in records)
+        dice = "; ".join(_dice(record) for record in records)
         rows.append(f"| [`{name}`](bundles/{name}/docs/README.md) | {family.title} | {trained} | {dice} |")
     return "\n".join(rows)
 
 
-def label_dice(records: Path) -> str:
-    """Mean Dice of each label in the evaluation that was recorded in a folder."""
-    with open(records / RECORDS["summary.csv"], newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["metric"] == "dice" and row["label"] != WHOLE]
-    return ", ".join(f"{row['label']} {float(row['mean']):.3f}" for row in rows)
+def _dice(records: Path) -> str:
+    of_labels = label_dice(read_rows(records / RECORDS["summary.csv"]))
+    return ", ".join(f"{label} {mean:.3f}" for label, mean in of_labels.items())
 
 
 @functools.cache

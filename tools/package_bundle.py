@@ -17,13 +17,13 @@ from tools.bundle_checks.bundle import INFERENCE, METADATA, TRAIN, Bundle
 from tools.bundle_checks.files import LARGE_FILES
 from tools.bundle_checks.ids import check_ids
 from tools.bundle_checks.metadata import check_metadata
-from tools.bundle_docs import RECORDS
 from tools.command_line import as_bool, run_commands
 from tools.families import FAMILIES
 from tools.packaging.archive import take_large_files, zip_bytes
 from tools.packaging.configs import choose_packed_preset, packed_configs
 from tools.packaging.contents import CARD, LICENCE, packed_files
 from tools.packaging.records import Records, read_records
+from tools.records import RECORDS
 from tools.verify_bundle import find_faults, list_faults
 
 DATA_LICENCE = "docs/data_license.txt"

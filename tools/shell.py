@@ -42,15 +42,16 @@ def alone_in(folder: Path) -> Iterator[int]:
         yield file.fileno()
 
 
-def run_python(arguments: Sequence[str], lock: int) -> None:
+def run_python(arguments: Sequence[str], lock: int | None = None) -> None:
     """Print a command of this Python, run it and wait. Where it fails this process ends with its status.
 
     Args:
         arguments: of python.
-        lock: of :py:func:`alone_in`, held until the command has ended even if this process is killed before.
+        lock: of :py:func:`alone_in`, held until the command has ended even if this process is killed before; or None.
     """
     print(f"\n$ {shell(['python', *arguments])}", flush=True)
-    status = subprocess.run([sys.executable, "-W", "ignore", *arguments], pass_fds=[lock]).returncode
+    kept = [] if lock is None else [lock]
+    status = subprocess.run([sys.executable, "-W", "ignore", *arguments], pass_fds=kept).returncode
     if status < 0:
         sys.exit(f"error: the command was ended by signal {-status}")
     if status:

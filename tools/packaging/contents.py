@@ -9,13 +9,13 @@ from lunet_networks import PRESETS
 from lunet_networks.summary import count_macs, count_parameters
 from tools.bundle_checks.bundle import INFERENCE, METADATA, TRAIN, Bundle, strings
 from tools.bundle_checks.torchscript import metadata_shape
-from tools.bundle_docs import RECORDS
 from tools.packaging.card import packed_card
 from tools.packaging.configs import as_json, own_preset
 from tools.packaging.metadata import INFERENCE_NEEDS, Costs, packed_metadata
 from tools.packaging.models import state_dict_bytes, torchscript_bytes
 from tools.packaging.package_part import NAME, package_part
 from tools.packaging.records import Records
+from tools.records import RECORDS
 
 CARD, LICENCE = "docs/README.md", "LICENSE"
 DOCUMENTS = {".jpg", ".md", ".pdf", ".png", ".svg", ".txt"}

@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tools.bundle_docs import RECORDS
+from tools.records import RECORDS, TITLES, best_epoch, means_by_label, means_table, other_settings
 
 TOLD = ("run.json", "history.csv", "summary.csv")  # cases.csv names every case
-METRICS = {"dice": "Dice", "hd95_mm": "HD95 (mm)", "nsd_1mm": "NSD at 1 mm"}
-OF_A_RUN = ("preset", "pretrained", "resume", "overwrite", "num_workers", "cache_rate", "save_interval", "val_interval")
 
 
 @dataclass(frozen=True)
@@ -39,10 +37,10 @@ class Records:
 
     def metrics(self) -> dict[str, float]:
         """Means over the cases, by metric and by label; ``mean_dice`` is that over the labels."""
-        means = {f"{row['label']}_{row['metric']}": float(row["mean"] or "nan") for row in self._rows()}
+        means = {"_".join(place): mean for place, mean in means_by_label(self._rows()).items()}
         dice = [means[f"{label}_dice"] for label in self.run["settings"]["label_names"] if f"{label}_dice" in means]
         means = {"mean_dice": sum(dice) / len(dice), **means} if dice else means
-        told = [name for name in means if name.endswith(tuple(METRICS)) and math.isfinite(means[name])]
+        told = [name for name in means if name.endswith(tuple(TITLES)) and math.isfinite(means[name])]
         return {name: round(means[name], 4) for name in told}
 
     def performance(self, defaults: dict[str, Any]) -> str:
@@ -52,22 +50,16 @@ class Records:
             defaults: of the settings of train.json; those that were others are listed.
         """
         settings, history = self.run["settings"], csv.DictReader(io.StringIO(self.history))
-        epochs = [row for row in history if row["val_mean_dice"]]
-        best = max(epochs, key=lambda row: float(row["val_mean_dice"]))["epoch"] if epochs else "?"
-        others = [
-            f"`--{name} {value}`"
-            for name, value in settings.items()
-            if name in defaults and name not in OF_A_RUN and value != defaults[name]
-        ]
+        others = other_settings(settings, defaults, besides=("preset", "pretrained"))
         rows = self._rows()
         training, validation = (_count(self.run["cases"][section]) for section in ("training", "validation"))
         return (
-            f"`models/model.pt` holds the weights after epoch {best} of {settings['epochs']}, trained on {training} "
-            f"cases with torch {self.run['versions']['torch']} and the settings below"
-            f"{' but ' + ' '.join(others) if others else ''} (seed {settings['seed']}, fold {settings['fold']} of "
+            f"`models/model.pt` holds the weights after epoch {best_epoch(history)} of {settings['epochs']}, "
+            f"trained on {training} cases with torch {self.run['versions']['torch']} and the settings below"
+            f"{f' but {others}' if others else ''} (seed {settings['seed']}, fold {settings['fold']} of "
             f"{settings['num_folds']}, {validation} validation cases). `models/model.ts` is the same as "
             "TorchScript.\n\n"
-            f"{_table(rows)}\n\nMeans over the {rows[0]['n']} {rows[0]['cases']} cases"
+            f"{means_table(rows)}\n\nMeans over the {rows[0]['n']} {rows[0]['cases']} cases"
             f"{', which also chose the best epoch' if rows[0]['chose_best_model'] == 'yes' else ''}. "
             f"`{RECORDS['summary.csv']}` has their spread, `{RECORDS['history.csv']}` every epoch's figures, "
             f"`{RECORDS['run.json']}` all settings."
@@ -110,12 +102,3 @@ def read_records(folder: Path, preset: str | None, label_names: list[str]) -> Re
 
 def _count(cases: list[str] | int) -> int:
     return cases if isinstance(cases, int) else len(cases)  # a number in what was packed before
-
-
-def _table(rows: list[dict[str, str]]) -> str:
-    means = {(row["label"], row["metric"]): float(row["mean"] or "nan") for row in rows}
-    lines = [f"| label | {' | '.join(METRICS.values())} |", "|---|---:|---:|---:|"]
-    for label in dict.fromkeys(row["label"] for row in rows):
-        figures = (means.get((label, metric), math.nan) for metric in METRICS)
-        lines.append(f"| {' | '.join([label, *('-' if math.isnan(mean) else f'{mean:.3f}' for mean in figures)])} |")
-    return "\n".join(lines)
