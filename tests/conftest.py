@@ -1,9 +1,12 @@
 """What several tests need."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+
+from tools.get_data import phantom
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -27,3 +30,20 @@ def shared() -> Path:
 def seeded() -> None:
     """Every test starts from the same random state."""
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six phantoms of about 32 x 32 x 32 voxels; with two folds three of them train."""
+    folder = tmp_path_factory.mktemp("data") / "phantom"
+    phantom(str(folder), num_cases=6, difficulty="easy", shape=(32, 32, 32))
+    return folder
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Volumes this small are computed fastest by one thread, and as fast while the other cores are busy."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -1,21 +1,19 @@
 """Every bundle of the repository is what the tools make, works for every consumer, and its family trains and labels."""
 
-import csv
 import shutil
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
-import torch
-from monai.bundle import ConfigWorkflow
 
 from tests.bundle.runnable import LPS_THICK_SLICES, bright_block, save_image
+from tests.running import run_bundle
 from tools.build_bundles import repository_bundle
 from tools.bundle_checks.bundle import Bundle
 from tools.bundle_checks.networks import check_weights
 from tools.families import FAMILIES
-from tools.get_data import phantom
+from tools.records import read_rows
 from tools.verify_bundle import find_faults
 
 FOLDER = Path(__file__).parents[1] / "bundles"
@@ -41,60 +39,26 @@ def test_it_passes_the_checks_of_every_consumer(name: str) -> None:
     assert [str(fault) for faults in find_faults(FOLDER / name).values() for fault in faults] == []
 
 
-@pytest.fixture(scope="module")
-def dataset_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four phantoms of about 32 x 32 x 32 voxels; with two folds two of them train."""
-    folder = tmp_path_factory.mktemp("data") / "phantom"
-    phantom(str(folder), num_cases=4, difficulty="easy", shape=(32, 32, 32))
-    return folder
-
-
-@pytest.fixture
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.mark.parametrize("name", ARCHITECTURES.values())
 @pytest.mark.usefixtures("one_thread")
-def test_it_trains_evaluates_and_labels(name: str, dataset_dir: Path, tmp_path: Path) -> None:
+def test_it_trains_evaluates_and_labels(name: str, tiny_dataset: Path, tmp_path: Path) -> None:
     bundle = shutil.copytree(FOLDER / name, tmp_path / name, ignore=shutil.ignore_patterns("eval", "runs", "models"))
-    training = {"dataset_dir": str(dataset_dir), "num_folds": 2}
+    training = {"dataset_dir": str(tiny_dataset), "num_folds": 2, "roi_size": [32, 32, 32]}
 
-    run(bundle, "train", **training, epochs=1, batch_size=2)
-    assert len(rows(bundle / "eval" / "history.csv")) == 1
+    run_bundle(bundle, "train", **training, epochs=1, batch_size=2)
+    assert len(read_rows(bundle / "eval" / "history.csv")) == 1
     assert (bundle / "models" / "model.pt").is_file()
     assert not list(check_weights(Bundle(bundle)))
 
-    run(bundle, "train", "evaluate", **training)
-    cases = rows(bundle / "eval" / "cases.csv")
-    assert len({row["case"] for row in cases}) == 2
+    run_bundle(bundle, "train", "evaluate", **training)
+    cases = read_rows(bundle / "eval" / "cases.csv")
+    assert len({row["case"] for row in cases}) == 3
     assert {row["label"] for row in cases} == {"anterior", "posterior", "whole"}
 
     image = save_image(tmp_path / "images" / "case.nii.gz", bright_block(SHAPE), LPS_THICK_SLICES)
-    run(bundle, "inference", dataset_dir=str(image), output_dir=str(tmp_path / "labels"))
+    places = {"dataset_dir": str(image), "output_dir": str(tmp_path / "labels")}
+    run_bundle(bundle, "inference", **places, roi_size=[32, 32, 32])
     labels = nib.load(tmp_path / "labels" / "case_seg.nii.gz")
     assert labels.shape == SHAPE
     np.testing.assert_allclose(labels.affine, LPS_THICK_SLICES, atol=1e-5)
     assert set(np.unique(np.asarray(labels.dataobj))) <= {0, 1, 2}
-
-
-def run(bundle: Path, *configs: str, **override: object) -> None:
-    workflow = ConfigWorkflow(
-        [str(bundle / "configs" / f"{config}.json") for config in configs],
-        logging_file=False,
-        workflow_type="inference" if configs == ("inference",) else "train",
-        bundle_root=str(bundle),
-        device="cpu",
-        roi_size=[32, 32, 32],
-        **override,
-    )
-    workflow.initialize()
-    workflow.run()
-
-
-def rows(path: Path) -> list[dict[str, str]]:
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))

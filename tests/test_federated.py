@@ -21,6 +21,8 @@ SMALL = [name for name in BUNDLES if name.endswith("_small")]
 SETTINGS = {"num_folds": 2, "device": "cpu", "roi_size": [32, 32, 32]}
 Weights = dict[str, torch.Tensor]
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 @pytest.fixture(scope="module")
 def clinics(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
@@ -29,14 +31,6 @@ def clinics(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     for seed, folder in enumerate(folders):
         phantom(str(folder), num_cases=4, seed=seed, difficulty="easy", shape=(32, 32, 32))
     return folders
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def new_client(

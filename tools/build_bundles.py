@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.bundle_docs import bundle_facts
-from tools.bundle_plan import plan_bundle
+from tools.bundle_plan import Plan, plan_bundle
 from tools.bundle_texts import bundle_texts
 from tools.command_line import as_bool, run_commands
 from tools.families import FAMILIES
@@ -55,7 +55,9 @@ def repository_bundle(name: str) -> dict[str, str]:
 @functools.cache
 def repository_settings(name: str) -> dict[str, Any]:
     """What fills the templates of one of the repository's bundles."""
-    settings = bundle_settings(_hippocampus(), name, FAMILIES[name].preset, MEMORY_GIB)
+    preset = FAMILIES[name].preset
+    plan = plan_bundle(_hippocampus(), name, preset, MEMORY_GIB)
+    settings = bundle_settings(_hippocampus(), name, preset, plan)
     return {
         **settings,
         "name": name,
@@ -66,19 +68,15 @@ def repository_settings(name: str) -> dict[str, Any]:
     }
 
 
-def bundle_settings(
-    fingerprint: Fingerprint, family: str, preset: str, memory_gib: float, **given: Any
-) -> dict[str, Any]:
+def bundle_settings(fingerprint: Fingerprint, family: str, preset: str, plan: Plan) -> dict[str, Any]:
     """What has to be chosen for the templates: the plan for a dataset, and what there is to say of it.
 
     Args:
         fingerprint: of the dataset.
         family: a key of ``FAMILIES``.
         preset: of that family.
-        memory_gib: that a training may take.
-        given: ``pixdim``, ``roi_size`` instead of the rules'.
+        plan: for this dataset and preset.
     """
-    plan = plan_bundle(fingerprint, family, preset, memory_gib, **given)
     return {"family": family, "preset": preset, **plan.values, **bundle_texts(fingerprint, family, plan)}
 
 

@@ -18,7 +18,9 @@ from lunet_networks.bundle.losses import SegmentationLoss
 from lunet_networks.memory import TRAINING_BASE_MEMORY, estimate_training_memory
 from tools.families import FAMILIES
 from tools.fingerprint import ChannelIntensities, Fingerprint
+from tools.fingerprint_summary import by_axis
 from tools.patch_size import GIB, LEAST_BATCH, Patch, choose_patch, keep_patch
+from tools.templating import count_outputs
 
 ANISOTROPIC = 3  # nnU-Net: one spacing is this many times another
 EMPTY_SHARE = 0.25  # nnU-Net: from this share of zeros on, a z-score is that of the body inside them
@@ -26,7 +28,6 @@ TRAINING_SHARE = 0.8  # of the cases trains, with five folds
 STEPS = 5  # an epoch has at least; nnU-Net: a batch has at most a twentieth of the voxels of all cases
 CT = re.compile(r"(^|[\W_])ct([\W_]|$)", re.IGNORECASE)
 SIDES = re.compile(r"(^|[\W_])(left|right|l|r|lt|rt)([\W_]|$)", re.IGNORECASE)
-AT_TRAINING = "training --{}"
 
 
 @dataclass(frozen=True)
@@ -101,22 +102,22 @@ def plan_bundle(
     decisions = [
         _outputs(fingerprint),
         *_ignored(fingerprint),
-        Decision("pixdim", f"{_by(pixdim)} mm", _spacing_why(fingerprint, pixdim), "new_bundle --pixdim"),
+        Decision("pixdim", f"{by_axis(pixdim)} mm", _spacing_why(fingerprint, pixdim), "new_bundle --pixdim"),
         Decision("normalisation", normalise_in_words, normalise_why, "new_bundle --modality"),
         Decision(
-            "roi_size", f"{_by(patch.roi_size)} voxels", _patch_why(shapes, patch, whole), "new_bundle --roi_size"
+            "roi_size", f"{by_axis(patch.roi_size)} voxels", _patch_why(shapes, patch, whole), "new_bundle --roi_size"
         ),
-        Decision("batch_size", str(patch.batch_size), _batch_why(family, patch), AT_TRAINING.format("batch_size")),
+        Decision("batch_size", str(patch.batch_size), _batch_why(family, patch), "training --batch_size"),
         Decision(
             "learning_rate",
             f"{values['learning_rate']:g}",
             "published for this size",
-            AT_TRAINING.format("learning_rate"),
+            "training --learning_rate",
         ),
-        Decision("patches", *_sampling(several, whole, by_class), "crop_transforms in configs/train.json"),
+        Decision("patches", *_sampling(whole, by_class), "crop_transforms in configs/train.json"),
         Decision("augmentation", *_augmentation(turning, turning_why, sided), "training --augment False"),
         Decision("overlap", f"{overlap:g}", _overlap_why(whole), "inference --overlap"),
-        Decision("cache_rate", f"{cache_rate:g}", cache_why, AT_TRAINING.format("cache_rate")),
+        Decision("cache_rate", f"{cache_rate:g}", cache_why, "training --cache_rate"),
     ]
     return Plan(tuple(decisions), values)
 
@@ -155,7 +156,7 @@ def _spacing_why(fingerprint: Fingerprint, pixdim: Sequence[float]) -> str:
     rule = "median of the cases"
     if not np.allclose(pixdim, fingerprint.median_spacing, rtol=1e-3):
         rule += ", along the coarse axis the 10th percentile"
-    return f"{rule}, which range from {_by(np.min(steps, axis=0))} to {_by(np.max(steps, axis=0))}"
+    return f"{rule}, which range from {by_axis(np.min(steps, axis=0))} to {by_axis(np.max(steps, axis=0))}"
 
 
 def _shapes_at(fingerprint: Fingerprint, pixdim: Sequence[float]) -> list[tuple[int, ...]]:
@@ -225,8 +226,7 @@ def _patch(
     shapes: list[tuple[int, ...]],
     roi_size: Sequence[int] | None,
 ) -> Patch:
-    labels = len(fingerprint.label_names)
-    out_channels = labels + 1 if labels > 1 else 1
+    out_channels = count_outputs(fingerprint.label_names)
     network = create_network(
         preset, spatial_dims=fingerprint.spatial_dims, in_channels=fingerprint.in_channels, out_channels=out_channels
     )
@@ -244,7 +244,7 @@ def _patch(
 
 
 def _patch_why(shapes: list[tuple[int, ...]], patch: Patch, whole: bool) -> str:
-    median = _by(np.median(shapes, axis=0).round().astype(int))
+    median = by_axis(np.median(shapes, axis=0).round().astype(int))
     holds = "holds every image whole" if whole else f"the images have {median} in the median"
     return f"{holds}; a training takes some {patch.memory / GIB:.1f} GiB"
 
@@ -256,12 +256,12 @@ def _batch_why(family: str, patch: Patch) -> str:
     return f"published are {published}; fewer for the memory's sake, or for {STEPS} steps an epoch"
 
 
-def _sampling(several: bool, whole: bool, by_class: bool) -> tuple[str, str]:
+def _sampling(whole: bool, by_class: bool) -> tuple[str, str]:
     if by_class:
         return "half around background, half around labels, each as often", "so that rare labels are seen"
     if whole:
         return "whole images", "they fit"
-    return "half around background, half around foreground", "one label" if not several else "labels"
+    return "half around background, half around foreground", "one label"
 
 
 def _turning_axes(pixdim: Sequence[float]) -> tuple[list[int], str]:
@@ -305,7 +305,3 @@ def _cache(
     left = memory_gib * GIB - patch.memory
     rate = min(1.0, math.floor(100 * left / cases) / 100)
     return rate, f"all cases take {cases / GIB:.2g} GiB, {left / GIB:.2g} GiB are left"
-
-
-def _by(numbers: Iterable[float]) -> str:
-    return " x ".join(f"{number:g}" for number in numbers)

@@ -16,7 +16,7 @@ from lunet_networks.bundle.checkpoints import CHECKPOINT_NAME
 from lunet_networks.bundle.datalist import list_some, load_datalist, read_dataset_json
 from lunet_networks.bundle.evaluation_report import case_names, read_cases
 from lunet_networks.bundle.files import write_atomically
-from lunet_networks.bundle.run_record import FREE_SETTINGS, RECORD_NAME
+from lunet_networks.bundle.run_record import RECORD_NAME, differing_settings
 from lunet_networks.bundle.settings import check_settings
 from tools.command_line import run_commands
 from tools.crossval_tables import write_tables
@@ -139,13 +139,7 @@ class CrossValidation:
             if record.parent in replaced or not (record.parent / CHECKPOINT_NAME).is_file():
                 continue
             then = json.loads(record.read_text(encoding="utf-8"))["settings"]
-            now = json.loads(json.dumps(self.settings))  # which turns tuples into lists
-            names = sorted((then.keys() | now.keys()) - FREE_SETTINGS - {"fold"})
-            differences = [
-                f"{name}: {then.get(name)!r} then, {now.get(name)!r} now"
-                for name in names
-                if then.get(name) != now.get(name)
-            ]
+            differences = differing_settings(then, {**self.settings, "fold": then["fold"]})
             epochs = len((record.parent / "history.csv").read_text(encoding="utf-8").splitlines()) - 1
             if epochs > self.settings["epochs"]:
                 differences.append(f"epochs: {epochs} done, {self.settings['epochs']} now")

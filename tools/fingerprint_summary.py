@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -65,9 +65,15 @@ def _volumes(fingerprint: Fingerprint, label: str) -> str:
 
 
 def _span(percentile: Callable[[float], Sequence[float]]) -> str:
-    least, median, most = (_by(percentile(share)) for share in (0, 50, 100))
+    least, median, most = (by_axis(percentile(share)) for share in (0, 50, 100))
     return least if least == most else f"{least} to {most}, median {median}"
 
 
-def _by(sides: Sequence[float]) -> str:
-    return " x ".join(f"{side:.4g}" for side in sides)
+def by_axis(numbers: Iterable[float]) -> str:
+    """Numbers of voxels, or mm, along the axes.
+
+    Example:
+        >>> by_axis([0.8, 0.8, 4.0])
+        '0.8 x 0.8 x 4'
+    """
+    return " x ".join(f"{number:.5g}" for number in numbers)

@@ -6,9 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from lunet_networks.bundle.files import write_atomically
-from tools.build_bundles import bundle_files
+from tools.build_bundles import bundle_files, bundle_settings
 from tools.bundle_plan import Plan, plan_bundle
-from tools.bundle_texts import bundle_texts
 from tools.command_line import as_bool, run_commands
 from tools.families import choose_preset
 from tools.fingerprint import Fingerprint, fingerprint_dataset, write_fingerprint
@@ -63,8 +62,8 @@ def new_bundle(
         if given[name] is not None:
             _check_numbers(name, given[name], kinds, fingerprint.spatial_dims)
     plan = plan_bundle(fingerprint, family, preset, memory_gib, **given)
-    settings = {"family": family, "preset": preset, "authors": str(authors), **plan.values}
-    _write(target, bundle_files({**settings, **bundle_texts(fingerprint, family, plan)}), overwrite)
+    settings = bundle_settings(fingerprint, family, preset, plan)
+    _write(target, bundle_files({**settings, "authors": str(authors)}), overwrite)
     beside = {kind: target.with_name(f"{target.name}_fingerprint.{kind}") for kind in ("json", "png")}
     write_fingerprint(fingerprint, beside["json"])
     draw_fingerprint(fingerprint, beside["png"])

@@ -142,12 +142,7 @@ def _records(source: Bundle, preset: str | None, ckpt_file: Path, records: Path 
 
 def _trained_network(inference: dict[str, Any], ckpt_file: Path) -> nn.Module:
     network = ConfigParser(copy.deepcopy(inference)).get_parsed_content("network_def")
-    try:
-        load_weights(network, ckpt_file)
-    except FileNotFoundError:
-        raise
-    except (KeyError, IndexError, OSError) as error:  # what torch makes of half a file, and of a text
-        raise ValueError(f"{ckpt_file} cannot be read ({error!r}): is it a whole state dict?") from None
+    load_weights(network, ckpt_file)
     broken = [name for name, tensor in network.state_dict().items() if not tensor.isfinite().all()]
     if broken:
         raise ValueError(f"{ckpt_file}: {broken[0]} is not finite, the training failed")

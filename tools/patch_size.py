@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tools.fingerprint_summary import by_axis
+
 GIB = 2**30
 LARGEST_PATCH = {2: 512**2, 3: 128**3}  # voxels; more context is seldom worth its time
 LEAST_BATCH = 2  # nnU-Net: rather a smaller patch than a smaller batch
@@ -66,7 +68,9 @@ def keep_patch(roi_size: Sequence[int], multiple: int, batch_size: int, memory_n
     roi = tuple(roi_size)
     right = all(isinstance(side, int) and side > 0 and side % multiple == 0 for side in roi)
     if not right or _enough(roi, multiple) != roi:
-        raise ValueError(f"--roi_size {_by(roi)}: every side is a multiple of {multiple}, one at least {2 * multiple}")
+        raise ValueError(
+            f"--roi_size {by_axis(roi)}: every side is a multiple of {multiple}, one at least {2 * multiple}"
+        )
     least_batch = min(LEAST_BATCH, batch_size)
     if memory_needed(least_batch, roi) > STEP_SHARE * memory:
         raise ValueError(_too_little(memory_needed(least_batch, roi), memory, least_batch, roi))
@@ -77,8 +81,8 @@ def _check_extent(extent: np.ndarray, multiple: int) -> None:
     """Volumes are padded to what the network divides by, but not till most of them is padding."""
     if (extent < multiple / 2).any():
         raise ValueError(
-            f"the volumes have {_by(round(side) for side in extent)} voxels at the spacing of the training, too few "
-            f"for this network, which divides every side by {multiple}: a finer --pixdim gives more of them, and "
+            f"the volumes have {by_axis(round(side) for side in extent)} voxels at the spacing of the training, too "
+            f"few for this network, which divides every side by {multiple}: a finer --pixdim gives more of them, and "
             "the large families divide by less than the small ones"
         )
 
@@ -116,10 +120,6 @@ def _largest_batch(
 def _too_little(needed: int, memory: int, batch_size: int, roi: Sequence[int]) -> str:
     least = math.ceil(needed / STEP_SHARE / GIB * 10) / 10
     return (
-        f"--memory_gib {memory / GIB:g} is too little: a training on patches of {_by(roi)} voxels, {batch_size} at a "
-        f"time, needs {least:g}. Give more, or choose a narrower --preset"
+        f"--memory_gib {memory / GIB:g} is too little: a training on patches of {by_axis(roi)} voxels, {batch_size} at "
+        f"a time, needs {least:g}. Give more, or choose a narrower --preset"
     )
-
-
-def _by(sides: Sequence[int]) -> str:
-    return " x ".join(map(str, sides))

@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +38,8 @@ def complete(settings: Mapping[str, Any]) -> dict[str, Any]:
         The same and what follows from them.
     """
     names = ["background", *settings["label_names"]]
-    several = len(names) > 2
-    out_channels = len(names) if several else 1
+    out_channels = count_outputs(settings["label_names"])
+    several = out_channels > 1
     ignore_label = settings["ignore_label"]
     dims = len(settings["roi_size"])
     versions = tested_versions()
@@ -86,6 +86,16 @@ def complete(settings: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def count_outputs(label_names: Sequence[str]) -> int:
+    """Channels that a network gives: one for a sigmoid, or one for each label and the background.
+
+    Example:
+        >>> count_outputs(["tumour"]), count_outputs(["anterior", "posterior"])
+        (1, 3)
+    """
+    return 1 if len(label_names) == 1 else len(label_names) + 1
+
+
 def _discretise(out_channels: int, ignore_label: int | None) -> list[dict[str, Any]]:
     """Transforms from logits and labels to the form in which Dice is computed for each label."""
     if out_channels == 1:
@@ -104,8 +114,10 @@ def _discretise(out_channels: int, ignore_label: int | None) -> list[dict[str, A
 def _clear_ignored(ignore_label: int | None) -> list[dict[str, Any]]:
     if ignore_label is None:
         return []
-    target = "lunet_networks.bundle.ignored.ClearIgnoredd"
-    return [{"_target_": target, "keys": ["pred", "label"], "label_key": "label", "ignore_label": ignore_label}]
+    annotated = f"$lambda label: label != {ignore_label}"
+    return [
+        {"_target_": "MaskIntensityd", "keys": ["pred", "label"], "mask_key": "label", "select_fn": annotated},
+    ]
 
 
 def _labels_of_batch(ignore_label: int | None) -> str:

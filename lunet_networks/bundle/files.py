@@ -44,7 +44,7 @@ def write_atomically(path: str | Path, content: bytes | memoryview) -> None:
         with suppress(OSError):  # where it could not be made it cannot be removed either
             unfinished.unlink(missing_ok=True)
         state = "the older one is untouched" if path.is_file() else "there is none"
-        raise OSError(error.errno, f"cannot write {path} ({error.strerror}), {state}") from error
+        raise OSError(error.errno, f"cannot write {path} ({error.strerror}), {state}") from None
 
 
 def _sync_folder(folder: Path) -> None:

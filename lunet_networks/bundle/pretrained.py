@@ -37,10 +37,10 @@ def read_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
         raise FileNotFoundError(f"there are no weights at {path}: {right}")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise ValueError(f"{path} holds pickled objects, such as a whole module, and is refused: {right}") from error
-    except (RuntimeError, EOFError, ValueError) as error:
-        raise ValueError(f"{path} cannot be read ({error}): {right}") from error
+    except pickle.UnpicklingError:
+        raise ValueError(f"{path} holds pickled objects, such as a whole module, and is refused: {right}") from None
+    except Exception as error:  # of half a file, or a text, torch makes errors of many kinds
+        raise ValueError(f"{path} cannot be read ({error!r}): {right}") from None
     if not isinstance(content, Mapping) or not all(isinstance(value, torch.Tensor) for value in content.values()):
         raise ValueError(f"{path} holds no plain state dict: {right}")
     return dict(content)

@@ -19,7 +19,7 @@ from lunet_networks.bundle.datalist import list_some
 from lunet_networks.bundle.files import write_atomically
 from lunet_networks.bundle.processes import from_rank_0, num_processes
 
-__all__ = ["DatasetCases", "RunRecord", "RunRecordHandler"]
+__all__ = ["DatasetCases", "RunRecord", "RunRecordHandler", "differing_settings"]
 
 logger = logging.getLogger(__name__)
 
@@ -119,13 +119,7 @@ class RunRecord:
                 f"{self.output_dir} has no {RECORD_NAME}, so that nobody knows what {CHECKPOINT_NAME} is of"
             )
         older = json.loads(self.path.read_text(encoding="utf-8"))
-        now = json.loads(json.dumps(self.settings))
-        names = sorted((older["settings"].keys() | now.keys()) - FREE_SETTINGS)
-        differences = [
-            f"{name}: {older['settings'].get(name)!r} then, {now.get(name)!r} now"
-            for name in names
-            if older["settings"].get(name) != now.get(name)
-        ]
+        differences = differing_settings(older["settings"], self.settings)
         processes = older.get("processes", 1)
         if processes != num_processes():
             differences.append(f"processes: {processes} then, {num_processes()} now")
@@ -202,6 +196,25 @@ class RunRecordHandler:
     def __call__(self, engine: Engine) -> None:
         if not self.run_record.is_open:
             self.run_record.open_as_guest()
+
+
+def differing_settings(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """How the settings of a training differ from those in the record of another, but for those that may.
+
+    Args:
+        then: as ``run.json`` has them.
+        now: as they were checked.
+
+    Example:
+        >>> differing_settings({"seed": 1, "resume": False}, {"seed": 2, "resume": True})
+        ['seed: 1 then, 2 now']
+    """
+    now = json.loads(json.dumps(now))  # which turns tuples into lists
+    return [
+        f"{name}: {then.get(name)!r} then, {now.get(name)!r} now"
+        for name in sorted((then.keys() | now.keys()) - FREE_SETTINGS)
+        if then.get(name) != now.get(name)
+    ]
 
 
 def _names(cases: Sequence[Mapping[str, Any]]) -> list[str]:

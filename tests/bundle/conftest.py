@@ -1,30 +1,11 @@
-"""A dataset and a bundle small enough to be trained in a second."""
+"""A bundle on a dataset small enough to be trained in a second."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 
 from tests.bundle.trainable import TrainableBundle
-from tools.get_data import phantom
-
-
-@pytest.fixture(scope="session")
-def tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six phantoms of about 32 x 32 x 32 voxels; with two folds three of them train."""
-    folder = tmp_path_factory.mktemp("data") / "phantom"
-    phantom(str(folder), num_cases=6, difficulty="easy", shape=(32, 32, 32))
-    return folder
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """Volumes this small are computed fastest by one thread, and as fast while the other cores are busy."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

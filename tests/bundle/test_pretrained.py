@@ -69,6 +69,14 @@ def test_a_file_of_another_kind(tmp_path, content):
         read_state_dict(path)
 
 
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+def test_a_part_of_a_file(save, share):
+    path = save(create_network("lunet_small_1f").state_dict())
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+    with pytest.raises(ValueError, match=r"weights\.pt .* a state dict is needed"):
+        read_state_dict(path)
+
+
 def test_no_file():
     with pytest.raises(FileNotFoundError, match=r"no weights at nowhere\.pt"):
         read_state_dict("nowhere.pt")

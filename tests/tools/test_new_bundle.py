@@ -11,7 +11,6 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-import torch
 
 from tests.running import run_bundle
 from tools.fingerprint import read_fingerprint
@@ -35,13 +34,7 @@ SETS = {
     "ct_slices_of_another_spacing": {"spatial_dims": 2, "shape": (40, 40), "spacing": (0.7, 0.9), "modality": "CT"},
 }
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def make_dataset(folder: Path, **settings: object) -> Path:
