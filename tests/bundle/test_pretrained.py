@@ -1,4 +1,5 @@
 import logging
+from pathlib import Path
 
 import pytest
 import torch
@@ -71,7 +72,7 @@ def test_a_file_of_another_kind(tmp_path, content):
 
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
 def test_a_part_of_a_file(save, share):
-    path = save(create_network("lunet_small_1f").state_dict())
+    path = Path(save(create_network("lunet_small_1f").state_dict()))
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
     with pytest.raises(ValueError, match=r"weights\.pt .* a state dict is needed"):
         read_state_dict(path)
