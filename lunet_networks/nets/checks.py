@@ -2,37 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 
 __all__ = ["check_arguments", "check_channels", "check_input"]
 
 
-def check_arguments(spatial_dims: int, dropout: float, **counts: int) -> None:
+def check_arguments(spatial_dims: int, dropout: float | Mapping[str, float], **counts: int) -> None:
     """Raise ValueError, naming the argument, unless the arguments that all networks share describe one.
 
     Args:
         spatial_dims: 2 or 3.
-        dropout: a probability, below 1.
+        dropout: a probability, below 1, or one for each convolution that is named.
         counts: arguments that must be integers of at least 1.
     """
     if spatial_dims not in (2, 3):
         raise ValueError(f"spatial_dims must be 2 or 3, got {spatial_dims!r}")
-    if not 0 <= dropout < 1:
-        raise ValueError(f"dropout must be a probability of at least 0 and below 1, got {dropout!r}")
+    for probability in dropout.values() if isinstance(dropout, Mapping) else [dropout]:
+        if not 0 <= probability < 1:
+            raise ValueError(f"dropout must be a probability of at least 0 and below 1, got {probability!r}")
     for name, value in counts.items():
         if not _is_count(value):
             raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
 
 
-def check_channels(channels: Sequence[int]) -> None:
-    """Raise ValueError unless ``channels`` holds a number of channels for each of two or more levels."""
+def check_channels(channels: Sequence[int], conv_channels: Mapping[str, int] | None = None) -> None:
+    """Raise ValueError unless ``channels`` holds a number of channels for each of two or more levels, and
+    ``conv_channels``, if given, one for each convolution that it names."""
     if not isinstance(channels, Sequence) or len(channels) < 2 or not all(map(_is_count, channels)):
         raise ValueError(
             "channels must hold one integer of at least 1 for each of two or more levels, full resolution first, "
             f"such as (4, 8, 16, 32, 64); got {channels!r}"
         )
+    for name, width in (conv_channels or {}).items():
+        if not _is_count(width):
+            raise ValueError(f"conv_channels gives {name} {width!r} channels, it must be an integer of at least 1")
 
 
 def _is_count(value: object) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from monai.networks.blocks import Convolution
 from monai.networks.layers.factories import Conv, Pool
 from torch import nn
 
-__all__ = ["conv_block", "conv_unit", "pointwise", "pooling", "upsampling"]
+__all__ = ["BlockMaker", "block_channels", "conv_unit", "pointwise", "pooling", "upsampling"]
 
 
 def conv_unit(spatial_dims: int, in_channels: int, out_channels: int, dropout: float | None) -> Convolution:
@@ -27,10 +29,50 @@ def conv_unit(spatial_dims: int, in_channels: int, out_channels: int, dropout: f
     )
 
 
-def conv_block(spatial_dims: int, in_channels: int, out_channels: int, num_units: int, dropout: float) -> nn.Sequential:
-    """``num_units`` units in a row, of which the first changes the number of channels."""
-    inputs = [in_channels] + [out_channels] * (num_units - 1)
-    return nn.Sequential(*(conv_unit(spatial_dims, channels, out_channels, dropout) for channels in inputs))
+class BlockMaker:
+    """Makes the blocks of a network, units in a row, each as wide and with as much dropout as is asked for by its name.
+
+    Args:
+        spatial_dims: 2 or 3.
+        dropout: of every unit, or by the name of the unit; one that is not named has none.
+        conv_channels: channels by the name of the unit; one that is not named is as wide as its level.
+    """
+
+    def __init__(
+        self, spatial_dims: int, dropout: float | Mapping[str, float], conv_channels: Mapping[str, int] | None
+    ) -> None:
+        self.spatial_dims = spatial_dims
+        self.dropout = dropout
+        self.conv_channels = conv_channels or {}
+        self.units: list[str] = []
+
+    def __call__(self, name: str, in_channels: int, out_channels: int, num_units: int) -> nn.Sequential:
+        """A block whose units are called ``name.0``, ``name.1`` ...; ``out_channels`` are those of its level."""
+        block = nn.Sequential()
+        for k in range(num_units):
+            unit = f"{name}.{k}"
+            self.units.append(unit)
+            dropout = self.dropout.get(unit, 0.0) if isinstance(self.dropout, Mapping) else self.dropout
+            width = self.conv_channels.get(unit, out_channels)
+            block.append(conv_unit(self.spatial_dims, in_channels, width, dropout))
+            in_channels = width
+        return block
+
+    def check_names(self) -> None:
+        """Raise ValueError if a width or a dropout was given for a unit that the network does not have."""
+        named = {"conv_channels": self.conv_channels, "dropout": self.dropout}
+        for argument, by_unit in named.items():
+            unknown = [name for name in by_unit if name not in self.units] if isinstance(by_unit, Mapping) else []
+            if unknown:
+                raise ValueError(
+                    f"{argument} names {unknown[0]!r}, which this network has not; its convolutions are "
+                    f"{', '.join(self.units)}"
+                )
+
+
+def block_channels(block: nn.Sequential) -> int:
+    """Channels that come out of a block."""
+    return block[-1].conv.out_channels
 
 
 def upsampling(spatial_dims: int, in_channels: int, out_channels: int) -> nn.Module:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import nn
 
 from lunet_networks.nets.batch_one import avoid_slow_convolutions
 from lunet_networks.nets.checks import check_arguments, check_channels, check_input
-from lunet_networks.nets.layers import conv_block, conv_unit, pointwise, pooling, upsampling
+from lunet_networks.nets.layers import BlockMaker, block_channels, conv_unit, pointwise, pooling, upsampling
 
 __all__ = ["UNet"]
 
@@ -29,7 +29,10 @@ class UNet(nn.Module):
         channels: channels of each level, full resolution first: doubled at each level for a conventional U-Net, the
             same at all levels for a lean one.
         convs_per_block: units in a block.
-        dropout: probability of dropping a channel after each unit.
+        dropout: probability of dropping a channel after each unit, or after each unit that is named.
+        conv_channels: channels of single units by their name, such as ``{"encoders.0.1": 3}``, instead of those of
+            their level: that is how a pruned network is described. Transposed convolutions and the segmenter are as
+            wide as their level.
 
     Shape:
         Input ``(B, in_channels, [D,] H, W)``, each spatial size a multiple of ``size_multiple`` = 2 to the number of
@@ -57,32 +60,37 @@ class UNet(nn.Module):
         out_channels: int = 1,
         channels: Sequence[int] = (4, 8, 16, 32, 64),
         convs_per_block: int = 2,
-        dropout: float = 0.0,
+        dropout: float | Mapping[str, float] = 0.0,
+        conv_channels: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__()
         check_arguments(
             spatial_dims, dropout, in_channels=in_channels, out_channels=out_channels, convs_per_block=convs_per_block
         )
-        check_channels(channels)
+        check_channels(channels, conv_channels)
         self.spatial_dims = spatial_dims
         self.in_channels = in_channels
         self.size_multiple = 2 ** (len(channels) - 1)
 
-        def block(in_channels: int, out_channels: int, num_units: int = convs_per_block) -> nn.Sequential:
-            return conv_block(spatial_dims, in_channels, out_channels, num_units, dropout)
-
-        inputs = (in_channels, *channels)
-        self.encoders = nn.ModuleList(block(i, o) for i, o in zip(inputs, channels[:-1], strict=False))
+        make_block = BlockMaker(spatial_dims, dropout, conv_channels)
+        widths = [in_channels]  # of what the blocks take and give
+        self.encoders = nn.ModuleList()
+        for level, width in enumerate(channels[:-1]):
+            self.encoders.append(make_block(f"encoders.{level}", widths[-1], width, convs_per_block))
+            widths.append(block_channels(self.encoders[-1]))
         self.pool = pooling(spatial_dims)
-        self.bottleneck = block(*channels[-2:])
+        self.bottleneck = make_block("bottleneck", widths[-1], channels[-1], convs_per_block)
+        deeper = block_channels(self.bottleneck)
         self.upsamples = nn.ModuleList()
         self.decoders = nn.ModuleList()
-        for level in reversed(range(len(channels) - 1)):
-            width = channels[level]
+        for k, level in enumerate(reversed(range(len(channels) - 1))):
+            width, skip = channels[level], widths[level + 1]
             num_units = convs_per_block if level > 0 else max(1, convs_per_block - 1)
-            self.upsamples.append(upsampling(spatial_dims, channels[level + 1], width))
-            self.decoders.append(block(2 * width, width, num_units))
-        self.segmenter = conv_unit(spatial_dims, channels[0], channels[0], dropout=None)
+            self.upsamples.append(upsampling(spatial_dims, deeper, width))
+            self.decoders.append(make_block(f"decoders.{k}", width + skip, width, num_units))
+            deeper = block_channels(self.decoders[-1])
+        make_block.check_names()
+        self.segmenter = conv_unit(spatial_dims, deeper, channels[0], dropout=None)
         self.head = pointwise(spatial_dims, channels[0], out_channels)
         avoid_slow_convolutions(self)
 

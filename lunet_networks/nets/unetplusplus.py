@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import nn
 
 from lunet_networks.nets.batch_one import avoid_slow_convolutions
 from lunet_networks.nets.checks import check_arguments, check_channels, check_input
-from lunet_networks.nets.layers import conv_block, conv_unit, pointwise, pooling, upsampling
+from lunet_networks.nets.layers import BlockMaker, block_channels, conv_unit, pointwise, pooling, upsampling
 
 __all__ = ["UNetPlusPlus"]
 
@@ -30,7 +30,10 @@ class UNetPlusPlus(nn.Module):
         channels: channels of each level, full resolution first: doubled at each level for a conventional UNet++, the
             same at all levels for a lean one.
         convs_per_block: units in a node.
-        dropout: probability of dropping a channel after each unit.
+        dropout: probability of dropping a channel after each unit, or after each unit that is named.
+        conv_channels: channels of single units by their name, such as ``{"encoders.0.1": 3}``, instead of those of
+            their level: that is how a pruned network is described. Transposed convolutions and the segmenter are as
+            wide as their level.
 
     Shape:
         Input ``(B, in_channels, [D,] H, W)``, each spatial size a multiple of ``size_multiple`` = 2 to the number of
@@ -58,32 +61,45 @@ class UNetPlusPlus(nn.Module):
         out_channels: int = 1,
         channels: Sequence[int] = (4, 8, 16, 32, 64),
         convs_per_block: int = 2,
-        dropout: float = 0.0,
+        dropout: float | Mapping[str, float] = 0.0,
+        conv_channels: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__()
         check_arguments(
             spatial_dims, dropout, in_channels=in_channels, out_channels=out_channels, convs_per_block=convs_per_block
         )
-        check_channels(channels)
+        check_channels(channels, conv_channels)
         self.spatial_dims = spatial_dims
         self.in_channels = in_channels
         self.size_multiple = 2 ** (len(channels) - 1)
 
-        def block(in_channels: int, out_channels: int, num_units: int = convs_per_block) -> nn.Sequential:
-            return conv_block(spatial_dims, in_channels, out_channels, num_units, dropout)
-
-        inputs = (in_channels, *channels)
-        self.encoders = nn.ModuleList(block(i, o) for i, o in zip(inputs, channels, strict=False))
+        make_block = BlockMaker(spatial_dims, dropout, conv_channels)
+        self.encoders = nn.ModuleList()
+        widths: list[list[int]] = []  # widths[i] holds those of the nodes X(i, 0), X(i, 1), ... made so far
+        for i, width in enumerate(channels):
+            inputs = widths[-1][0] if i > 0 else in_channels
+            self.encoders.append(make_block(f"encoders.{i}", inputs, width, convs_per_block))
+            widths.append([block_channels(self.encoders[-1])])
         self.pool = pooling(spatial_dims)
         self.upsamples = nn.ModuleList()  # a list for each column j >= 1, in it one for each level i
         self.nodes = nn.ModuleList()
         last = len(channels) - 1
         for j in range(1, last + 1):
-            levels = range(last + 1 - j)
             num_units = convs_per_block if j < last else max(1, convs_per_block - 1)
-            self.upsamples.append(nn.ModuleList(upsampling(spatial_dims, channels[i + 1], channels[i]) for i in levels))
-            self.nodes.append(nn.ModuleList(block((j + 1) * channels[i], channels[i], num_units) for i in levels))
-        self.segmenter = conv_unit(spatial_dims, channels[0], channels[0], dropout=None)
+            level_channels = channels[: last + 1 - j]
+            self.upsamples.append(
+                nn.ModuleList(upsampling(spatial_dims, widths[i + 1][-1], c) for i, c in enumerate(level_channels))
+            )
+            self.nodes.append(
+                nn.ModuleList(
+                    make_block(f"nodes.{j - 1}.{i}", sum(widths[i]) + c, c, num_units)
+                    for i, c in enumerate(level_channels)
+                )
+            )
+            for i, node in enumerate(self.nodes[-1]):
+                widths[i].append(block_channels(node))
+        make_block.check_names()
+        self.segmenter = conv_unit(spatial_dims, widths[0][-1], channels[0], dropout=None)
         self.head = pointwise(spatial_dims, channels[0], out_channels)
         avoid_slow_convolutions(self)
 

@@ -1,0 +1,90 @@
+"""Which convolution of a U-Net takes its input channels from where."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from lunet_networks.nets import UNet, UNetPlusPlus
+
+__all__ = ["IMAGE", "prunable_convolutions", "wiring"]
+
+IMAGE = "image"  # the source of what the network itself takes
+
+
+def prunable_convolutions(network: nn.Module) -> list[str]:
+    """Names of the convolutions whose output channels can be removed, in the order in which they run.
+
+    These are all units of blocks. The transposed convolutions, the segmenter and the head stay as they are.
+
+    Args:
+        network: a :class:`UNet` or :class:`UNetPlusPlus`.
+
+    Raises:
+        TypeError: if the network is of another class.
+
+    Source:
+        STAMP (Dinsdale et al., Medical Image Analysis 2022), whose 17 prunable convolutions are those of
+        ``unet_small_4f``.
+
+    Example:
+        >>> prunable_convolutions(UNet(channels=(4, 8)))
+        ['encoders.0.0', 'encoders.0.1', 'bottleneck.0', 'bottleneck.1', 'decoders.0.0']
+    """
+    return [name for name in wiring(network) if name.partition(".")[0] not in ("upsamples", "segmenter", "head")]
+
+
+def wiring(network: nn.Module) -> dict[str, list[str]]:
+    """Every convolution, in the order in which they run, with the names of those whose outputs it takes, concatenated
+    in this order.
+
+    Args:
+        network: a :class:`UNet` or :class:`UNetPlusPlus`.
+
+    Raises:
+        TypeError: if the network is of another class.
+
+    Example:
+        >>> wiring(UNet(channels=(4, 8)))["decoders.0.0"]
+        ['upsamples.0', 'encoders.0.1']
+    """
+    if type(network) not in _WIRINGS:
+        known = " or ".join(network_class.__name__ for network_class in _WIRINGS)
+        raise TypeError(f"channels can be pruned of a {known}, not of a {type(network).__name__}")
+    return _WIRINGS[type(network)](network)
+
+
+def _unet(network: UNet) -> dict[str, list[str]]:
+    wires: dict[str, list[str]] = {}
+    skips, last = [], IMAGE
+    for i, encoder in enumerate(network.encoders):
+        last = _block(wires, f"encoders.{i}", encoder, [last])
+        skips.append(last)
+    last = _block(wires, "bottleneck", network.bottleneck, [last])
+    for k, decoder in enumerate(network.decoders):
+        wires[f"upsamples.{k}"] = [last]
+        last = _block(wires, f"decoders.{k}", decoder, [f"upsamples.{k}", skips.pop()])
+    return {**wires, "segmenter": [last], "head": ["segmenter"]}
+
+
+def _unet_plus_plus(network: UNetPlusPlus) -> dict[str, list[str]]:
+    wires: dict[str, list[str]] = {}
+    levels: list[list[str]] = []  # levels[i] holds the last units of the nodes X(i, 0), X(i, 1), ...
+    for i, encoder in enumerate(network.encoders):
+        levels.append([_block(wires, f"encoders.{i}", encoder, [levels[-1][0] if i > 0 else IMAGE])])
+    for column, nodes in enumerate(network.nodes):
+        for i, node in enumerate(nodes):
+            upsample = f"upsamples.{column}.{i}"
+            wires[upsample] = [levels[i + 1][-1]]
+            levels[i].append(_block(wires, f"nodes.{column}.{i}", node, [*levels[i], upsample]))
+    return {**wires, "segmenter": [levels[0][-1]], "head": ["segmenter"]}
+
+
+def _block(wires: dict[str, list[str]], name: str, block: nn.Sequential, sources: list[str]) -> str:
+    """Add the units of a block; gives the name of the last one."""
+    for k in range(len(block)):
+        wires[f"{name}.{k}"] = sources
+        sources = [f"{name}.{k}"]
+    return sources[0]
+
+
+_WIRINGS = {UNet: _unet, UNetPlusPlus: _unet_plus_plus}

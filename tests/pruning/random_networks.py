@@ -1,0 +1,18 @@
+"""Small networks in which no weight and no statistic is a special one."""
+
+import torch
+from torch import nn
+
+
+def new_network(network_class: type[nn.Module], spatial_dims: int, seed: int) -> nn.Module:
+    """Three levels, two channels of an image, two outputs; float64, in eval mode."""
+    torch.manual_seed(seed)
+    network = network_class(spatial_dims=spatial_dims, in_channels=2, out_channels=2, channels=(3, 4, 5)).double()
+    for module in network.modules():
+        if isinstance(module, (nn.BatchNorm2d, nn.BatchNorm3d)):
+            nn.init.normal_(module.weight)
+            nn.init.normal_(module.bias)
+            nn.init.normal_(module.running_mean)
+            nn.init.uniform_(module.running_var, 0.5, 2)
+            module.num_batches_tracked += 7
+    return network.eval()
