@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from threading import get_ident
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from monai import transforms
 from monai.data import image_reader
 from monai.utils import OptionalImportError, ensure_tuple
 
-__all__ = ["LoadImaged", "PlainNrrdReader"]
+__all__ = ["LoadImaged", "PlainNrrdReader", "SharedNibabelReader"]
 
 LPS = "left-posterior-superior"
 SPACES = {LPS: LPS, "LPS": LPS, "right-anterior-superior": "RAS", "RAS": "RAS"}  # as MONAI knows them
@@ -35,8 +36,24 @@ class PlainNrrdReader(image_reader.NrrdReader):
         return super().get_data(img)
 
 
+class SharedNibabelReader(image_reader.NibabelReader):
+    """MONAI's NIfTI reader, for several threads at once, such as those that fill a ``CacheDataset``.
+
+    MONAI's remembers in ``read`` the names of the files whose data ``get_data`` is asked for: when another thread reads
+    in between, an image whose channels have a file each ends with too few of them.
+    """
+
+    @property
+    def filenames(self) -> list[str]:
+        return self._filenames[get_ident()]
+
+    @filenames.setter
+    def filenames(self, names: list[str]) -> None:
+        self.__dict__.setdefault("_filenames", {})[get_ident()] = names
+
+
 class LoadImaged(transforms.LoadImaged):
-    """MONAI's ``LoadImaged`` with its arguments; it reads NRRD files by ``PlainNrrdReader``.
+    """MONAI's ``LoadImaged`` with its arguments; it reads by ``SharedNibabelReader`` and ``PlainNrrdReader``.
 
     Example::
 
@@ -45,5 +62,6 @@ class LoadImaged(transforms.LoadImaged):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.register(SharedNibabelReader())
         with suppress(OptionalImportError):  # without pynrrd, NIfTI is read all the same
             self.register(PlainNrrdReader())
