@@ -50,10 +50,11 @@ def test_it_trains_evaluates_and_labels(name: str, tiny_dataset: Path, tmp_path:
     assert (bundle / "models" / "model.pt").is_file()
     assert not list(check_weights(Bundle(bundle)))
 
-    run_bundle(bundle, "train", "evaluate", **training)
+    run_bundle(bundle, "train", "evaluate", "visualize", **training)
     cases = read_rows(bundle / "eval" / "cases.csv")
     assert len({row["case"] for row in cases}) == 3
     assert {row["label"] for row in cases} == {"anterior", "posterior", "whole"}
+    assert (bundle / "eval" / "report.html").is_file()
 
     image = save_image(tmp_path / "images" / "case.nii.gz", bright_block(SHAPE), LPS_THICK_SLICES)
     places = {"dataset_dir": str(image), "output_dir": str(tmp_path / "labels")}

@@ -45,6 +45,8 @@ def bundle_facts(values: Mapping[str, Any], records: Path | None) -> dict[str, s
         "performance": _performance(values, records),
         "train_settings": settings_table(TEMPLATES / "train.yaml", values),
         "inference_settings": settings_table(TEMPLATES / "inference.yaml", values),
+        "visualize_settings": settings_table(TEMPLATES / "visualize.yaml", values),
+        "benchmark_settings": settings_table(TEMPLATES / "benchmark.yaml", values),
     }
 
 

@@ -28,13 +28,13 @@ def demo(output_dir: str = "demo", num_cases: int = 40, epochs: int = 24) -> Non
         "--difficulty", "easy", "--overwrite", "True",
     )  # fmt: skip
     _run_bundle(["train"], "training", *places, "--epochs", epochs, "--batch_size", 4, "--overwrite", "True")
-    _run_bundle(["train", "evaluate"], "evaluation", *places)
+    _run_bundle(["train", "evaluate", "visualize"], "visualize", *places)
     labels = ["--dataset_dir", data / "imagesTs", "--output_dir", output / "labels"]
     _run_bundle(["inference"], "inference", *labels, "--ckpt_dir", output / "models")
     mean_dice = statistics.fmean(label_dice(read_rows(run / "summary.csv")).values())
     print(
         f"\nmean Dice {mean_dice:.3f} on 8 cases that the training has not seen. Look at:\n"
-        f"  {run / 'curves.png'}   how the training went\n"
+        f"  {run / 'report.html'}  in a browser: figures, pictures of cases, how the training went\n"
         f"  {run / 'overlay.png'}  truth and prediction in the median case\n"
         f"  {run / 'cases.csv'}    every case in figures\n"
         f"  {output / 'labels'}        label maps of the new images"

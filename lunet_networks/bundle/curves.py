@@ -1,4 +1,4 @@
-"""Training curves as a picture."""
+"""Training curves as pictures."""
 
 from __future__ import annotations
 
@@ -14,15 +14,17 @@ from lunet_networks.bundle.files import write_atomically
 from lunet_networks.bundle.history import TRAIN_METRIC, History
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Curves"]
+__all__ = ["CURVES", "Curves", "draw_dice", "draw_learning_rate", "draw_loss"]
 
 logger = logging.getLogger(__name__)
 
 
 class Curves:
-    """Handler that draws loss and Dice over the epochs to ``OUTPUT_DIR/curves.png`` when the training ends.
+    """Handler that draws loss, Dice and learning rate over the epochs to ``OUTPUT_DIR/curves.png`` when the training
+    ends.
 
     Args:
         output_dir: folder of the run.
@@ -48,27 +50,59 @@ class Curves:
         write_atomically(self.path, image.getbuffer())
 
     def draw(self) -> Figure:
-        """The picture: losses to the left, Dice in training and of every validated epoch to the right."""
+        """The picture: one curve beside the other."""
         from matplotlib.figure import Figure
-        from matplotlib.ticker import MaxNLocator
 
-        history = self.history
-        figure = Figure(figsize=(10, 4), layout="constrained")
-        loss, dice = figure.subplots(1, 2)
-        epochs = [row["epoch"] for row in history.rows]
-        loss.plot(epochs, [row["loss"] for row in history.rows])
-        loss.set(title="Training loss", xlabel="epoch")
-        dice.plot(epochs, [row[TRAIN_METRIC] for row in history.rows], color="grey", label="training")
-        epochs = [row["epoch"] for row in history.validated]
-        columns = dict(zip(["mean", *history.label_names], [history.key_metric, *history.label_columns], strict=True))
-        for name, column in columns.items():
-            dice.plot(epochs, [row[column] for row in history.validated], ".-", label=f"validation, {name}")
-        if history.best is not None:
-            epoch = history.best["epoch"]
-            dice.axvline(epoch, color="black", linestyle=":", label=f"best model: epoch {epoch}")
-        dice.set(title="Dice", xlabel="epoch", ylim=(0, 1))
-        dice.legend()
-        for axes in (loss, dice):
-            axes.grid(alpha=0.3)
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        figure = Figure(figsize=(5 * len(CURVES), 4), layout="constrained")
+        for axes, draw in zip(figure.subplots(1, len(CURVES)), CURVES.values(), strict=True):
+            draw(axes, self.history)
         return figure
+
+
+def draw_loss(axes: Axes, history: History) -> None:
+    """The mean loss of every epoch."""
+    axes.plot(_epochs(history), [row["loss"] for row in history.rows])
+    _finish(axes, "Training loss")
+
+
+def draw_dice(axes: Axes, history: History) -> None:
+    """Dice in training, and that of every validated epoch: mean and of each label; a line where the best model was."""
+    from matplotlib import rcParams
+
+    axes.plot(_epochs(history), [row[TRAIN_METRIC] for row in history.rows], color="grey", label="training")
+    # The labels take the first colours, as in all pictures of them; their mean has that of the text.
+    columns = dict(zip(history.label_names, history.label_columns, strict=True))
+    curves = [(name, column, None) for name, column in columns.items()]
+    curves.append(("mean", history.key_metric, rcParams["text.color"]))
+    epochs = [row["epoch"] for row in history.validated]
+    for name, column, colour in curves if len(columns) > 1 else curves[:1]:
+        values = [row[column] for row in history.validated]
+        axes.plot(epochs, values, ".-" if len(epochs) < 30 else "-", color=colour, label=f"validation, {name}")
+    if history.best is not None:
+        epoch = history.best["epoch"]
+        axes.axvline(epoch, color=rcParams["text.color"], linestyle=":", label=f"best model: epoch {epoch}")
+    axes.legend()
+    _finish(axes, "Dice")
+    axes.set_ylim(0, 1)
+
+
+def draw_learning_rate(axes: Axes, history: History) -> None:
+    """The learning rate of every epoch."""
+    axes.plot(_epochs(history), [row["learning_rate"] for row in history.rows])
+    _finish(axes, "Learning rate")
+    axes.set_ylim(bottom=0)
+
+
+CURVES = {"loss": draw_loss, "Dice": draw_dice, "learning rate": draw_learning_rate}
+
+
+def _epochs(history: History) -> list[int]:
+    return [row["epoch"] for row in history.rows]
+
+
+def _finish(axes: Axes, title: str) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.set(title=title, xlabel="epoch")
+    axes.grid(alpha=0.3)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -90,19 +90,20 @@ class EvaluationReport:
         if idist.get_rank() != 0 or not measured:
             return
         write_csv(self.output_dir / "cases.csv", case_rows(measured))
-        summary = summary_rows(measured, self.section, self._chose_best_model)
+        summary = summary_rows(measured, self.section, self.chose_best_model)
         write_csv(self.output_dir / "summary.csv", summary)
         logger.info(
             "%d %s cases%s:\n%s\nmore in %s and cases.csv beside it",
             len(measured),
             self.section,
-            " (these cases also chose the best model)" if self._chose_best_model else "",
+            " (these cases also chose the best model)" if self.chose_best_model else "",
             summary_table(summary),
             self.output_dir / "summary.csv",
         )
 
     @property
-    def _chose_best_model(self) -> bool:
+    def chose_best_model(self) -> bool:
+        """Whether the training picked its best model by these cases."""
         return self.section == "validation"
 
 

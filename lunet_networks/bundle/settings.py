@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from lunet_networks.bundle.backends import EXPORT_FILES
 from lunet_networks.bundle.choices import choose
 from lunet_networks.bundle.losses import LOSSES
 from lunet_networks.bundle.optimizers import OPTIMIZERS
@@ -80,6 +81,7 @@ _CHECKS: dict[str, Check] = {
     "epochs": _whole_number(1),
     "batch_size": _whole_number(1),
     "learning_rate": _positive,
+    "backend": _one_of({"eager": None, **EXPORT_FILES}),
     "loss_name": _one_of(LOSSES),
     "optimizer_name": _one_of(OPTIMIZERS),
     "scheduler_name": _one_of(SCHEDULES),

@@ -1,4 +1,4 @@
-"""The picture of the median case."""
+"""Pictures of single cases."""
 
 import logging
 
@@ -11,9 +11,10 @@ from matplotlib.image import imread
 from monai.data import MetaTensor
 
 from lunet_networks.bundle.evaluation_report import EvaluationReport
-from lunet_networks.bundle.pictures import MedianCasePicture, cut_planes, draw_planes
+from lunet_networks.bundle.pictures import CasePictures, case_title
 
 LPS = np.diag([-1.0, -2.0, 0.5, 1.0])
+NAMES = ["lesion"]
 
 
 def label_map(mask, affine=LPS):
@@ -27,56 +28,73 @@ def block():
     return mask
 
 
-def test_planes_pass_through_the_middle_in_ras_order(block):
-    sagittal, coronal, axial = cut_planes(label_map(block), label_map(block))
-    # 12 mm around the structure, counted from the other end along the axes that run to the left and to the back
-    x, y, z = slice(18, 52), slice(4, 26), slice(0, 54)
-    assert sagittal.index == (35, y, z)
-    assert coronal.index == (x, 15, z)
-    assert axial.index == (x, y, 20)
-    assert (sagittal.spacing, coronal.spacing, axial.spacing) == ((2, 0.5), (1, 0.5), (1, 2))
-    np.testing.assert_array_equal(sagittal.truth, block[::-1, ::-1][35, y, z])
+@pytest.fixture
+def evaluate(tmp_path):
+    """Runs an evaluation of (truth, prediction) by case and returns its pictures."""
+
+    def run(cases, channels=1, truth_on_disk=None):
+        items, data = [], []
+        for name, (truth, prediction) in cases.items():
+            images = [tmp_path / "images" / f"{name}_{channel}.nii.gz" for channel in range(channels)]
+            images[0].parent.mkdir(exist_ok=True)
+            for channel, path in enumerate(images):
+                nib.save(nib.Nifti1Image((truth + 10.0 * channel).astype(np.float32), LPS), path)
+            label = tmp_path / f"{name}.nii.gz"
+            nib.save(nib.Nifti1Image(truth if truth_on_disk is None else truth_on_disk, LPS), label)
+            image = MetaTensor(torch.zeros(1, 2, 2, 2), meta={"filename_or_obj": str(images[0])})
+            items.append({"image": image, "label": label_map(truth), "pred": label_map(prediction)})
+            data.append({"image": [str(path) for path in images], "label": str(label)})
+        evaluator = Engine(lambda engine, batch: [batch])
+        report = EvaluationReport(tmp_path, NAMES, section="test")
+        report.attach(evaluator)
+        pictures = CasePictures(tmp_path / "pictures" / "overlay.png", report, data)
+        pictures.attach(evaluator)
+        evaluator.run(items)
+        return pictures
+
+    return run
 
 
-def test_an_empty_truth_is_cut_where_the_prediction_is(block):
-    found = cut_planes(label_map(0 * block), label_map(block))
-    assert [plane.index for plane in found] == [plane.index for plane in cut_planes(label_map(block), label_map(block))]
-    assert found[0].prediction.any()
-    assert not found[0].truth.any()
-
-
-def test_nothing_in_either_is_cut_in_the_middle(block):
-    sagittal, *_ = cut_planes(label_map(0 * block), label_map(0 * block))
-    assert sagittal.index[0] == 30
-    assert sagittal.truth.shape == (30, 80)
-
-
-@pytest.mark.parametrize("shape", [(24, 20, 16), (24, 20)])
-def test_truth_and_prediction_are_drawn_in_their_colours(tmp_path, shape):
-    truth, prediction = np.zeros(shape), np.zeros(shape)
-    truth[4:12, 4:12], prediction[6:14, 4:12] = 1, 1
-    affine = np.eye(len(shape) + 1)
-    planes = cut_planes(label_map(truth, affine), label_map(prediction, affine))
-    draw_planes(np.zeros(shape), planes, "case", tmp_path / "overlay.png")
-    red, green, _, _ = np.moveaxis(imread(tmp_path / "overlay.png"), -1, 0)
-    assert (green > red + 0.4).sum() > 100
-    assert (red > green + 0.4).sum() > 100
-
-
-def test_the_median_case_is_chosen(block, tmp_path, caplog):
+def test_the_median_case_is_drawn(block, evaluate, tmp_path, caplog):
     caplog.set_level(logging.INFO)
-    items = []
-    for name, shift in (("worst", 8), ("best", 0), ("middle", 3)):
-        path = tmp_path / f"{name}.nii.gz"
-        nib.save(nib.Nifti1Image(block.astype(np.float32), LPS), path)
-        image = MetaTensor(torch.zeros(1, 2, 2, 2), meta={"filename_or_obj": str(path)})
-        items.append({"image": image, "label": label_map(block), "pred": label_map(np.roll(block, shift, axis=0))})
-    evaluator = Engine(lambda engine, batch: [batch])
-    report = EvaluationReport(tmp_path, ["lesion"], section="test")
-    report.attach(evaluator)
-    picture = MedianCasePicture(tmp_path / "pictures" / "overlay.png", report)
-    picture.attach(evaluator)
-    evaluator.run(items)
-    assert picture.median_case() == str(tmp_path / "middle.nii.gz")
-    assert (tmp_path / "pictures" / "overlay.png").is_file()
+    shifts = {"worst": 8, "best": 0, "middle": 3}
+    pictures = evaluate({name: (block, np.roll(block, shift, axis=0)) for name, shift in shifts.items()})
+    drawn = imread(tmp_path / "pictures" / "overlay.png")
+    picture = pictures.picture(str(tmp_path / "images" / "middle_0.nii.gz"))
+    picture.write(tmp_path / "middle.png", case_title(picture.name, "median", picture.found))
+    np.testing.assert_array_equal(drawn, imread(tmp_path / "middle.png"))
     assert "overlay.png shows the median case" in caplog.text
+
+
+def test_nothing_is_drawn_where_no_truth_holds_a_label(block, evaluate, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    evaluate({"a": (0 * block, block), "b": (0 * block, 0 * block)})
+    assert not (tmp_path / "pictures").exists()
+    assert "no case has a label in its truth" in caplog.text
+
+
+def test_any_channel_can_be_shown(block, evaluate, tmp_path):
+    pictures = evaluate({"a": (block, block)}, channels=2)
+    path = str(tmp_path / "images" / "a_0.nii.gz")
+    assert {pictures.picture(path).pixels[0].max(), pictures.picture(path, channel=0).pixels[0].max()} == {1}
+    assert pictures.picture(path, channel=1).pixels[0].max() == 11
+
+
+def test_what_is_not_annotated_is_found_in_the_label_file(block, evaluate, tmp_path):
+    annotated = block.copy()
+    annotated[40:] = 2  # one label only: 2 is what nobody has annotated
+    pictures = evaluate({"a": (block, block)}, truth_on_disk=annotated)
+    _, coronal, _ = pictures.picture(str(tmp_path / "images" / "a_0.nii.gz")).ignored
+    assert 0 < coronal.mean() < 1
+    assert pictures.picture(str(tmp_path / "images" / "a_0.nii.gz")).label_names == NAMES
+
+
+def test_a_long_title_stays_within_the_picture(block, evaluate, tmp_path):
+    pictures = evaluate({"a": (block, block)})
+    picture = pictures.picture(str(tmp_path / "images" / "a_0.nii.gz"))
+    figure = picture.figure("Worst case: " + "a_very_long_name_of_a_case " * 12)
+    width, height = figure.get_size_inches() * figure.dpi
+    figure.draw_without_rendering()
+    box = figure._suptitle.get_window_extent()
+    assert 0 <= box.x0 < box.x1 <= width
+    assert max(axes.get_window_extent().y1 for axes in figure.axes) <= box.y0 < box.y1 <= height

@@ -13,7 +13,15 @@ NOT_PART_OF_IT = {"eval", "runs"}  # what runs leave behind in the bundle's fold
 METADATA = "configs/metadata.json"
 TRAIN, INFERENCE = "configs/train.json", "configs/inference.json"
 EVALUATE, MULTI_GPU = "configs/evaluate.json", "configs/multi_gpu_train.json"
-MERGED = {TRAIN: [TRAIN], EVALUATE: [TRAIN, EVALUATE], MULTI_GPU: [TRAIN, MULTI_GPU], INFERENCE: [INFERENCE]}
+VISUALIZE, BENCHMARK = "configs/visualize.json", "configs/benchmark.json"
+MERGED = {
+    TRAIN: [TRAIN],
+    EVALUATE: [TRAIN, EVALUATE],
+    VISUALIZE: [TRAIN, EVALUATE, VISUALIZE],
+    MULTI_GPU: [TRAIN, MULTI_GPU],
+    INFERENCE: [INFERENCE],
+    BENCHMARK: [BENCHMARK],
+}
 
 
 @dataclass(frozen=True)

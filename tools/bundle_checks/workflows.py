@@ -9,7 +9,7 @@ from monai.bundle import ConfigWorkflow
 from monai.utils import BundleProperty, BundlePropertyConfig
 
 from lunet_networks.bundle.errors import root_cause
-from tools.bundle_checks.bundle import INFERENCE, MULTI_GPU, Bundle, Fault
+from tools.bundle_checks.bundle import BENCHMARK, INFERENCE, MULTI_GPU, Bundle, Fault
 from tools.bundle_checks.components import check_components, check_expressions
 from tools.bundle_checks.elsewhere import elsewhere
 
@@ -25,7 +25,7 @@ def check_workflows(bundle: Bundle) -> Iterator[Fault]:
     can_be_made = not any(check_components(bundle)) and not any(check_expressions(bundle))
     for file in [file for file in bundle.runnable if file != MULTI_GPU]:
         with elsewhere() as folder:
-            kind = "inference" if file == INFERENCE else "train"
+            kind = {INFERENCE: "inference", BENCHMARK: None}.get(file, "train")  # MONAI knows nothing of a benchmark
             workflow = ConfigWorkflow(bundle.paths(file), logging_file=False, workflow_type=kind)
             faults = list(_missing_ids(workflow))
             if not faults:

@@ -1,0 +1,68 @@
+"""The machine and the versions that figures were measured with, without the machine's name."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import monai
+import torch
+
+import lunet_networks
+
+__all__ = ["describe_machine", "describe_versions"]
+
+_CPU_INFO = Path("/proc/cpuinfo")
+
+
+def describe_machine() -> dict[str, Any]:
+    """Processor, its cores and instructions, memory, system, and the GPU where there is one.
+
+    Example:
+        >>> sorted(describe_machine())
+        ['cpu', 'cpu_cores', 'cpu_instructions', 'gpu', 'os', 'ram_gib']
+    """
+    return {
+        "cpu": _cpu(),
+        "cpu_cores": os.cpu_count(),
+        "cpu_instructions": torch.backends.cpu.get_cpu_capability(),
+        "ram_gib": _ram_gib(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "os": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def describe_versions() -> dict[str, str | None]:
+    """Versions of Python, of this package and of those that compute; None for those that are not installed."""
+    engines = {name: _version(name) for name in ("onnxruntime", "openvino")}
+    return {
+        "python": platform.python_version(),
+        "lunet_networks": lunet_networks.__version__,
+        "torch": torch.__version__,
+        "monai": monai.__version__,
+        **engines,
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _cpu() -> str:
+    """Linux knows the model in /proc only."""
+    lines = _CPU_INFO.read_text(encoding="utf-8").splitlines() if _CPU_INFO.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _ram_gib() -> float | None:
+    try:
+        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
+    except (AttributeError, ValueError, OSError):  # Windows has none of it
+        return None

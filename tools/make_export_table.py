@@ -1,0 +1,178 @@
+"""Write the table of docs/export.md: what a bundle's exports give and cost beside PyTorch."""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import torch
+from monai.bundle import ConfigWorkflow
+from torch import nn
+
+from lunet_networks.bundle.backends import EXPORT_FILES, load_exported
+from lunet_networks.bundle.benchmark_machine import describe_machine, describe_versions
+from tools.bundle_checks.bundle import INFERENCE, Bundle
+from tools.command_line import run_commands
+from tools.exporting.networks import export_checked, trained_network, try_export
+from tools.exporting.quantisation import BundleData, latencies, quantise
+from tools.marks import write_between_marks
+from tools.templating import ROOT
+
+COMMAND = "python -m tools.make_export_table"
+NAME = "exports"
+FORMATS = ("torchscript", "onnx", "openvino")
+BUNDLES = ("lunet_small", "unet_small")
+TITLES = (
+    "backend",
+    "kB",
+    "logits differ by, of the largest",
+    "voxels labelled otherwise",
+    "Dice",
+    "ms",
+    "share of eager's time",
+)
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What was measured of a bundle, by backend; of eager itself there is no file and no difference.
+
+    Args:
+        kilobytes: of the files.
+        difference: largest of the logits, as a share of the largest logit.
+        voxels: that other labels than eager's are given in ``volumes``.
+        volumes: number of them, and of their voxels.
+        dice: mean over the validation cases by label.
+        milliseconds: for a patch.
+    """
+
+    kilobytes: Mapping[str, float]
+    difference: Mapping[str, float]
+    voxels: Mapping[str, int]
+    volumes: tuple[int, int]
+    dice: Mapping[str, Mapping[str, float]]
+    milliseconds: Mapping[str, float]
+
+
+def make_export_table(
+    dataset_dir: str,
+    bundles: str | Sequence[str] = BUNDLES,
+    num_volumes: int = 10,
+    document: str = str(ROOT / "docs" / "export.md"),
+) -> None:
+    """Export bundles in every format and to int8, run them, and write what came out into a document.
+
+    Args:
+        dataset_dir: that the bundles were trained on.
+        bundles: names of trained bundles of the repository.
+        num_volumes: validation volumes that are labelled with every backend.
+        document: Markdown file with the marks of the table.
+    """
+    names = bundles.split(",") if isinstance(bundles, str) else bundles
+    parts = []
+    for name in names:
+        with tempfile.TemporaryDirectory() as folder:
+            source = Bundle(ROOT / "bundles" / name)
+            data = BundleData(source, str(dataset_dir))
+            figures = measure(source, data, Path(folder), data.validation[:num_volumes])
+        cases, roi = len(data.validation), " x ".join(map(str, trained_network(source, None, None).roi_size))
+        labels = ", ".join(data.label_names)
+        parts.append(f"`{source.configs[INFERENCE]['preset']}`, Dice of {labels} over {cases} cases, ms for {roi}:")
+        parts.append(table(figures))
+        parts.append(
+            f"Labels were compared with eager's in {figures.volumes[0]} validation volumes of {figures.volumes[1]:,} "
+            "voxels in all."
+        )
+    parts.append(conditions())
+    write_between_marks(str(document), NAME, COMMAND, "\n\n".join(parts))
+
+
+def measure(source: Bundle, data: BundleData, folder: Path, cases: Sequence[Mapping[str, str]]) -> Figures:
+    """Export a bundle in every form to a folder and run all of them.
+
+    Args:
+        source: the bundle.
+        data: of its training.
+        folder: to write to.
+        cases: to label.
+    """
+    trained = trained_network(source, None, None)
+    difference = {backend: export_checked(source, trained, folder, backend) for backend in FORMATS}
+    quantise(trained, data, folder, folder, num_samples=100, max_dice_loss=1)
+    backends = (*FORMATS, "openvino_int8")
+    difference["openvino_int8"] = try_export(trained, folder / EXPORT_FILES["openvino_int8"], "openvino_int8")
+    networks: dict[str, nn.Module] = {"eager": trained.network}
+    networks |= {backend: load_exported(folder / EXPORT_FILES[backend], backend) for backend in backends}
+    labels = {backend: label_maps(source, cases, folder, backend) for backend in networks}
+    return Figures(
+        {backend: kilobytes(folder / EXPORT_FILES[backend]) for backend in backends},
+        difference,
+        {
+            backend: sum(int(np.count_nonzero(a != b)) for a, b in zip(maps, labels["eager"], strict=True))
+            for backend, maps in labels.items()
+        },
+        (len(cases), sum(label.size for label in labels["eager"])),
+        {backend: data.dice(network, f"Dice {backend}") for backend, network in networks.items()},
+        latencies(networks, torch.from_numpy(data.patches(1)[0])),
+    )
+
+
+def label_maps(source: Bundle, cases: Sequence[Mapping[str, str]], folder: Path, backend: str) -> list[np.ndarray]:
+    """What inference.json writes for the images of cases."""
+    workflow = ConfigWorkflow(
+        str(source.root / INFERENCE),
+        logging_file=False,
+        workflow_type="inference",
+        bundle_root=str(source.root),
+        ckpt_dir=str(source.root / "models" if backend == "eager" else folder),
+        dataset_dir=[case["image"] for case in cases],
+        output_dir=str(folder / f"labels_{backend}"),
+        device="cpu",
+        backend=backend,
+    )
+    workflow.initialize()
+    workflow.run()
+    return [np.asarray(nib.load(path).dataobj) for path in sorted((folder / f"labels_{backend}").iterdir())]
+
+
+def kilobytes(path: Path) -> float:
+    """Of a file, with the weights that stand beside OpenVINO's."""
+    weights = path.with_suffix(".bin") if path.suffix == ".xml" else None
+    return sum(part.stat().st_size for part in (path, weights) if part is not None) / 1e3
+
+
+def table(figures: Figures) -> str:
+    """In Markdown, a row a backend."""
+    lines = [f"| {' | '.join(TITLES)} |", "|---" * len(TITLES) + "|"]
+    for backend, milliseconds in figures.milliseconds.items():
+        exported = backend in figures.kilobytes
+        cells = (
+            f"`{backend}`",
+            f"{figures.kilobytes[backend]:.0f}" if exported else "",
+            f"{figures.difference[backend]:.0e}" if exported else "",
+            f"{figures.voxels[backend]:,}" if exported else "",
+            ", ".join(f"{dice:.4f}" for dice in figures.dice[backend].values()),
+            f"{milliseconds:.1f}",
+            f"{milliseconds / figures.milliseconds['eager']:.2f}",
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def conditions() -> str:
+    """Where the figures come from."""
+    machine, versions = describe_machine(), describe_versions()
+    versions["nncf"] = version("nncf")
+    listed = ", ".join(f"{name} {number}" for name, number in versions.items() if number is not None)
+    processor = f"{torch.get_num_threads()} thread(s) of {machine['cpu']} ({machine['cpu_instructions']})"
+    return (
+        "Logits were compared on noise of three shapes. Milliseconds are medians of 30 runs of one volume, the "
+        f"backends in turn, on {processor}; {listed}. Other machines have other milliseconds; look at the shares."
+    )
+
+
+if __name__ == "__main__":
+    run_commands(make_export_table)

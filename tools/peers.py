@@ -1,0 +1,67 @@
+"""Networks of MONAI that ours are measured beside: the same input and output, and sizes that others use them in."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from monai.networks.nets import UNETR, AttentionUnet, BasicUNet, DynUNet, SegResNet, SwinUNETR, UNet
+from torch import nn
+
+VOLUMES = {"spatial_dims": 3, "in_channels": 1, "out_channels": 1}
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A network to compare with.
+
+    Args:
+        make_network: gives a new one.
+        description: its configuration, and whose it is.
+    """
+
+    make_network: Callable[[], nn.Module]
+    description: str
+
+
+PEERS = {
+    "BasicUNet": Peer(
+        partial(BasicUNet, **VOLUMES),
+        "MONAI's defaults: features 32, 32, 64, 128, 256, 32, instance norm, leaky ReLU",
+    ),
+    "UNet": Peer(
+        partial(UNet, **VOLUMES, channels=(16, 32, 64, 128, 256), strides=(2, 2, 2, 2), num_res_units=2, norm="batch"),
+        "as in the model zoo's `spleen_ct_segmentation`: channels 16, 32, 64, 128, 256, strides 2, 2 residual units, "
+        "batch norm; it halves the resolution in its first layer",
+    ),
+    "DynUNet": Peer(
+        partial(
+            DynUNet,
+            **VOLUMES,
+            kernel_size=[3] * 5,
+            strides=[1, 2, 2, 2, 2],
+            upsample_kernel_size=[2] * 4,
+            filters=[32, 64, 128, 256, 320],
+            norm_name=("instance", {"affine": True}),
+            act_name=("leakyrelu", {"negative_slope": 0.01, "inplace": True}),
+            trans_bias=True,
+        ),
+        "as nnU-Net plans a 3D full-resolution network for patches of 64 x 64 x 64: 5 stages of 32, 64, 128, 256, 320 "
+        "filters, kernel 3, strides 1, 2, 2, 2, 2, instance norm, leaky ReLU 0.01; without deep supervision",
+    ),
+    "SegResNet": Peer(
+        partial(SegResNet, **VOLUMES),
+        "MONAI's defaults: 8 initial filters, blocks 1, 2, 2, 4 down and 1, 1, 1 up, group norm",
+    ),
+    "AttentionUnet": Peer(
+        partial(AttentionUnet, **VOLUMES, channels=(16, 32, 64, 128, 256), strides=(2, 2, 2, 2)),
+        "channels 16, 32, 64, 128, 256, strides 2, batch norm",
+    ),
+    "SwinUNETR": Peer(
+        partial(SwinUNETR, **VOLUMES, feature_size=48),
+        "as published: feature size 48, depths 2, 2, 2, 2, heads 3, 6, 12, 24",
+    ),
+    "UNETR": Peer(
+        partial(UNETR, in_channels=1, out_channels=1, img_size=(64, 64, 64)),
+        "as published: feature size 16, hidden size 768, 12 heads; it takes 64 x 64 x 64 only",
+    ),
+}
