@@ -1,0 +1,134 @@
+"""A pruned network is a bundle: the configs of the one that it comes from, with the network spelled out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from lunet_networks.bundle.checkpoints import save_atomically
+from lunet_networks.bundle.files import write_atomically
+from lunet_networks.bundle.pruning_history import PRUNING_HISTORY, PRUNING_PICTURE, PruningHistory
+from lunet_networks.pruning import describe_network
+
+__all__ = ["PrunedBundle"]
+
+MARK = f"docs/{PRUNING_HISTORY}"
+COPIED = ("LICENSE", "docs/data_license.txt", "configs/logging.conf")
+NETWORK_FACTORY = "lunet_networks.create_network"
+
+
+class PrunedBundle:
+    """The folder of the bundle that a pruning makes.
+
+    Args:
+        folder: where it goes.
+        source: the bundle whose network is pruned.
+    """
+
+    def __init__(self, folder: str | Path, source: str | Path) -> None:
+        self.folder = Path(folder)
+        self.source = Path(source)
+
+    def open(self) -> None:
+        """See that nothing but an older pruned bundle is written over, before hours are spent.
+
+        Raises:
+            FileExistsError: if something else lies in the folder.
+        """
+        if self.folder.is_dir() and any(self.folder.iterdir()) and not (self.folder / MARK).is_file():
+            raise FileExistsError(
+                f"{self.folder} holds something else than a pruned bundle: name another folder with --pruned_dir"
+            )
+
+    def write(self, network: nn.Module, steps: PruningHistory) -> None:
+        """Write the bundle with a network that is good enough. A kill in between is mended by resuming the pruning,
+        which writes the same again.
+
+        Args:
+            network: with its weights.
+            steps: that led to it.
+        """
+        steps.write()
+        files = {name: (steps.output_dir / name) for name in (PRUNING_HISTORY, PRUNING_PICTURE)}
+        content = {f"docs/{name}": path.read_bytes() for name, path in files.items() if path.is_file()}
+        content |= {name: (self.source / name).read_bytes() for name in COPIED if (self.source / name).is_file()}
+        for path in sorted((self.source / "configs").glob("*.json")):
+            config = json.loads(path.read_text(encoding="utf-8"))
+            config = _metadata(config, steps) if path.name == "metadata.json" else spell_out(config, network)
+            content[f"configs/{path.name}"] = (json.dumps(config, indent=4, ensure_ascii=False) + "\n").encode()
+        card = (self.source / "docs" / "README.md").read_text(encoding="utf-8")
+        content["docs/README.md"] = _card(card, steps).encode()
+        for name, data in content.items():
+            write_atomically(self.folder / name, data)
+        save_atomically(network.state_dict(), self.folder / "models" / "model.pt")
+
+
+def spell_out(config: dict[str, Any], network: nn.Module) -> dict[str, Any]:
+    """A config in which a preset's place is taken by the class of a network with its channels.
+
+    Args:
+        config: of a bundle.
+        network: a :class:`UNet` or :class:`UNetPlusPlus`.
+
+    Example:
+        >>> from lunet_networks import UNet
+        >>> network = UNet(channels=(2, 3), convs_per_block=1)
+        >>> config = {"preset": "unet_small_4f", "network_def": {"_target_": NETWORK_FACTORY, "preset": "@preset"}}
+        >>> spell_out(config, network)["network_def"]["channels"]
+        [2, 3]
+    """
+    network_def = config.get("network_def")
+    if not isinstance(network_def, dict):
+        return {name: value for name, value in config.items() if name != "preset"}
+    description = describe_network(network)
+    dropout = description.pop("dropout")
+    settings = {"in_channels": description["in_channels"], "out_channels": description["out_channels"]}
+    if "dropout" in network_def:
+        settings["dropout"] = dropout
+    # what the configs name as settings stays a reference to them
+    references = {name: f"@{name}" for name in settings if name in config}
+    target = f"lunet_networks.nets.{type(network).__name__}"
+    requirement = {name: network_def[name] for name in ("_requires_",) if name in network_def}  # of a packed bundle
+    spelled = {"_target_": target, **requirement, **description, **references}
+    changed = {name: settings[name] for name in references}
+    config = {**config, **changed, "network_def": spelled}
+    config.pop("preset", None)
+    if isinstance(config.get("settings"), dict):
+        config["settings"] = {name: value for name, value in config["settings"].items() if name != "preset"}
+    return config
+
+
+def _metadata(metadata: dict[str, Any], steps: PruningHistory) -> dict[str, Any]:
+    name = metadata["name"].removesuffix(", pruned")
+    return {**metadata, "name": f"{name}, pruned", "description": f"{name}. {_in_words(steps)}"}
+
+
+def _in_words(steps: PruningHistory) -> str:
+    first, last = steps.steps[0], steps.steps[-1]
+    return (
+        f"Pruned in {last['step']} steps from {first['parameters']:,} to {last['parameters']:,} parameters and from "
+        f"{first['macs'] / 1e9:.3f} to {last['macs'] / 1e9:.3f} G multiply-accumulates for one patch"
+    )
+
+
+def _card(card: str, steps: PruningHistory) -> str:
+    """The model card of the source, with what it says of its own network and weights replaced."""
+    first, last = steps.steps[0], steps.steps[-1]
+    model = (
+        f"{_in_words(steps)}. The configs spell out the channels of every convolution. `{MARK}` lists what was "
+        f"removed, `docs/{PRUNING_PICTURE}` shows it."
+    )
+    performance = (
+        f"`models/model.pt` has a mean Dice of {last['dice_after_recovery']:.3f} on the validation cases, at which the "
+        f"pruning looked after every step; the network had {first['dice_after_recovery']:.3f} before it was pruned. "
+        "`run evaluation` measures it case by case."
+    )
+    sections = card.split("\n## ")
+    texts = {"Model Description": model, "Performance": performance}
+    replaced = [
+        f"{name}\n\n{texts[name]}\n" if (name := part.partition("\n")[0]) in texts else part for part in sections
+    ]
+    return "\n## ".join(replaced)
