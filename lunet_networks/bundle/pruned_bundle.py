@@ -17,7 +17,6 @@ __all__ = ["PrunedBundle"]
 
 MARK = f"docs/{PRUNING_HISTORY}"
 COPIED = ("LICENSE", "docs/data_license.txt", "configs/logging.conf")
-NETWORK_FACTORY = "lunet_networks.create_network"
 
 
 class PrunedBundle:
@@ -76,29 +75,24 @@ def spell_out(config: dict[str, Any], network: nn.Module) -> dict[str, Any]:
     Example:
         >>> from lunet_networks import UNet
         >>> network = UNet(channels=(2, 3), convs_per_block=1)
-        >>> config = {"preset": "unet_small_4f", "network_def": {"_target_": NETWORK_FACTORY, "preset": "@preset"}}
-        >>> spell_out(config, network)["network_def"]["channels"]
-        [2, 3]
+        >>> network_def = {"_target_": "lunet_networks.create_network", "preset": "@preset"}
+        >>> config = spell_out({"preset": "unet_small_4f", "network_def": network_def}, network)
+        >>> config["network_def"]["_target_"], config["network_def"]["channels"], "preset" in config
+        ('lunet_networks.nets.UNet', [2, 3], False)
     """
-    network_def = config.get("network_def")
-    if not isinstance(network_def, dict):
-        return {name: value for name, value in config.items() if name != "preset"}
-    description = describe_network(network)
-    dropout = description.pop("dropout")
-    settings = {"in_channels": description["in_channels"], "out_channels": description["out_channels"]}
-    if "dropout" in network_def:
-        settings["dropout"] = dropout
-    # what the configs name as settings stays a reference to them
-    references = {name: f"@{name}" for name in settings if name in config}
-    target = f"lunet_networks.nets.{type(network).__name__}"
-    requirement = {name: network_def[name] for name in ("_requires_",) if name in network_def}  # of a packed bundle
-    spelled = {"_target_": target, **requirement, **description, **references}
-    changed = {name: settings[name] for name in references}
-    config = {**config, **changed, "network_def": spelled}
-    config.pop("preset", None)
+    config = {name: value for name, value in config.items() if name != "preset"}
     if isinstance(config.get("settings"), dict):
         config["settings"] = {name: value for name, value in config["settings"].items() if name != "preset"}
-    return config
+    if not isinstance(config.get("network_def"), dict):
+        return config
+    spelled = {name: value for name, value in config["network_def"].items() if name != "preset"}
+    spelled["_target_"] = f"lunet_networks.nets.{type(network).__name__}"
+    for name, value in describe_network(network).items():
+        if spelled.get(name) == f"@{name}":
+            config[name] = value
+        elif name in spelled or name != "dropout":  # a config that trains nothing names no dropout
+            spelled[name] = value
+    return {**config, "network_def": spelled}
 
 
 def _metadata(metadata: dict[str, Any], steps: PruningHistory) -> dict[str, Any]:
