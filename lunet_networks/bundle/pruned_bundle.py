@@ -31,15 +31,25 @@ class PrunedBundle:
         self.folder = Path(folder)
         self.source = Path(source)
 
-    def open(self) -> None:
-        """See that nothing but an older pruned bundle is written over, before hours are spent.
+    def open(self, replace: bool) -> None:
+        """See that nothing is written over that shall stay, before hours are spent.
+
+        Args:
+            replace: whether an older pruned bundle may be written over.
 
         Raises:
-            FileExistsError: if something else lies in the folder.
+            FileExistsError: if there is one and it may not, or something else lies in the folder.
         """
-        if self.folder.is_dir() and any(self.folder.iterdir()) and not (self.folder / MARK).is_file():
+        if not self.folder.is_dir() or not any(self.folder.iterdir()):
+            return
+        if not (self.folder / MARK).is_file():
             raise FileExistsError(
                 f"{self.folder} holds something else than a pruned bundle: name another folder with --pruned_dir"
+            )
+        if not replace:
+            raise FileExistsError(
+                f"{self.folder} is a pruned bundle already: --overwrite True replaces it, --resume True goes on with "
+                "its pruning, --pruned_dir names another folder"
             )
 
     def write(self, network: nn.Module, steps: PruningHistory) -> None:
@@ -53,7 +63,9 @@ class PrunedBundle:
         steps.write()
         files = {name: (steps.output_dir / name) for name in (PRUNING_HISTORY, PRUNING_PICTURE)}
         content = {f"docs/{name}": path.read_bytes() for name, path in files.items() if path.is_file()}
-        content |= {name: (self.source / name).read_bytes() for name in COPIED if (self.source / name).is_file()}
+        package = [path.relative_to(self.source) for path in (self.source / "lunet_networks").rglob("*.py")]
+        copied = [*COPIED, *package]  # a packed bundle brings the package along
+        content |= {str(name): (self.source / name).read_bytes() for name in copied if (self.source / name).is_file()}
         for path in sorted((self.source / "configs").glob("*.json")):
             config = json.loads(path.read_text(encoding="utf-8"))
             config = _metadata(config, steps) if path.name == "metadata.json" else spell_out(config, network)

@@ -245,6 +245,13 @@ def test_nothing_but_a_pruned_bundle_is_written_over(new_prunable, prune, tmp_pa
         prune(new_prunable("unet_small"), pruned_dir=str(tmp_path / "mine"))
     assert "mine holds something else than a pruned bundle" in str(root_cause(caught.value))
     assert os.listdir(tmp_path / "mine") == ["thesis.txt"]
+    root = new_prunable("first")
+    prune(root, max_steps=1, pruned_dir=str(tmp_path / "older"))
+    model = (tmp_path / "older" / "models" / "model.pt").read_bytes()
+    with pytest.raises(RuntimeError) as caught:
+        prune(root, output_dir=str(tmp_path / "other"), pruned_dir=str(tmp_path / "older"))
+    assert "older is a pruned bundle already: --overwrite True replaces it" in str(root_cause(caught.value))
+    assert (tmp_path / "older" / "models" / "model.pt").read_bytes() == model
 
 
 def test_the_schedule():
