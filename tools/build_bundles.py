@@ -89,6 +89,8 @@ def bundle_files(settings: dict[str, Any], records: Path | None = None) -> dict[
     """
     values = complete(settings)
     files = render(TEMPLATES, {**values, **bundle_facts(values, records)})
+    if not FAMILIES[settings["family"]].prunable:
+        del files["configs/prune.json"]
     return {**files, "LICENSE": (ROOT / "LICENSE").read_text(encoding="utf-8")}
 
 

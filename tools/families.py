@@ -24,6 +24,7 @@ class Family:
         batch_size: published.
         learning_rate: published.
         papers: that the architecture is from.
+        prunable: whether channels can be removed from it.
     """
 
     title: str
@@ -31,6 +32,7 @@ class Family:
     batch_size: int
     learning_rate: float
     papers: tuple[str, ...]
+    prunable: bool = True
 
 
 FAMILIES = {
@@ -42,7 +44,7 @@ FAMILIES = {
     "lunetpp_small": Family("Lean UNet++, small", "lunetpp_small_4f", **SMALL, papers=(UNETPP, LEAN_UNET)),
     "unetpp_large": Family("UNet++, large", "unetpp_large_24f", **LARGE, papers=(UNETPP, LEAN_UNET)),
     "lunetpp_large": Family("Lean UNet++, large", "lunetpp_large_24f", **LARGE, papers=(UNETPP, LEAN_UNET)),
-    "mednext_small": Family("MedNeXt, small", "mednext_small", **SMALL, papers=(MEDNEXT, LEAN_UNET)),
+    "mednext_small": Family("MedNeXt, small", "mednext_small", **SMALL, papers=(MEDNEXT, LEAN_UNET), prunable=False),
 }
 
 

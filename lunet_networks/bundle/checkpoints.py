@@ -114,6 +114,7 @@ class Checkpoints:
     def _load(self, engine: Engine, checkpoint: bytes) -> None:
         try:
             state = torch.load(io.BytesIO(checkpoint), map_location="cpu", weights_only=True)
+            self.restore_form(state)
             self.network.load_state_dict(state["network"])
         except Exception as error:  # pickle, zip and torch raise whatever a damaged file leads them to
             raise ValueError(
@@ -129,7 +130,7 @@ class Checkpoints:
         logger.info(f"resumed after epoch {state['epoch']} of {engine.state.max_epochs}")
         if engine.state.rank == 0:
             self.history.write()
-            self._save_model(state["epoch"])
+            self.save_model(state["epoch"])
 
     def _save(self, engine: Engine) -> None:
         if engine.state.rank != 0:
@@ -141,13 +142,22 @@ class Checkpoints:
             "scaler": engine.scaler.state_dict() if engine.scaler is not None else {},
             "epoch": epoch,
             "history": self.history.rows,
+            **self.form(),
         }
         save_atomically(state, self.checkpoint_path)
-        self._save_model(epoch)
+        self.save_model(epoch)
         if self.save_interval and epoch % self.save_interval == 0:
             save_atomically(get_state_dict(self.network), self.output_dir / f"model_epoch{epoch:04d}.pt")
 
-    def _save_model(self, epoch: int) -> None:
+    def form(self) -> dict[str, Any]:
+        """What else has to be saved where a training changes the form of its network."""
+        return {}
+
+    def restore_form(self, state: dict[str, Any]) -> None:
+        """Bring network and optimizer into the form that they had, before what they held is loaded."""
+
+    def save_model(self, epoch: int) -> None:
+        """Write model.pt if this epoch is the best so far."""
         best = self.history.best
         if best is None or best["epoch"] == epoch:
             save_atomically(get_state_dict(self.network), self.model_path)

@@ -25,7 +25,16 @@ logger = logging.getLogger(__name__)
 
 RECORD_NAME = "run.json"
 # what a training leaves in its output_dir; copies of older models are nobody's to delete
-OUTPUTS = (RECORD_NAME, CHECKPOINT_NAME, "history.csv", "curves.png", "model_epoch*.pt", "tensorboard")
+OUTPUTS = (
+    RECORD_NAME,
+    CHECKPOINT_NAME,
+    "history.csv",
+    "curves.png",
+    "model_epoch*.pt",
+    "tensorboard",
+    "pruning_history.csv",
+    "pruning.png",
+)
 # settings that do not change what a resumed training means
 FREE_SETTINGS = {
     "cache_rate",

@@ -10,6 +10,7 @@ from lunet_networks.bundle.choices import choose
 from lunet_networks.bundle.losses import LOSSES
 from lunet_networks.bundle.optimizers import OPTIMIZERS
 from lunet_networks.bundle.schedules import SCHEDULES
+from lunet_networks.pruning import RANKINGS, SELECTIONS
 
 __all__ = ["check_settings"]
 
@@ -93,6 +94,9 @@ _CHECKS: dict[str, Check] = {
     "save_interval": _whole_number(0),
     "cache_rate": _share,
     "num_workers": _whole_number(0),
+    "ranking": _one_of(dict.fromkeys(RANKINGS)),
+    "selection": _one_of(dict.fromkeys(SELECTIONS)),
+    "targeted_dropout": _boolean,
     "augment": _boolean,
     "amp": _boolean,
     "compile": _boolean,

@@ -1,0 +1,286 @@
+"""A network is pruned while it trains: some channels go, it recovers, some more go."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+from monai.engines import Evaluator
+from torch import nn
+from torch.optim import Optimizer
+
+from lunet_networks.bundle.batches import channels_last, prepare_batch
+from lunet_networks.bundle.checkpoints import Checkpoints
+from lunet_networks.bundle.history import History
+from lunet_networks.bundle.pruned_bundle import PrunedBundle
+from lunet_networks.bundle.pruning_history import PruningHistory
+from lunet_networks.bundle.seeding import mix_seed
+from lunet_networks.pruning import (
+    describe_network,
+    normalise_scores,
+    prunable_convolutions,
+    rank_channels,
+    remove_channels,
+    select_channels,
+    set_dropout,
+    targeted_dropout,
+)
+from lunet_networks.summary import count_macs, count_parameters
+
+__all__ = ["ChannelPruning", "PruningCheckpoints", "PruningSchedule"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PruningSchedule:
+    """When channels go, how many, and when it is enough.
+
+    Args:
+        start_epoch: channels go for the first time when this epoch has ended.
+        recovery_epochs: from then on every so many epochs.
+        channels_per_step: so many at a time.
+        max_steps: so often at most.
+        target_params: no more steps once the network has no more parameters than this; 0: no such target.
+        target_macs: likewise, multiply-accumulates for one patch.
+        min_dice: no more steps once the mean Dice after recovery is below this; 0: whatever it is.
+
+    Raises:
+        ValueError: if one of them is no such number.
+
+    Example:
+        >>> schedule = PruningSchedule(start_epoch=2, recovery_epochs=3, max_steps=2)
+        >>> [schedule.steps_done(epoch) for epoch in range(1, 9)], schedule.epochs
+        ([None, 0, None, None, 1, None, None, 2], 8)
+    """
+
+    start_epoch: int = 1
+    recovery_epochs: int = 1
+    channels_per_step: int = 1
+    max_steps: int = 1
+    target_params: int = 0
+    target_macs: int = 0
+    min_dice: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("start_epoch", "recovery_epochs", "channels_per_step", "max_steps"):
+            _check_whole(name, getattr(self, name), 1)
+        for name in ("target_params", "target_macs"):
+            _check_whole(name, getattr(self, name), 0)
+        if isinstance(self.min_dice, bool) or not isinstance(self.min_dice, (int, float)) or not 0 <= self.min_dice < 1:
+            raise ValueError(f"min_dice is {self.min_dice!r}: it is a Dice of at least 0 and below 1")
+
+    @property
+    def epochs(self) -> int:
+        """All of the training, if it is not enough before."""
+        return self.start_epoch + self.max_steps * self.recovery_epochs
+
+    def steps_done(self, epoch: int) -> int | None:
+        """How many steps the network has recovered from when this epoch ends; None where one is going on."""
+        since = epoch - self.start_epoch
+        return since // self.recovery_epochs if since >= 0 and since % self.recovery_epochs == 0 else None
+
+    def reached(self, parameters: int, macs: int) -> bool:
+        """Whether a network is as small as was asked for."""
+        return parameters <= self.target_params or macs <= self.target_macs
+
+
+def _check_whole(name: str, value: Any, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{name} is {value!r}: it is a whole number from {least} on")
+
+
+class ChannelPruning:
+    """Handler that prunes the network of a trainer between epochs, in place: whoever holds it holds the pruned one.
+
+    When a step's recovery has ended the network goes to the pruned bundle, unless its Dice is below ``min_dice``: so
+    the bundle holds the last one that was good enough. All channels are ranked on one pass over the training data.
+
+    ``PruningCheckpoints`` attaches it, behind ``EpochRecorder``: every epoch that ends a recovery has to be validated.
+
+    Args:
+        network: in training; a :class:`UNet` or :class:`UNetPlusPlus`.
+        optimizer: of the network.
+        schedule: of the pruning.
+        loader: of the training data, dictionaries of image and label.
+        loss: of logits and labels.
+        evaluator: of the validation.
+        history: of the training, for the Dice of an epoch.
+        steps: where to note what was removed.
+        bundle: where networks go that were good enough.
+        patch_shape: spatial shape for which multiply-accumulates are counted.
+        ranking: one of ``lunet_networks.pruning.RANKINGS``.
+        selection: one of ``lunet_networks.pruning.SELECTIONS``.
+        dropout_from_ranks: whether every step gives the convolutions a dropout of their own, up to 0.1, by their ranks.
+        seed: of what is drawn.
+
+    Raises:
+        ValueError: during the training, if a target cannot be reached, a step is larger than what is left, or not even
+            the unpruned network has ``min_dice``.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        optimizer: Optimizer,
+        schedule: PruningSchedule,
+        loader: Iterable[Mapping[str, torch.Tensor]],
+        loss: nn.Module,
+        evaluator: Evaluator,
+        history: History,
+        steps: PruningHistory,
+        bundle: PrunedBundle,
+        patch_shape: tuple[int, ...],
+        ranking: str,
+        selection: str,
+        dropout_from_ranks: bool,
+        seed: int,
+    ) -> None:
+        self.network, self.optimizer, self.schedule = network, optimizer, schedule
+        self.loader, self.loss, self.evaluator = loader, loss, evaluator
+        self.history, self.steps, self.bundle = history, steps, bundle
+        self.patch_shape = tuple(patch_shape)
+        self.ranking, self.selection, self.dropout_from_ranks = ranking, selection, dropout_from_ranks
+        self.seed = seed
+
+    def attach(self, engine: Engine) -> None:
+        """Follow a trainer."""
+        engine.add_event_handler(Events.STARTED, self._begin)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._end_epoch)
+
+    def _begin(self, engine: Engine) -> None:
+        if engine.network is not self.network:
+            raise ValueError(
+                "a network that is compiled or trained by several processes cannot be pruned: --compile False"
+            )
+        widths = self._widths()
+        removable = sum(width - 1 for width in widths.values())
+        if self.schedule.channels_per_step > removable:
+            raise ValueError(
+                f"channels_per_step is {self.schedule.channels_per_step}, but the network has {removable} channels "
+                "besides the one that every convolution keeps"
+            )
+        removals = [(name, channel) for name, width in widths.items() for channel in range(1, width)]
+        least = self._costs(remove_channels(self.network, removals))
+        for name, cost in zip(("target_params", "target_macs"), least, strict=True):
+            if 0 < getattr(self.schedule, name) < cost:
+                raise ValueError(
+                    f"{name} is {getattr(self.schedule, name)}, but with a channel in every convolution the network "
+                    f"still has {cost}"
+                )
+
+    def _widths(self) -> dict[str, int]:
+        units = prunable_convolutions(self.network)
+        return {name: self.network.get_submodule(name).conv.out_channels for name in units}
+
+    def _costs(self, network: nn.Module) -> tuple[int, int]:
+        return count_parameters(network), count_macs(network, (1, network.in_channels, *self.patch_shape))
+
+    def _end_epoch(self, engine: Engine) -> None:
+        done = self.schedule.steps_done(engine.state.epoch)
+        if done is None:
+            return
+        dice = self.history.rows[-1].get(self.history.key_metric)
+        if dice is None:
+            raise ValueError(
+                f"epoch {engine.state.epoch} ends a recovery and was not validated: val_interval has to be 1"
+            )
+        costs = self._costs(self.network)
+        if done == 0:
+            self.steps.begin(engine.state.epoch, self.network, *costs, dice)
+        else:
+            self.steps.recovered(dice)
+        good = dice >= self.schedule.min_dice
+        if good:
+            self.bundle.write(self.network, self.steps)
+        elif done == 0:
+            raise ValueError(
+                f"the network has a mean Dice of {dice:.3f} before anything is pruned, min_dice is "
+                f"{self.schedule.min_dice}: train it longer, start from trained weights "
+                "with --pretrained, or ask for less"
+            )
+        left = sum(width - 1 for width in self._widths().values())
+        if not good:
+            self._end(engine, f"a mean Dice of {dice:.3f} is below min_dice {self.schedule.min_dice}")
+        elif self.schedule.reached(*costs):
+            self._end(engine, "the network is as small as was asked for")
+        elif done == self.schedule.max_steps:
+            self._end(engine, f"{done} steps are taken")
+        elif left < self.schedule.channels_per_step:
+            self._end(engine, f"{left} channels could still be removed, fewer than a step takes")
+        else:
+            self._prune(engine, done + 1)
+
+    def _end(self, engine: Engine, why: str) -> None:
+        self.steps.finished = True
+        self.steps.write()
+        logger.info(f"the pruning has ended, {why}; the pruned bundle is {self.bundle.folder}")
+        engine.terminate()
+
+    def _prune(self, engine: Engine, step: int) -> None:
+        generator = torch.Generator().manual_seed(mix_seed(self.seed, step))
+        batches = (prepare_batch(batch, engine.state.device) for batch in self.loader)
+        raw = rank_channels(self.network, batches, self.loss, self.ranking, generator)
+        scores = raw if self.ranking == "random" else normalise_scores(raw)
+        removals = select_channels(scores, self.schedule.channels_per_step, self.selection, generator)
+        _become(self.network, remove_channels(self.network, removals, self.optimizer))
+        self.network.to(memory_format=channels_last(self.network.spatial_dims))  # as a resumed run has it
+        if self.dropout_from_ranks:
+            set_dropout(self.network, targeted_dropout(scores))
+        self.evaluator.run(engine.state.epoch)
+        dice = float(self.evaluator.state.metrics[self.history.key_metric])
+        removed = [(name, channel, float(scores[name][channel])) for name, channel in removals]
+        self.steps.pruned(engine.state.epoch, self.network, removed, *self._costs(self.network), dice)
+        logger.info(self.steps.line())
+
+
+def _become(network: nn.Module, other: nn.Module) -> None:
+    """Give a network the parts of another one of its class, so that whoever holds it goes on with these."""
+    for name, module in other.named_children():
+        setattr(network, name, module)
+
+
+class PruningCheckpoints(Checkpoints):
+    """The checkpoints of a training that prunes: they know the form of the network, and write no model.pt of their own.
+
+    Args:
+        pruning: what prunes the network.
+        others: those of :class:`Checkpoints`.
+    """
+
+    def __init__(self, pruning: ChannelPruning, **others: Any) -> None:
+        super().__init__(**others)
+        self.pruning = pruning
+        self.steps = pruning.steps
+
+    def attach(self, engine: Engine) -> None:
+        """Follow a trainer."""
+        self.pruning.attach(engine)
+        super().attach(engine)
+        engine.add_event_handler(Events.STARTED, self._end_if_finished)
+
+    def _end_if_finished(self, engine: Engine) -> None:
+        if self.steps.finished:  # resumed at the very end
+            engine.terminate()
+
+    def form(self) -> dict[str, Any]:
+        """The network's description and the steps so far."""
+        return {"description": describe_network(self.network), "steps": self.steps.state()}
+
+    def restore_form(self, state: dict[str, Any]) -> None:
+        """Make the network as narrow as it was, with an optimizer of its parameters."""
+        older = list(self.network.parameters())
+        layout = {"device": older[0].device, "memory_format": channels_last(self.network.spatial_dims)}
+        network = type(self.network)(**state["description"]).to(**layout)
+        _become(self.network, network.train(self.network.training))
+        counterparts = dict(zip(older, self.network.parameters(), strict=True))
+        for group in self.optimizer.param_groups:
+            group["params"] = [counterparts[parameter] for parameter in group["params"]]
+        self.steps.load(state["steps"])
+
+    def save_model(self, epoch: int) -> None:
+        """The best epoch was before the pruning: what is kept is in the pruned bundle."""
