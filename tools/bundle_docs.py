@@ -10,6 +10,7 @@ import yaml
 
 from lunet_networks import PRESETS, create_network
 from lunet_networks.summary import count_macs, count_parameters
+from tools.families import FAMILIES
 from tools.records import RECORDS, best_epoch, means_table, other_settings, read_rows
 from tools.templating import PLACEHOLDER, TEMPLATES
 
@@ -47,7 +48,24 @@ def bundle_facts(values: Mapping[str, Any], records: Path | None) -> dict[str, s
         "inference_settings": settings_table(TEMPLATES / "inference.yaml", values),
         "visualize_settings": settings_table(TEMPLATES / "visualize.yaml", values),
         "benchmark_settings": settings_table(TEMPLATES / "benchmark.yaml", values),
+        "pruning": _pruning(values) if FAMILIES[values["family"]].prunable else "",
     }
+
+
+def _pruning(values: Mapping[str, Any]) -> str:
+    """How the network is made narrower, as a part of the text that says what the commands do."""
+    return f"""
+
+```
+python -m monai.bundle run pruning --config_file "['configs/train.json','configs/prune.json']" --dataset_dir DATASET
+```
+
+removes channels while the network trains, from the trained weights on with `--pretrained models/model.pt`. It leaves in
+`output_dir` a bundle of the pruned network, `pruning_history.csv` and `pruning.png`; `--resume True` continues it.
+
+### Settings of prune.json
+
+{settings_table(TEMPLATES / "prune.yaml", values)}"""
 
 
 def _performance(values: Mapping[str, Any], records: Path | None) -> str:

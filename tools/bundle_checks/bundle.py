@@ -13,12 +13,13 @@ NOT_PART_OF_IT = {"eval", "runs"}  # what runs leave behind in the bundle's fold
 METADATA = "configs/metadata.json"
 TRAIN, INFERENCE = "configs/train.json", "configs/inference.json"
 EVALUATE, MULTI_GPU = "configs/evaluate.json", "configs/multi_gpu_train.json"
-VISUALIZE, BENCHMARK = "configs/visualize.json", "configs/benchmark.json"
+VISUALIZE, BENCHMARK, PRUNE = "configs/visualize.json", "configs/benchmark.json", "configs/prune.json"
 MERGED = {
     TRAIN: [TRAIN],
     EVALUATE: [TRAIN, EVALUATE],
     VISUALIZE: [TRAIN, EVALUATE, VISUALIZE],
     MULTI_GPU: [TRAIN, MULTI_GPU],
+    PRUNE: [TRAIN, PRUNE],
     INFERENCE: [INFERENCE],
     BENCHMARK: [BENCHMARK],
 }
