@@ -9,7 +9,7 @@ from typing import Any
 
 from monai.bundle import ConfigParser
 
-NOT_PART_OF_IT = {"eval", "runs"}  # what runs leave behind in the bundle's folder
+NOT_PART_OF_IT = {"eval", "pruning", "runs"}  # what runs leave behind in the bundle's folder
 METADATA = "configs/metadata.json"
 TRAIN, INFERENCE = "configs/train.json", "configs/inference.json"
 EVALUATE, MULTI_GPU = "configs/evaluate.json", "configs/multi_gpu_train.json"
