@@ -170,7 +170,8 @@ def conditions() -> str:
     processor = f"{torch.get_num_threads()} thread(s) of {machine['cpu']} ({machine['cpu_instructions']})"
     return (
         "Logits were compared on noise of three shapes. Milliseconds are medians of 30 runs of one volume, the "
-        f"backends in turn, on {processor}; {listed}. Other machines have other milliseconds; look at the shares."
+        f"backends in turn, on {processor}; {listed}. The machine may have done other work at the same "
+        "time: look at the shares rather than at the milliseconds."
     )
 
 
