@@ -4,9 +4,9 @@ import json
 import shutil
 from pathlib import Path
 
+from lunet_networks.bundle.report_records import RECORDS
 from tools.build_bundles import build_bundles
 from tools.command_line import run_commands
-from tools.records import RECORDS
 from tools.templating import ROOT
 
 

@@ -89,8 +89,8 @@ class _Measurement:
     bar: tqdm = field(init=False)
 
     def run(self, rounds: int) -> dict[str, Any]:
-        visits = len(self.networks) * (2 + 2 + rounds * (len(self.backends) + 1))
-        with tqdm(total=visits, disable=None, smoothing=0) as self.bar:
+        stops = len(self.networks) * (2 + 2 + rounds * (len(self.backends) + 1))
+        with tqdm(total=stops, disable=None, smoothing=0) as self.bar:
             figures = {name: self._static(name) for name in self.networks}
             with ThreadPoolExecutor(PARALLEL) as pool:
                 for name, peaks in zip(self.networks, pool.map(self._peaks, self.networks), strict=True):

@@ -9,9 +9,10 @@ from typing import Any
 import yaml
 
 from lunet_networks import PRESETS, create_network
+from lunet_networks.bundle.report_records import RECORDS
 from lunet_networks.summary import count_macs, count_parameters
 from tools.families import FAMILIES
-from tools.records import RECORDS, best_epoch, means_table, other_settings, read_rows
+from tools.records import best_epoch, means_table, other_settings, read_rows
 from tools.templating import PLACEHOLDER, TEMPLATES
 
 LEAN_NOTE = (

@@ -1,6 +1,5 @@
 """Trainings on the same cases beside each other: a table, lean networks against their twins, and a picture."""
 
-import io
 import json
 import statistics
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,7 @@ from matplotlib.figure import Figure
 
 from lunet_networks import PRESETS, create_network
 from lunet_networks.bundle.evaluation_report import read_cases
-from lunet_networks.bundle.files import write_atomically
+from lunet_networks.bundle.files import write_figure
 from lunet_networks.summary import count_macs, count_parameters
 from tools.command_line import run_commands
 from tools.marks import write_between_marks
@@ -179,9 +178,7 @@ def draw_trainings(trainings: Sequence[Training], path: Path) -> None:
         axes.margins(0.25)
         axes.grid(alpha=0.3)
     figure.axes[0].set_ylabel("Dice, mean over labels and cases")
-    image = io.BytesIO()
-    figure.savefig(image, format="png", dpi=120)
-    write_atomically(path, image.getbuffer())
+    write_figure(path, figure)
 
 
 if __name__ == "__main__":

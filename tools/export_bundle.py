@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lunet_networks.bundle.backends import EXPORT_FILES, require_backend
-from lunet_networks.bundle.choices import choose
+from lunet_networks.bundle.choices import check_whole_number, choose
 from lunet_networks.bundle.files import write_atomically
 from tools.bundle_checks.bundle import Bundle
 from tools.command_line import as_bool, run_commands
@@ -45,8 +45,7 @@ def export_bundle(
         overwrite: replace files that are there.
     """
     overwrite = as_bool("overwrite", overwrite)
-    if not isinstance(num_samples, int) or num_samples < 1:
-        raise ValueError(f"--num_samples {num_samples}: it is a whole number from 1 on")
+    check_whole_number("--num_samples", num_samples, least=1)
     if not isinstance(max_dice_loss, int | float):
         raise ValueError(f"--max_dice_loss {max_dice_loss}: it is a number, such as 0.01")
     source = Bundle(str(bundle))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from lunet_networks.bundle.files import write_atomically
+from lunet_networks.bundle.files import write_figure
 from tools.fingerprint_intensities import ChannelIntensities
 from tools.fingerprint_summary import orientations
 
@@ -44,9 +43,7 @@ def draw_fingerprint(fingerprint: Fingerprint, path: str | Path) -> None:
 
         draw_fingerprint(read_fingerprint("fingerprint.json"), "fingerprint.png")
     """
-    image = io.BytesIO()
-    fingerprint_figure(fingerprint).savefig(image, format="png", dpi=120)
-    write_atomically(path, image.getbuffer())
+    write_figure(path, fingerprint_figure(fingerprint))
 
 
 def fingerprint_figure(fingerprint: Fingerprint) -> Figure:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lunet_networks.bundle.files import write_atomically
+from lunet_networks.bundle.report_records import RECORDS
 from tools.benchmark_networks import all_networks, measure_networks, static_costs
 from tools.benchmark_tables import (
     conditions,
@@ -21,7 +22,7 @@ from tools.benchmark_tables import (
 from tools.command_line import as_bool, run_commands
 from tools.families import FAMILIES
 from tools.marks import write_between_marks
-from tools.records import RECORDS, label_dice, read_rows
+from tools.records import label_dice, read_rows
 from tools.templating import ROOT
 
 INPUT_SHAPE = (1, 1, 64, 64, 64)

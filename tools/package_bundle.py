@@ -12,6 +12,7 @@ from torch import nn
 
 from lunet_networks.bundle.datalist import list_some
 from lunet_networks.bundle.files import write_atomically
+from lunet_networks.bundle.report_records import RECORDS
 from lunet_networks.bundle.weights import load_weights
 from tools.bundle_checks.bundle import INFERENCE, METADATA, TRAIN, Bundle
 from tools.bundle_checks.files import LARGE_FILES
@@ -23,7 +24,6 @@ from tools.packaging.archive import take_large_files, zip_bytes
 from tools.packaging.configs import choose_packed_preset, packed_configs
 from tools.packaging.contents import CARD, LICENCE, packed_files
 from tools.packaging.records import Records, read_records
-from tools.records import RECORDS
 from tools.verify_bundle import find_faults, list_faults
 
 DATA_LICENCE = "docs/data_license.txt"

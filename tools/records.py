@@ -9,12 +9,6 @@ from typing import Any
 from lunet_networks.bundle.case_metrics import WHOLE
 from lunet_networks.bundle.evaluation_report import COLUMNS, TABLE
 
-RECORDS = {  # what a training and its evaluation wrote, by its name in docs of the bundle that has the weights
-    "run.json": "training_run.json",
-    "history.csv": "training_history.csv",
-    "summary.csv": "evaluation_summary.csv",
-    "cases.csv": "evaluation_cases.csv",
-}
 TITLES = {COLUMNS[field]: title for field, title in TABLE.items()}  # of the metrics in summary.csv that tables show
 # settings that do not change what was trained
 OF_A_RUN = {"resume", "overwrite", "num_workers", "cache_rate", "save_interval", "val_interval"}

@@ -1,6 +1,5 @@
 """The templates of a bundle, and the values that fill them."""
 
-import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -10,6 +9,7 @@ from typing import Any
 import yaml
 
 import lunet_networks
+from lunet_networks.bundle.files import config_text
 
 ROOT = Path(__file__).parent.parent
 TEMPLATES = ROOT / "tools" / "templates"
@@ -157,7 +157,7 @@ def render(template_dir: str | Path, values: Mapping[str, Any]) -> dict[str, str
         text = path.read_text(encoding="utf-8")
         if path.suffix == ".yaml":
             config = _fill(yaml.safe_load(text), values)
-            files[f"configs/{path.stem}.json"] = json.dumps(config, indent=4, ensure_ascii=False) + "\n"
+            files[f"configs/{path.stem}.json"] = config_text(config)
         elif path.suffix in (".md", ".txt"):
             files[f"docs/{path.name}"] = _fill(text, values)
         else:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
 from lunet_networks.bundle.backends import BACKENDS, require_backend
 from lunet_networks.bundle.benchmark_steps import MEMORY_LAYOUTS
-from lunet_networks.bundle.choices import choose
+from lunet_networks.bundle.choices import check_whole_number, choose
 
 __all__ = ["BenchmarkSettings"]
 
@@ -59,11 +58,10 @@ class BenchmarkSettings:
         require_backend(self.backend, to_export=self.backend != "eager")
         choose("memory_layout", self.memory_layout, dict.fromkeys(MEMORY_LAYOUTS))
         for name, least in _LEAST.items():
-            value = getattr(self, name)
-            if not (name == "num_threads" and value is None) and not _is_whole(value, least):
-                raise ValueError(f"{name} is {value!r}: it is a whole number from {least} on")
+            if name != "num_threads" or self.num_threads is not None:
+                check_whole_number(name, getattr(self, name), least)
         sizes = self.shape if isinstance(self.shape, list | tuple) else ()
-        if len(sizes) not in (2, 3) or not all(_is_whole(size, 1) for size in sizes):
+        if len(sizes) not in (2, 3) or not all(type(size) is int and size >= 1 for size in sizes):
             raise ValueError(f"shape is {self.shape!r}: it is the sizes of an image in voxels, such as [64, 64, 64]")
 
     @property
@@ -78,7 +76,3 @@ class BenchmarkSettings:
     def training_shape(self, in_channels: int) -> tuple[int, ...]:
         """Of a training step, ``(B, C, [D,] H, W)``."""
         return (self.training_batch_size, in_channels, *self.shape)
-
-
-def _is_whole(value: Any, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least

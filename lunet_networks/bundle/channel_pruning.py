@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 
 from lunet_networks.bundle.batches import channels_last, prepare_batch
 from lunet_networks.bundle.checkpoints import Checkpoints
+from lunet_networks.bundle.choices import check_whole_number
 from lunet_networks.bundle.history import History
 from lunet_networks.bundle.pruned_bundle import PrunedBundle
 from lunet_networks.bundle.pruning_history import PruningHistory
@@ -22,7 +23,6 @@ from lunet_networks.bundle.seeding import mix_seed
 from lunet_networks.pruning import (
     describe_network,
     normalise_scores,
-    prunable_convolutions,
     rank_channels,
     remove_channels,
     select_channels,
@@ -68,9 +68,9 @@ class PruningSchedule:
 
     def __post_init__(self) -> None:
         for name in ("start_epoch", "recovery_epochs", "channels_per_step", "max_steps"):
-            _check_whole(name, getattr(self, name), 1)
+            check_whole_number(name, getattr(self, name), least=1)
         for name in ("target_params", "target_macs"):
-            _check_whole(name, getattr(self, name), 0)
+            check_whole_number(name, getattr(self, name), least=0)
         if isinstance(self.min_dice, bool) or not isinstance(self.min_dice, (int, float)) or not 0 <= self.min_dice < 1:
             raise ValueError(f"min_dice is {self.min_dice!r}: it is a Dice of at least 0 and below 1")
 
@@ -87,11 +87,6 @@ class PruningSchedule:
     def reached(self, parameters: int, macs: int) -> bool:
         """Whether a network is as small as was asked for."""
         return parameters <= self.target_params or macs <= self.target_macs
-
-
-def _check_whole(name: str, value: Any, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{name} is {value!r}: it is a whole number from {least} on")
 
 
 class ChannelPruning:
@@ -157,14 +152,13 @@ class ChannelPruning:
             raise ValueError(
                 "a network that is compiled or trained by several processes cannot be pruned: --compile False"
             )
-        widths = self._widths()
-        removable = sum(width - 1 for width in widths.values())
-        if self.schedule.channels_per_step > removable:
+        widths = describe_network(self.network)["conv_channels"]
+        removals = [(name, channel) for name, width in widths.items() for channel in range(1, width)]
+        if self.schedule.channels_per_step > len(removals):
             raise ValueError(
-                f"channels_per_step is {self.schedule.channels_per_step}, but the network has {removable} channels "
+                f"channels_per_step is {self.schedule.channels_per_step}, but the network has {len(removals)} channels "
                 "besides the one that every convolution keeps"
             )
-        removals = [(name, channel) for name, width in widths.items() for channel in range(1, width)]
         least = self._costs(remove_channels(self.network, removals))
         for name, cost in zip(("target_params", "target_macs"), least, strict=True):
             if 0 < getattr(self.schedule, name) < cost:
@@ -172,10 +166,6 @@ class ChannelPruning:
                     f"{name} is {getattr(self.schedule, name)}, but with a channel in every convolution the network "
                     f"still has {cost}"
                 )
-
-    def _widths(self) -> dict[str, int]:
-        units = prunable_convolutions(self.network)
-        return {name: self.network.get_submodule(name).conv.out_channels for name in units}
 
     def _costs(self, network: nn.Module) -> tuple[int, int]:
         return count_parameters(network), count_macs(network, (1, network.in_channels, *self.patch_shape))
@@ -189,24 +179,25 @@ class ChannelPruning:
             raise ValueError(
                 f"epoch {engine.state.epoch} ends a recovery and was not validated: val_interval has to be 1"
             )
-        costs = self._costs(self.network)
         if done == 0:
-            self.steps.begin(engine.state.epoch, self.network, *costs, dice)
+            self.steps.begin(engine.state.epoch, self.network, *self._costs(self.network), dice)
         else:
             self.steps.recovered(dice)
         good = dice >= self.schedule.min_dice
-        if good:
-            self.bundle.write(self.network, self.steps)
-        elif done == 0:
+        if done == 0 and not good:
             raise ValueError(
                 f"the network has a mean Dice of {dice:.3f} before anything is pruned, min_dice is "
                 f"{self.schedule.min_dice}: train it longer, start from trained weights "
                 "with --pretrained, or ask for less"
             )
-        left = sum(width - 1 for width in self._widths().values())
+        self.steps.write()
+        if good:
+            self.bundle.write(self.network, self.steps)
+        step = self.steps.steps[-1]
+        left = sum(width - 1 for width in step["widths"].values())
         if not good:
             self._end(engine, f"a mean Dice of {dice:.3f} is below min_dice {self.schedule.min_dice}")
-        elif self.schedule.reached(*costs):
+        elif self.schedule.reached(step["parameters"], step["macs"]):
             self._end(engine, "the network is as small as was asked for")
         elif done == self.schedule.max_steps:
             self._end(engine, f"{done} steps are taken")
@@ -217,7 +208,6 @@ class ChannelPruning:
 
     def _end(self, engine: Engine, why: str) -> None:
         self.steps.finished = True
-        self.steps.write()
         logger.info(f"the pruning has ended, {why}; the pruned bundle is {self.bundle.folder}")
         engine.terminate()
 

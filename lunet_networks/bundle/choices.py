@@ -1,11 +1,11 @@
-"""Settings that name one of several things."""
+"""Settings that name one of several things, or count them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TypeVar
 
-__all__ = ["choose"]
+__all__ = ["check_whole_number", "choose"]
 
 Chosen = TypeVar("Chosen")
 
@@ -24,3 +24,19 @@ def choose(setting: str, name: object, choices: Mapping[str, Chosen]) -> Chosen:
     if not isinstance(name, str) or name not in choices:
         raise ValueError(f"{setting} is {name!r}: it is one of {', '.join(choices)}")
     return choices[name]
+
+
+def check_whole_number(setting: str, number: object, least: int) -> int:
+    """The number that a setting was given, if it is a whole one.
+
+    Raises:
+        ValueError: names the setting, what it was given and what it takes.
+
+    Example:
+        >>> check_whole_number("epochs", 0, least=1)
+        Traceback (most recent call last):
+        ValueError: epochs is 0: it is a whole number from 1 on
+    """
+    if not isinstance(number, int) or isinstance(number, bool) or number < least:
+        raise ValueError(f"{setting} is {number!r}: it is a whole number from {least} on")
+    return number

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ignite.engine import Engine, Events
 
-from lunet_networks.bundle.files import write_atomically
+from lunet_networks.bundle.files import write_figure
 from lunet_networks.bundle.history import TRAIN_METRIC, History
 
 if TYPE_CHECKING:
@@ -45,9 +44,7 @@ class Curves:
         if find_spec("matplotlib") is None:
             logger.info(f"{self.path.name} is left out: matplotlib is not installed")
             return
-        image = io.BytesIO()
-        self.draw().savefig(image, format="png", dpi=120)
-        write_atomically(self.path, image.getbuffer())
+        write_figure(self.path, self.draw())
 
     def draw(self) -> Figure:
         """The picture: one curve beside the other."""

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["write_atomically"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["config_text", "write_atomically", "write_figure"]
 
 
 def write_atomically(path: str | Path, content: bytes | memoryview) -> None:
@@ -45,6 +52,27 @@ def write_atomically(path: str | Path, content: bytes | memoryview) -> None:
             unfinished.unlink(missing_ok=True)
         state = "the older one is untouched" if path.is_file() else "there is none"
         raise OSError(error.errno, f"cannot write {path} ({error.strerror}), {state}") from None
+
+
+def write_figure(path: str | Path, figure: Figure) -> None:
+    """Write a figure as PNG, as :py:func:`write_atomically` writes.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    image = io.BytesIO()
+    figure.savefig(image, format="png", dpi=120)
+    write_atomically(path, image.getbuffer())
+
+
+def config_text(config: Mapping[str, Any]) -> str:
+    """The text of a bundle's config file.
+
+    Example:
+        >>> config_text({"epochs": 3})
+        '{\\n    "epochs": 3\\n}\\n'
+    """
+    return json.dumps(config, indent=4, ensure_ascii=False) + "\n"
 
 
 def _sync_folder(folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import math
 import textwrap
@@ -19,8 +18,9 @@ from monai.data import MetaTensor
 from monai.utils import ensure_tuple
 
 from lunet_networks.bundle.case_metrics import WHOLE, CaseMetrics
+from lunet_networks.bundle.case_ranking import chosen_cases, mean_dice
 from lunet_networks.bundle.evaluation_report import EvaluationReport, case_names, image_path
-from lunet_networks.bundle.files import write_atomically
+from lunet_networks.bundle.files import write_figure
 from lunet_networks.bundle.planes import (
     Plane,
     cut_planes,
@@ -30,7 +30,6 @@ from lunet_networks.bundle.planes import (
     label_styles,
     share_outside,
 )
-from lunet_networks.bundle.ranking import chosen_cases, mean_dice
 from lunet_networks.bundle.readers import LoadImaged
 
 if TYPE_CHECKING:
@@ -119,9 +118,7 @@ class CasePicture:
 
     def write(self, path: str | Path, title: str) -> None:
         """Write the figure as PNG."""
-        image = io.BytesIO()
-        self.figure(title).savefig(image, format="png", dpi=120)
-        write_atomically(path, image.getbuffer())
+        write_figure(path, self.figure(title))
 
 
 def legend_entries(label_names: Sequence[str]) -> list[tuple[str, str, str]]:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from lunet_networks.bundle.checkpoints import save_atomically
-from lunet_networks.bundle.files import write_atomically
+from lunet_networks.bundle.files import config_text, write_atomically
 from lunet_networks.bundle.pruning_history import PRUNING_HISTORY, PRUNING_PICTURE, PruningHistory
 from lunet_networks.pruning import describe_network
 
-__all__ = ["PrunedBundle"]
+__all__ = ["PrunedBundle", "without_preset"]
 
 MARK = f"docs/{PRUNING_HISTORY}"
 COPIED = ("LICENSE", "docs/data_license.txt", "configs/logging.conf")
@@ -58,18 +59,17 @@ class PrunedBundle:
 
         Args:
             network: with its weights.
-            steps: that led to it.
+            steps: that led to it, written to their files.
         """
-        steps.write()
-        files = {name: (steps.output_dir / name) for name in (PRUNING_HISTORY, PRUNING_PICTURE)}
-        content = {f"docs/{name}": path.read_bytes() for name, path in files.items() if path.is_file()}
+        tables = {name: steps.output_dir / name for name in (PRUNING_HISTORY, PRUNING_PICTURE)}
+        content = {f"docs/{name}": path.read_bytes() for name, path in tables.items() if path.is_file()}
         package = [path.relative_to(self.source) for path in (self.source / "lunet_networks").rglob("*.py")]
         copied = [*COPIED, *package]  # a packed bundle brings the package along
         content |= {str(name): (self.source / name).read_bytes() for name in copied if (self.source / name).is_file()}
         for path in sorted((self.source / "configs").glob("*.json")):
             config = json.loads(path.read_text(encoding="utf-8"))
             config = _metadata(config, steps) if path.name == "metadata.json" else spell_out(config, network)
-            content[f"configs/{path.name}"] = (json.dumps(config, indent=4, ensure_ascii=False) + "\n").encode()
+            content[f"configs/{path.name}"] = config_text(config).encode()
         card = (self.source / "docs" / "README.md").read_text(encoding="utf-8")
         content["docs/README.md"] = _card(card, steps).encode()
         for name, data in content.items():
@@ -92,9 +92,7 @@ def spell_out(config: dict[str, Any], network: nn.Module) -> dict[str, Any]:
         >>> config["network_def"]["_target_"], config["network_def"]["channels"], "preset" in config
         ('lunet_networks.nets.UNet', [2, 3], False)
     """
-    config = {name: value for name, value in config.items() if name != "preset"}
-    if isinstance(config.get("settings"), dict):
-        config["settings"] = {name: value for name, value in config["settings"].items() if name != "preset"}
+    config = without_preset(config)
     if not isinstance(config.get("network_def"), dict):
         return config
     spelled = {name: value for name, value in config["network_def"].items() if name != "preset"}
@@ -105,6 +103,19 @@ def spell_out(config: dict[str, Any], network: nn.Module) -> dict[str, Any]:
         elif name in spelled or name != "dropout":  # a config that trains nothing names no dropout
             spelled[name] = value
     return {**config, "network_def": spelled}
+
+
+def without_preset(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A config that does not offer the choice of a preset.
+
+    Example:
+        >>> without_preset({"preset": "unet_small_4f", "epochs": 3, "settings": {"preset": "@preset"}})
+        {'epochs': 3, 'settings': {}}
+    """
+    config = {name: value for name, value in config.items() if name != "preset"}
+    if isinstance(config.get("settings"), dict):
+        config["settings"] = {name: value for name, value in config["settings"].items() if name != "preset"}
+    return config
 
 
 def _metadata(metadata: dict[str, Any], steps: PruningHistory) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from lunet_networks.bundle.files import write_atomically
+from lunet_networks.bundle.files import write_atomically, write_figure
 from lunet_networks.pruning import describe_network
 
 if TYPE_CHECKING:
@@ -108,9 +108,7 @@ class PruningHistory:
         if find_spec("matplotlib") is None:
             logger.info(f"{PRUNING_PICTURE} is left out: matplotlib is not installed")
             return
-        image = io.BytesIO()
-        self.draw().savefig(image, format="png", dpi=120)
-        write_atomically(self.output_dir / PRUNING_PICTURE, image.getbuffer())
+        write_figure(self.output_dir / PRUNING_PICTURE, self.draw())
 
     def line(self) -> str:
         """The last step in words."""

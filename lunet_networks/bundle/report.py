@@ -17,11 +17,11 @@ import torch
 from torch import nn
 
 import lunet_networks
+from lunet_networks.bundle.case_ranking import chosen_cases, mean_dice
 from lunet_networks.bundle.datalist import read_dataset_json
 from lunet_networks.bundle.evaluation_report import EvaluationReport, case_names, summary_rows
 from lunet_networks.bundle.files import write_atomically
 from lunet_networks.bundle.pictures import RANKS, CasePicture, CasePictures, case_title
-from lunet_networks.bundle.ranking import chosen_cases, mean_dice
 from lunet_networks.bundle.report_page import ReportContent, report_page
 from lunet_networks.bundle.report_records import Training, find_training
 

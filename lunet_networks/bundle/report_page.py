@@ -10,10 +10,10 @@ from html import escape
 from typing import Any
 
 from lunet_networks.bundle.case_metrics import WHOLE, CaseMetrics
+from lunet_networks.bundle.case_ranking import mean_dice, ranked_cases
 from lunet_networks.bundle.curves import CURVES
 from lunet_networks.bundle.evaluation_report import COLUMNS, TABLE
 from lunet_networks.bundle.pictures import RANKS, CasePicture, label_figures, legend_entries
-from lunet_networks.bundle.ranking import mean_dice, ranked_cases
 from lunet_networks.bundle.report_charts import chart, draw_dice_of_cases, svg
 from lunet_networks.bundle.report_records import Training
 from lunet_networks.bundle.report_style import STYLE

@@ -14,11 +14,15 @@ from lunet_networks.bundle.case_metrics import WHOLE, CaseMetrics
 from lunet_networks.bundle.evaluation_report import read_cases
 from lunet_networks.bundle.history import History
 
-__all__ = ["Training", "find_training", "read_history"]
+__all__ = ["RECORDS", "Training", "find_training", "read_history"]
 
 KEY_METRIC = "val_mean_dice"
-OF_A_RUN = ("run.json", "history.csv", "cases.csv")  # what a training and an evaluation leave in output_dir
-OF_A_BUNDLE = ("training_run.json", "training_history.csv", "evaluation_cases.csv")  # beside the weights in its docs
+RECORDS = {  # what a training and its evaluation leave in output_dir, by its name in docs of a bundle with weights
+    "run.json": "training_run.json",
+    "history.csv": "training_history.csv",
+    "summary.csv": "evaluation_summary.csv",
+    "cases.csv": "evaluation_cases.csv",
+}
 SAME_DICE = 0.01  # records whose mean Dice is further off are of other weights
 
 Measured = Mapping[str, Mapping[str, CaseMetrics]]  # by the case's name, then by label
@@ -74,18 +78,19 @@ def find_training(
     """
     models = (Path(bundle_root) / "models").resolve()
     weights = Path(ckpt_dir).resolve()
-    places = [(Path(output_dir), OF_A_RUN, "")]
+    places = [(Path(output_dir), dict(zip(RECORDS, RECORDS, strict=True)), "")]
     if weights.is_relative_to(models):
         docs = Path("docs", weights.relative_to(models))
-        places.append((Path(bundle_root) / docs, OF_A_BUNDLE, f"{docs.as_posix()}/"))
+        places.append((Path(bundle_root) / docs, RECORDS, f"{docs.as_posix()}/"))
     reasons = []
-    for folder, (run_name, history_name, cases_name), shown in places:
+    for folder, names, shown in places:
+        run_name, history_name = names["run.json"], names["history.csv"]
         if not ((folder / run_name).is_file() and (folder / history_name).is_file()):
             reasons.append(f"there is no {shown}{history_name}")
             continue
         run = json.loads((folder / run_name).read_text(encoding="utf-8"))
         problem = _of_others(run["settings"], settings)
-        if not problem and shown and not _same_figures(folder / cases_name, measured):
+        if not problem and shown and not _same_figures(folder / names["cases.csv"], measured):
             problem = "weights of another Dice"
         if problem:
             reasons.append(f"{shown}{history_name} is that of {problem}")

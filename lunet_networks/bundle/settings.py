@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from lunet_networks.bundle.backends import EXPORT_FILES
-from lunet_networks.bundle.choices import choose
+from lunet_networks.bundle.choices import check_whole_number, choose
 from lunet_networks.bundle.losses import LOSSES
 from lunet_networks.bundle.optimizers import OPTIMIZERS
 from lunet_networks.bundle.schedules import SCHEDULES
@@ -58,12 +59,7 @@ def _one_of(choices: Mapping[str, Any]) -> Check:
 
 
 def _whole_number(least: int) -> Check:
-    def check(name: str, value: Any) -> int:
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise ValueError(f"{name} is {value!r}: it is a whole number from {least} on")
-        return value
-
-    return check
+    return partial(check_whole_number, least=least)
 
 
 def _positive(name: str, value: Any) -> float:

@@ -8,7 +8,7 @@ from contextlib import contextmanager, nullcontext
 import torch
 from torch import nn
 
-from lunet_networks.pruning.wiring import prunable_convolutions
+from lunet_networks.pruning.description import describe_network
 
 __all__ = ["RANKINGS", "normalise_scores", "rank_channels"]
 
@@ -87,14 +87,13 @@ def rank_channels(
         >>> {name: len(score) for name, score in scores.items()}
         {'encoders.0.0': 2, 'encoders.0.1': 2, 'bottleneck.0': 4, 'bottleneck.1': 4, 'decoders.0.0': 2}
     """
-    names = prunable_convolutions(network)
+    widths = describe_network(network)["conv_channels"]
     if ranking == "random":
-        widths = {name: network.get_submodule(name).conv.out_channels for name in names}
         return {name: torch.rand(width, generator=generator, dtype=torch.float64) for name, width in widths.items()}
     if ranking not in RANKINGS:
         raise ValueError(f"there is no ranking {ranking!r}; there are {', '.join(RANKINGS)}")
     with _as_before(network):
-        scores, largest_batch = _run(network, names, batches, loss, ranking)
+        scores, largest_batch = _run(network, list(widths), batches, loss, ranking)
     if largest_batch == 0:
         raise ValueError("there is no batch to rank the channels on")
     if ranking == "l1_std" and largest_batch == 1:

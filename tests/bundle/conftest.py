@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.bundle.killing import killed_before_write  # noqa: F401, a fixture
 from tests.bundle.trainable import TrainableBundle
 
 

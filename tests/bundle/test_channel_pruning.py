@@ -1,8 +1,8 @@
 """Pruning as a workflow: what it leaves, that it ends where it should, and that a kill changes nothing."""
 
-import csv
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +11,15 @@ import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
 
 from lunet_networks import create_network
-from lunet_networks.bundle import files
 from lunet_networks.bundle.channel_pruning import PruningSchedule
 from lunet_networks.bundle.errors import root_cause
 from lunet_networks.bundle.weights import read_weights
 from lunet_networks.summary import count_macs, count_parameters
+from tests.bundle.killing import Killed
+from tests.bundle.trainable import TrainableBundle
 from tests.running import run_bundle
 from tools.build_bundles import repository_bundle
+from tools.records import read_rows
 from tools.verify_bundle import find_faults
 
 SETTINGS = {
@@ -31,19 +33,12 @@ SETTINGS = {
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-class Killed(BaseException):
-    """Ends a run at once; nobody catches it."""
-
-
 @pytest.fixture
 def new_prunable(tmp_path, tiny_dataset):
     """Makes bundles that can be pruned on the tiny dataset, by name."""
 
     def make(name: str, family: str = "unet_small") -> Path:
-        for path, text in repository_bundle(family).items():
-            (tmp_path / name / path).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / name / path).write_text(text, encoding="utf-8")
-        return tmp_path / name
+        return TrainableBundle(tmp_path / name, tiny_dataset, family).root
 
     make.data = str(tiny_dataset)
     return make
@@ -68,11 +63,6 @@ def prune(new_prunable):
     return run
 
 
-def rows(path: Path) -> list[dict[str, str]]:
-    with open(path, newline="") as file:
-        return list(csv.DictReader(file))
-
-
 def network_of(bundle: Path, config: str = "inference") -> torch.nn.Module:
     parser = ConfigParser(ConfigParser.load_config_file(bundle / "configs" / f"{config}.json"))
     return parser.get_parsed_content("network_def")
@@ -81,10 +71,10 @@ def network_of(bundle: Path, config: str = "inference") -> torch.nn.Module:
 def test_the_result_is_a_bundle_for_everybody(new_prunable, prune, tmp_path):
     output = prune(new_prunable("unet_small"), start_epoch=2, recovery_epochs=2, channels_per_step=3)
     pruned = output / "unet_small_pruned"
-    history = rows(output / "pruning_history.csv")
+    history = read_rows(output / "pruning_history.csv")
     assert [row["step"] for row in history] == ["0", "1", "1", "1", "2", "2", "2"]
     assert [row["epoch"] for row in history] == ["2"] * 4 + ["4"] * 3
-    assert len(rows(output / "history.csv")) == 6
+    assert len(read_rows(output / "history.csv")) == 6
     assert (output / "pruning.png").read_bytes().startswith(b"\x89PNG")
 
     network = network_of(pruned)
@@ -97,7 +87,7 @@ def test_the_result_is_a_bundle_for_everybody(new_prunable, prune, tmp_path):
 
     data = {"dataset_dir": new_prunable.data, "num_folds": 2, "roi_size": [32, 32, 32]}
     run_bundle(pruned, "train", "evaluate", **data)
-    dice = [float(row["mean"]) for row in rows(pruned / "eval" / "summary.csv") if row["metric"] == "dice"][:2]
+    dice = [float(row["mean"]) for row in read_rows(pruned / "eval" / "summary.csv") if row["metric"] == "dice"][:2]
     # the evaluation measures on the voxels of the files, the training on those that it resamples to: the same here
     assert np.mean(dice) == pytest.approx(float(history[-1]["dice_after_recovery"]), abs=2e-2)
     images = sorted(Path(new_prunable.data, "imagesTr").iterdir())[:1]
@@ -126,7 +116,7 @@ def test_dropout_follows_the_ranks_or_stays(new_prunable, prune):
 def test_other_families(family, new_prunable, prune):
     preset = family.replace("_small", "_small_2f")
     output = prune(new_prunable(family, family), preset=preset, selection="largest_layer", ranking="random")
-    assert len(rows(output / "pruning_history.csv")) == 9
+    assert len(read_rows(output / "pruning_history.csv")) == 9
     read_weights(network_of(output / f"{family}_pruned"), output / f"{family}_pruned" / "models" / "model.pt")
 
 
@@ -138,7 +128,7 @@ def test_a_pruned_bundle_can_be_pruned_further(new_prunable, prune):
     root = new_prunable("unet_small")
     pruned = prune(root) / "unet_small_pruned"
     again = prune(pruned, preset=None, pretrained=str(pruned / "models" / "model.pt"))
-    first, last = (rows(folder / "pruning_history.csv") for folder in (root / "pruning", again))
+    first, last = (read_rows(folder / "pruning_history.csv") for folder in (root / "pruning", again))
     assert last[0]["parameters"] == first[-1]["parameters"]
     assert int(last[-1]["parameters"]) < int(first[-1]["parameters"])
 
@@ -149,11 +139,11 @@ def test_it_ends_when_the_target_is_reached(target, new_prunable, prune):
     cost = count_parameters(network) if target == "target_params" else count_macs(network, (1, 1, 32, 32, 32))
     root = new_prunable(target)
     output = prune(root, **{target: cost - 1}, max_steps=5)
-    assert rows(output / "pruning_history.csv")[-1]["step"] == "1"
-    assert len(rows(output / "history.csv")) == 2
+    assert read_rows(output / "pruning_history.csv")[-1]["step"] == "1"
+    assert len(read_rows(output / "history.csv")) == 2
     model = (output / "unet_small_pruned" / "models" / "model.pt").read_bytes()
     prune(root, **{target: cost - 1}, max_steps=5, resume=True)
-    assert len(rows(output / "history.csv")) == 2
+    assert len(read_rows(output / "history.csv")) == 2
     assert (output / "unet_small_pruned" / "models" / "model.pt").read_bytes() == model
 
 
@@ -162,44 +152,29 @@ def test_below_min_dice_the_last_network_above_it_stays(new_prunable, prune):
     learns_soon = {"preset": "unet_small_4f", "batch_size": 1, "dropout": 0.0, "augment": False}
     data = {"dataset_dir": new_prunable.data, "num_folds": 2, "roi_size": [32, 32, 32]}
     run_bundle(root, "train", **data, **learns_soon, epochs=12)
-    trained = max(float(row["val_mean_dice"]) for row in rows(root / "eval" / "history.csv"))
+    trained = max(float(row["val_mean_dice"]) for row in read_rows(root / "eval" / "history.csv"))
     assert trained > 0.2
     nearly_all = {"channels_per_step": 340, "learning_rate": 1e-9, "max_steps": 1}
     weights = str(root / "models" / "model.pt")
     output = prune(root, **learns_soon, **nearly_all, pretrained=weights, min_dice=trained / 2, targeted_dropout=False)
-    before, *after = rows(output / "pruning_history.csv")
+    before, *after = read_rows(output / "pruning_history.csv")
     assert float(after[-1]["dice_after_recovery"]) < trained / 2 < float(before["dice_after_recovery"])
     pruned = output / "unet_small_pruned"
-    assert len(rows(pruned / "docs" / "pruning_history.csv")) == 1
+    assert len(read_rows(pruned / "docs" / "pruning_history.csv")) == 1
     read_weights(create_network("unet_small_4f", in_channels=1, out_channels=3), pruned / "models" / "model.pt")
 
 
-def test_a_kill_anywhere_changes_nothing(new_prunable, prune, monkeypatch):
+def test_a_kill_anywhere_changes_nothing(new_prunable, prune, killed_before_write):
     uninterrupted, killed = new_prunable("uninterrupted"), new_prunable("killed")
-    written = []
-    monkeypatch.setattr(files.os, "replace", lambda source, target: (written.append(target), os.rename(source, target)))
     settings = {"channels_per_step": 2, "recovery_epochs": 1}
+    written = killed_before_write(0)
     prune(uninterrupted, **settings)
-    total, survived = len(written), False
-    for number in range(1, total, 5):
-        count = 0
-
-        def replace(source, target, number=number):
-            nonlocal count
-            count += 1
-            if count == number:
-                raise Killed
-            os.rename(source, target)
-
-        monkeypatch.setattr(files.os, "replace", replace)
-        try:
+    for number in range(1, len(written), 5):
+        killed_before_write(number)
+        with suppress(Killed):
             prune(killed, **settings, resume=True)
-            survived = True
-        except Killed:
-            continue
-    monkeypatch.setattr(files.os, "replace", os.rename)
-    if not survived:
-        prune(killed, **settings, resume=True)
+    killed_before_write(0)
+    prune(killed, **settings, resume=True)
     names = sorted(path.relative_to(uninterrupted) for path in (uninterrupted / "pruning").rglob("*") if path.is_file())
     same = ("pruning_history.csv", "model.pt")
     assert sum(name.name in same for name in names) == 3

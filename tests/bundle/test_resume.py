@@ -1,36 +1,12 @@
 """Interrupted anywhere and resumed, a training ends with what an uninterrupted one ends with, bit for bit."""
 
-import os
 import random
 import time
 
 import pytest
 
-from lunet_networks.bundle import files
+from tests.bundle.killing import Killed
 from tests.bundle.trainable import same_results
-
-
-class Killed(BaseException):
-    """Ends a training at once; nobody catches it."""
-
-
-@pytest.fixture
-def killed_before_write(monkeypatch):
-    """Arranges that the process seems to be killed instead of finishing its n-th file."""
-
-    def arrange(number: int) -> None:
-        written = []
-
-        def replace(source, target):
-            written.append(target)
-            if len(written) == number:
-                raise Killed
-            os.rename(source, target)
-
-        monkeypatch.setattr(files.os, "replace", replace)
-
-    yield arrange
-    monkeypatch.undo()
 
 
 def test_death_before_any_of_the_files_of_a_run(new_bundle, killed_before_write):

@@ -16,12 +16,12 @@ SETTINGS = {"epochs": 2, "batch_size": 2, "roi_size": [32, 32, 32], "num_folds":
 
 
 class TrainableBundle:
-    """The bundle lunet_small in a folder of its own."""
+    """A bundle of the repository in a folder of its own."""
 
-    def __init__(self, root: Path, dataset_dir: Path) -> None:
+    def __init__(self, root: Path, dataset_dir: Path, name: str = "lunet_small") -> None:
         self.root = root
         self.dataset_dir = dataset_dir
-        for path, text in repository_bundle("lunet_small").items():
+        for path, text in repository_bundle(name).items():
             (root / path).parent.mkdir(parents=True, exist_ok=True)
             (root / path).write_text(text, encoding="utf-8")
         self.model = root / "models" / "model.pt"

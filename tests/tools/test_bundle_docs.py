@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from lunet_networks.bundle.report_records import RECORDS
 from tools.build_bundles import repository_settings
 from tools.bundle_docs import TEMPLATES, bundle_facts, settings_table
-from tools.records import RECORDS
 from tools.templating import complete
 
 VALUES = complete(repository_settings("lunet_small"))

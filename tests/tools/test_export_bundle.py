@@ -120,7 +120,7 @@ def test_int8_is_written_where_it_loses_little_alone(bundle, tiny_dataset, tmp_p
         ({"format": "torchscript", "preset": "lunet_small_9f"}, "there is no preset 'lunet_small_9f'"),
         ({"format": "torchscript", "preset": "unet_small_4f"}, "is the preset right"),
         ({"format": "torchscript", "overwrite": "yes"}, "--overwrite takes True or False"),
-        ({"format": "openvino", "quantize": "int8", "num_samples": 0}, "--num_samples 0: it is a whole number"),
+        ({"format": "openvino", "quantize": "int8", "num_samples": 0}, "--num_samples is 0: it is a whole number"),
         ({"format": "openvino", "quantize": "int8", "max_dice_loss": "x"}, "--max_dice_loss x: it is a number"),
     ],
 )

@@ -1,22 +1,17 @@
 """The configs of a packed bundle: the network is spelled out, and the version of the package is checked."""
 
 import copy
-import json
 from typing import Any
 
 import lunet_networks
 from lunet_networks import PRESETS
+from lunet_networks.bundle.pruned_bundle import without_preset
 from tools.families import FAMILIES, choose_preset
 
 FACTORY = "lunet_networks.create_network"
 NETS = "lunet_networks.nets"
 IMPORT_CHECK = "$from lunet_networks.bundle.versions import require_version"
 FIRST_STEP = "$end_with_cause()"
-
-
-def as_json(config: dict[str, Any]) -> str:
-    """Text of a config's file, as templates give it."""
-    return json.dumps(config, indent=4, ensure_ascii=False) + "\n"
 
 
 def own_preset(configs: dict[str, dict[str, Any]]) -> str | None:
@@ -63,8 +58,7 @@ def packed_configs(configs: dict[str, dict[str, Any]], preset: str | None) -> di
 def _packed(config: dict[str, Any], preset: str | None) -> dict[str, Any]:
     check = f"$require_version({lunet_networks.__version__!r})"
     if preset is not None:
-        config.pop("preset", None)
-        config.get("settings", {}).pop("preset", None)
+        config = without_preset(config)
     if "network_def" in config:
         network = config["network_def"]
         if preset is not None and network.get("_target_") == FACTORY:

@@ -6,16 +6,17 @@ from typing import Any
 from torch import nn
 
 from lunet_networks import PRESETS
+from lunet_networks.bundle.files import config_text
+from lunet_networks.bundle.report_records import RECORDS
 from lunet_networks.summary import count_macs, count_parameters
 from tools.bundle_checks.bundle import INFERENCE, METADATA, TRAIN, Bundle, strings
 from tools.bundle_checks.torchscript import metadata_shape
 from tools.packaging.card import packed_card
-from tools.packaging.configs import as_json, own_preset
+from tools.packaging.configs import own_preset
 from tools.packaging.metadata import INFERENCE_NEEDS, Costs, packed_metadata
 from tools.packaging.models import state_dict_bytes, torchscript_bytes
 from tools.packaging.package_part import NAME, package_part
 from tools.packaging.records import Records
-from tools.records import RECORDS
 
 CARD, LICENCE = "docs/README.md", "LICENSE"
 DOCUMENTS = {".jpg", ".md", ".pdf", ".png", ".svg", ".txt"}
@@ -50,8 +51,8 @@ def packed_files(
         _system(metadata),
         own_notes,
     )
-    texts = {file: as_json(config) for file, config in configs.items()}
-    texts |= {METADATA: as_json(metadata), CARD: card} | ({} if records is None else records.files())
+    texts = {file: config_text(config) for file, config in configs.items()}
+    texts |= {METADATA: config_text(metadata), CARD: card} | ({} if records is None else records.files())
     return {
         **{file: (source.root / file).read_bytes() for file in source.files if _goes_along(file)},
         **{file: text.encode() for file, text in texts.items()},

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tools.records import RECORDS, TITLES, best_epoch, means_by_label, means_table, other_settings
+from lunet_networks.bundle.report_records import RECORDS
+from tools.records import TITLES, best_epoch, means_by_label, means_table, other_settings
 
 TOLD = ("run.json", "history.csv", "summary.csv")  # cases.csv names every case
 
