@@ -140,6 +140,7 @@ class PruningHistory:
         axes.set(
             title="Dice while the network shrinks", xlabel="parameters", ylabel="mean Dice of the validation cases"
         )
+        axes.locator_params(axis="x", nbins=5)
         axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.set_ylim(0, 1)
         axes.invert_xaxis()
@@ -147,8 +148,6 @@ class PruningHistory:
         axes.legend()
 
     def _draw_widths(self, axes: Axes, figure: Figure) -> None:
-        from matplotlib.ticker import MaxNLocator
-
         layers = list(self.steps[0]["widths"])
         share = [[step["widths"][layer] / self.steps[0]["widths"][layer] for step in self.steps] for layer in layers]
         image = axes.imshow(share, aspect="auto", vmin=0, vmax=1, cmap="viridis", interpolation="nearest")
@@ -157,5 +156,5 @@ class PruningHistory:
             range(len(layers)), [f"{layer}   {first[layer]} → {last[layer]}" for layer in layers], fontsize=8
         )
         axes.set(title="Channels of every layer", xlabel="step")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.locator_params(axis="x", integer=True)
         figure.colorbar(image, ax=axes, label="share that is left")
