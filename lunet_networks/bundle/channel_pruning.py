@@ -15,10 +15,10 @@ from torch import nn
 from torch.optim import Optimizer
 
 from lunet_networks.bundle.batches import channels_last, prepare_batch
-from lunet_networks.bundle.checkpoints import Checkpoints
 from lunet_networks.bundle.choices import check_whole_number
 from lunet_networks.bundle.history import History
 from lunet_networks.bundle.pruned_bundle import PrunedBundle
+from lunet_networks.bundle.pruning_checkpoints import become
 from lunet_networks.bundle.pruning_history import PruningHistory
 from lunet_networks.bundle.seeding import mix_seed
 from lunet_networks.pruning import (
@@ -32,7 +32,7 @@ from lunet_networks.pruning import (
 )
 from lunet_networks.summary import count_macs, count_parameters
 
-__all__ = ["ChannelPruning", "PruningCheckpoints", "PruningSchedule"]
+__all__ = ["ChannelPruning", "PruningSchedule"]
 
 logger = logging.getLogger(__name__)
 
@@ -148,12 +148,20 @@ class ChannelPruning:
         engine.add_event_handler(Events.STARTED, self._begin)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._end_epoch)
 
+    def state(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        return self.steps.state()
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.steps.load(state)
+
     def _begin(self, engine: Engine) -> None:
         if engine.network is not self.network:
             raise ValueError(
                 "a network that is compiled or trained by several processes cannot be pruned: --compile False"
             )
-        widths = describe_network(self.network)["conv_channels"]
+        widths = self._widths()
         removals = [(name, channel) for name, width in widths.items() for channel in range(1, width)]
         if self.schedule.channels_per_step > len(removals):
             raise ValueError(
@@ -168,6 +176,9 @@ class ChannelPruning:
                     f"still has {cost}"
                 )
 
+    def _widths(self) -> dict[str, int]:
+        return describe_network(self.network)["conv_channels"]
+
     def _costs(self, network: nn.Module) -> tuple[int, int]:
         return count_parameters(network), count_macs(network, (1, network.in_channels, *self.patch_shape))
 
@@ -181,7 +192,7 @@ class ChannelPruning:
                 f"epoch {engine.state.epoch} ends a recovery and was not validated: val_interval has to be 1"
             )
         if done == 0:
-            self.steps.begin(engine.state.epoch, self.network, *self._costs(self.network), dice)
+            self.steps.begin(engine.state.epoch, self._widths(), *self._costs(self.network), dice)
         else:
             self.steps.recovered(dice)
         good = dice >= self.schedule.min_dice
@@ -195,7 +206,7 @@ class ChannelPruning:
         if good:
             self.bundle.write(self.network, self.steps)
         step = self.steps.steps[-1]
-        left = sum(width - 1 for width in step["widths"].values())
+        left = sum(width - 1 for width in step["left"].values())
         if not good:
             self._end(engine, f"a mean Dice of {dice:.3f} is below min_dice {self.schedule.min_dice}")
         elif self.schedule.reached(step["parameters"], step["macs"]):
@@ -220,60 +231,13 @@ class ChannelPruning:
         logger.info(f"ranked the channels in {time.perf_counter() - began:.1f} s")
         scores = raw if self.ranking == "random" else normalise_scores(raw)
         removals = select_channels(scores, self.schedule.channels_per_step, self.selection, generator)
-        _become(self.network, remove_channels(self.network, removals, self.optimizer))
+        become(self.network, remove_channels(self.network, removals, self.optimizer))
         self.network.to(memory_format=channels_last(self.network.spatial_dims))  # as a resumed run has it
         if self.dropout_from_ranks:
             set_dropout(self.network, targeted_dropout(scores))
         self.evaluator.run(engine.state.epoch)
         dice = float(self.evaluator.state.metrics[self.history.key_metric])
         removed = [(name, channel, float(scores[name][channel])) for name, channel in removals]
-        self.steps.pruned(engine.state.epoch, self.network, removed, *self._costs(self.network), dice)
+        costs = self._costs(self.network)
+        self.steps.changed(engine.state.epoch, self._widths(), "removed", removed, *costs, dice)
         logger.info(self.steps.line())
-
-
-def _become(network: nn.Module, other: nn.Module) -> None:
-    """Give a network the parts of another one of its class, so that whoever holds it goes on with these."""
-    for name, module in other.named_children():
-        setattr(network, name, module)
-
-
-class PruningCheckpoints(Checkpoints):
-    """The checkpoints of a training that prunes: they know the form of the network, and write no model.pt of their own.
-
-    Args:
-        pruning: what prunes the network.
-        others: those of :class:`Checkpoints`.
-    """
-
-    def __init__(self, pruning: ChannelPruning, **others: Any) -> None:
-        super().__init__(**others)
-        self.pruning = pruning
-        self.steps = pruning.steps
-
-    def attach(self, engine: Engine) -> None:
-        """Follow a trainer."""
-        self.pruning.attach(engine)
-        super().attach(engine)
-        engine.add_event_handler(Events.STARTED, self._end_if_finished)
-
-    def _end_if_finished(self, engine: Engine) -> None:
-        if self.steps.finished:  # resumed at the very end
-            engine.terminate()
-
-    def form(self) -> dict[str, Any]:
-        """The network's description and the steps so far."""
-        return {"description": describe_network(self.network), "steps": self.steps.state()}
-
-    def restore_form(self, state: dict[str, Any]) -> None:
-        """Make the network as narrow as it was, with an optimizer of its parameters."""
-        older = list(self.network.parameters())
-        layout = {"device": older[0].device, "memory_format": channels_last(self.network.spatial_dims)}
-        network = type(self.network)(**state["description"]).to(**layout)
-        _become(self.network, network.train(self.network.training))
-        counterparts = dict(zip(older, self.network.parameters(), strict=True))
-        for group in self.optimizer.param_groups:
-            group["params"] = [counterparts[parameter] for parameter in group["params"]]
-        self.steps.load(state["steps"])
-
-    def save_model(self, epoch: int) -> None:
-        """The best epoch was before the pruning: what is kept is in the pruned bundle."""

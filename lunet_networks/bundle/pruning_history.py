@@ -5,15 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from torch import nn
-
 from lunet_networks.bundle.files import write_atomically, write_figure
-from lunet_networks.pruning import describe_network
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,17 +21,7 @@ __all__ = ["PRUNING_HISTORY", "PRUNING_PICTURE", "PruningHistory"]
 logger = logging.getLogger(__name__)
 
 PRUNING_HISTORY, PRUNING_PICTURE = "pruning_history.csv", "pruning.png"
-COLUMNS = (
-    "step",
-    "epoch",
-    "layer",
-    "channel",
-    "score",
-    "parameters",
-    "macs",
-    "dice_before_recovery",
-    "dice_after_recovery",
-)
+COSTS = ("parameters", "macs", "dice_before_recovery", "dice_after_recovery")
 
 Row = dict[str, Any]
 
@@ -42,44 +29,50 @@ Row = dict[str, Any]
 class PruningHistory:
     """The steps of a pruning, and the files ``OUTPUT_DIR/pruning_history.csv`` and ``pruning.png``.
 
-    A step has the epoch at whose end it was taken; of every channel the layer, its number as the network counted them
-    then and its score; parameters and multiply-accumulates behind it; the mean Dice right behind it and after recovery.
-    Step 0 is the network before anything was removed.
+    A step has the epoch at whose end it was taken; of every part that went, or came back, the layer, its number as the
+    network counted them then and its score; parameters and multiply-accumulates behind it; the mean Dice right behind
+    it and after recovery. Step 0 is the network before anything was removed.
 
     Args:
         output_dir: folder of the run.
+        part: what is removed, "channel" or "branch".
     """
 
-    def __init__(self, output_dir: str | Path) -> None:
+    def __init__(self, output_dir: str | Path, part: str = "channel") -> None:
         self.output_dir = Path(output_dir)
+        self.part = part
         self.steps: list[Row] = []
         self.finished = False
 
-    def begin(self, epoch: int, network: nn.Module, parameters: int, macs: int, dice: float) -> None:
-        """Note the network before anything is removed."""
+    def begin(self, epoch: int, left: Mapping[str, int], parameters: int, macs: int, dice: float) -> None:
+        """Note the network before anything is removed: how many parts each layer has, its costs, its Dice."""
         self.steps = []
-        self._add(epoch, network, [], parameters, macs, dice_after_recovery=dice)
+        self._add(epoch, left, "", [], parameters, macs, dice_after_recovery=dice)
 
-    def pruned(
+    def changed(
         self,
         epoch: int,
-        network: nn.Module,
-        removed: Sequence[tuple[str, int, float]],
+        left: Mapping[str, int],
+        event: str,
+        parts: Sequence[tuple[str, int, float]],
         parameters: int,
         macs: int,
         dice: float,
     ) -> None:
-        """Note a step: layer, channel and score of what was removed, the network that is left, and its Dice."""
-        self._add(epoch, network, [list(entry) for entry in removed], parameters, macs, dice_before_recovery=dice)
+        """Note a step: what became of which parts (layer, number and score of each), the network that is left, and its
+        Dice."""
+        self._add(epoch, left, event, [list(part) for part in parts], parameters, macs, dice_before_recovery=dice)
 
     def recovered(self, dice: float) -> None:
         """Note the Dice that the network of the last step has recovered to."""
         self.steps[-1]["dice_after_recovery"] = dice
 
-    def _add(self, epoch: int, network: nn.Module, removed: list, parameters: int, macs: int, **dice: float) -> None:
-        widths = describe_network(network)["conv_channels"]
-        step = {"step": len(self.steps), "epoch": epoch, "removed": removed, "parameters": parameters, "macs": macs}
-        self.steps.append({**step, "dice_before_recovery": None, "dice_after_recovery": None, **dice, "widths": widths})
+    def _add(
+        self, epoch: int, left: Mapping[str, int], event: str, parts: list, parameters: int, macs: int, **dice: float
+    ) -> None:
+        step = {"step": len(self.steps), "epoch": epoch, "event": event, "parts": parts, "left": dict(left)}
+        step |= {"parameters": parameters, "macs": macs, "dice_before_recovery": None, "dice_after_recovery": None}
+        self.steps.append(step | dice)
 
     def state(self) -> dict[str, Any]:
         """For a checkpoint."""
@@ -94,14 +87,15 @@ class PruningHistory:
         """Those of the file."""
         rows = []
         for step in self.steps:
-            for layer, channel, score in step["removed"] or [("", "", "")]:
-                rows.append({**step, "layer": layer, "channel": channel, "score": score})
+            for layer, number, score in step["parts"] or [("", "", "")]:
+                rows.append({**step, "layer": layer, self.part: number, "score": score})
         return rows
 
     def write(self) -> None:
         """Write both files, the whole of them."""
         text = io.StringIO()
-        table = csv.DictWriter(text, COLUMNS, restval="", extrasaction="ignore", lineterminator="\n")
+        columns = ("step", "epoch", "event", "layer", self.part, "score", *COSTS)
+        table = csv.DictWriter(text, columns, restval="", extrasaction="ignore", lineterminator="\n")
         table.writeheader()
         table.writerows(self.rows())
         write_atomically(self.output_dir / PRUNING_HISTORY, text.getvalue().encode())
@@ -112,22 +106,22 @@ class PruningHistory:
 
     def line(self) -> str:
         """The last step in words."""
-        step, names = self.steps[-1], [f"{layer} {channel}" for layer, channel, _ in self.steps[-1]["removed"]]
+        step, names = self.steps[-1], [f"{layer} {number}" for layer, number, _ in self.steps[-1]["parts"]]
         shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
         return (
-            f"step {step['step']}: removed {shown}; {step['parameters']:,} parameters, {step['macs'] / 1e9:.3f} G "
-            f"MACs, Dice {step['dice_before_recovery']:.3f} before recovery"
+            f"step {step['step']}: {step['event']} {shown}; {step['parameters']:,} parameters, "
+            f"{step['macs'] / 1e9:.3f} G MACs, Dice {step['dice_before_recovery']:.3f} before recovery"
         )
 
     def draw(self) -> Figure:
-        """The picture: Dice against parameters, and the channels of every layer over the steps."""
+        """The picture: Dice against parameters, and what every layer has left over the steps."""
         from matplotlib.figure import Figure
 
-        layers = len(self.steps[0]["widths"])
+        layers = len(self.steps[0]["left"])
         figure = Figure(figsize=(12, max(4.0, 0.22 * layers + 1.5)), layout="constrained")
         left, right = figure.subplots(1, 2)
         self._draw_dice(left)
-        self._draw_widths(right, figure)
+        self._draw_layers(right, figure)
         return figure
 
     def _draw_dice(self, axes: Axes) -> None:
@@ -147,14 +141,14 @@ class PruningHistory:
         axes.grid(alpha=0.3)
         axes.legend()
 
-    def _draw_widths(self, axes: Axes, figure: Figure) -> None:
-        layers = list(self.steps[0]["widths"])
-        share = [[step["widths"][layer] / self.steps[0]["widths"][layer] for step in self.steps] for layer in layers]
+    def _draw_layers(self, axes: Axes, figure: Figure) -> None:
+        layers = list(self.steps[0]["left"])
+        share = [[step["left"][layer] / self.steps[0]["left"][layer] for step in self.steps] for layer in layers]
         image = axes.imshow(share, aspect="auto", vmin=0, vmax=1, cmap="viridis", interpolation="nearest")
-        first, last = self.steps[0]["widths"], self.steps[-1]["widths"]
+        first, last = self.steps[0]["left"], self.steps[-1]["left"]
         axes.set_yticks(
             range(len(layers)), [f"{layer}   {first[layer]} → {last[layer]}" for layer in layers], fontsize=8
         )
-        axes.set(title="Channels of every layer", xlabel="step")
+        axes.set(title=f"What every layer has left, {self.part} by {self.part}", xlabel="step")
         axes.locator_params(axis="x", integer=True)
         figure.colorbar(image, ax=axes, label="share that is left")

@@ -1,0 +1,77 @@
+"""Checkpoints of a training that changes the form of its network."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from ignite.engine import Engine, Events
+from torch import nn
+
+from lunet_networks.bundle.batches import channels_last
+from lunet_networks.bundle.checkpoints import Checkpoints
+from lunet_networks.bundle.pruning_history import PruningHistory
+from lunet_networks.pruning import describe_network
+
+__all__ = ["Pruning", "PruningCheckpoints", "become"]
+
+
+class Pruning(Protocol):
+    """Handler that prunes the network of a trainer between epochs."""
+
+    steps: PruningHistory
+
+    def attach(self, engine: Engine) -> None:
+        """Follow a trainer."""
+
+    def state(self) -> dict[str, Any]:
+        """For a checkpoint."""
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+
+
+def become(network: nn.Module, other: nn.Module) -> None:
+    """Give a network the parts of another one of its class, so that whoever holds it goes on with these."""
+    for name, module in other.named_children():
+        setattr(network, name, module)
+
+
+class PruningCheckpoints(Checkpoints):
+    """The checkpoints of a training that prunes: they know the form of the network, and write no model.pt of their own.
+
+    Args:
+        pruning: what prunes the network.
+        others: those of :class:`Checkpoints`.
+    """
+
+    def __init__(self, pruning: Pruning, **others: Any) -> None:
+        super().__init__(**others)
+        self.pruning = pruning
+
+    def attach(self, engine: Engine) -> None:
+        """Follow a trainer."""
+        self.pruning.attach(engine)
+        super().attach(engine)
+        engine.add_event_handler(Events.STARTED, self._end_if_finished)
+
+    def _end_if_finished(self, engine: Engine) -> None:
+        if self.pruning.steps.finished:  # resumed at the very end
+            engine.terminate()
+
+    def form(self) -> dict[str, Any]:
+        """The network's description and what the pruning has to know."""
+        return {"description": describe_network(self.network), "pruning": self.pruning.state()}
+
+    def restore_form(self, state: dict[str, Any]) -> None:
+        """Make the network what it was, with an optimizer of its parameters."""
+        names = {parameter: name for name, parameter in self.network.named_parameters()}
+        layout = {"device": next(iter(names)).device, "memory_format": channels_last(self.network.spatial_dims)}
+        network = type(self.network)(**state["description"]).to(**layout)
+        left = dict(network.named_parameters())
+        for group in self.optimizer.param_groups:
+            group["params"] = [left[names[older]] for older in group["params"] if names[older] in left]
+        become(self.network, network.train(self.network.training))
+        self.pruning.load(state["pruning"])
+
+    def save_model(self, epoch: int) -> None:
+        """The best epoch was before the pruning: what is kept is in the pruned bundle."""
