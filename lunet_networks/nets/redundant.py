@@ -12,7 +12,7 @@ from torch import nn
 
 from lunet_networks.nets.layers import pointwise
 
-__all__ = ["KERNELS", "DownSample", "RedundantModule", "conv_block", "upsample"]
+__all__ = ["KERNELS", "DownSample", "RedundantModule", "check_branches", "conv_block", "redundant_modules", "upsample"]
 
 ACT = ("leakyrelu", {"negative_slope": 0.01})
 NORM = "instance"
@@ -193,6 +193,18 @@ class RedundantModule(nn.Module):
         """Take the masks of a state dict."""
         if len(state) == len(self.active):  # else the branches differ too, and PyTorch names those
             self.active = [bool(active) for active in state.tolist()]
+
+
+def redundant_modules(network: nn.Module) -> dict[str, RedundantModule]:
+    """The redundant modules of a network by their names.
+
+    Raises:
+        TypeError: if it has none.
+    """
+    modules = {name: module for name, module in network.named_modules() if isinstance(module, RedundantModule)}
+    if not modules:
+        raise TypeError(f"branches can be pruned of a PSPSeg, not of a {type(network).__name__}")
+    return modules
 
 
 def check_branches(branches: Mapping[str, Sequence[int]], modules: Sequence[str], num_branches: int) -> None:
