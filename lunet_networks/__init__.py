@@ -2,13 +2,14 @@
 
 __version__ = "0.1.0"
 
-from lunet_networks.nets import MedNeXt, UNet, UNetPlusPlus
+from lunet_networks.nets import MedNeXt, PSPSeg, UNet, UNetPlusPlus
 from lunet_networks.presets import PRESETS, create_network, list_presets
 from lunet_networks.published import load_published_weights
 
 __all__ = [
     "PRESETS",
     "MedNeXt",
+    "PSPSeg",
     "UNet",
     "UNetPlusPlus",
     "create_network",

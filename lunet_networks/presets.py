@@ -10,7 +10,7 @@ from typing import Any
 from monai.utils import ComponentStore
 from torch import nn
 
-from lunet_networks.nets import MedNeXt, UNet, UNetPlusPlus
+from lunet_networks.nets import MedNeXt, PSPSeg, UNet, UNetPlusPlus
 
 __all__ = ["PRESETS", "create_network", "list_presets"]
 
@@ -25,6 +25,11 @@ _FAMILIES = {  # name: class, factor of the channels from level to level, descri
     "lunet": (UNet, 1, "Lean U-Net"),
     "unetpp": (UNetPlusPlus, 2, "UNet++"),
     "lunetpp": (UNetPlusPlus, 1, "Lean UNet++"),
+}
+_PSPSEG = {  # name: channels, expansion, branches
+    "s": ((16, 32, 64, 128, 256), 0.5, 4),
+    "b": ((16, 32, 64, 128, 256), 2, 7),
+    "l": ((16, 32, 64, 128, 256, 320), 2, 7),
 }
 
 
@@ -47,6 +52,13 @@ PRESETS.add(
     "MedNeXt, 5 levels of 4, 8, 16, 32, 64 channels, expansion 2, kernel 3",
     partial(MedNeXt, init_filters=4, expansion_ratio=2, kernel_size=3),
 )
+for _size, (_channels, _expansion, _num_branches) in _PSPSEG.items():
+    PRESETS.add(
+        f"pspseg_{_size}",
+        f"PSP-Seg, {len(_channels)} levels of {', '.join(map(str, _channels))} channels, {_num_branches} branches a "
+        f"module, expansion {_expansion}",
+        partial(PSPSeg, channels=_channels, expansion=_expansion, num_branches=_num_branches),
+    )
 
 
 def list_presets(pattern: str = "*") -> list[str]:
@@ -68,7 +80,7 @@ def create_network(preset: str, **kwargs: Any) -> nn.Module:
             ``spatial_dims``; it overrides the preset's own value.
 
     Returns:
-        The network with PyTorch's default initialisation.
+        The network, initialised as its class does it, which is PyTorch's default for all but PSP-Seg.
 
     Raises:
         ValueError: if there is no such preset; the message gives the nearest names.

@@ -9,21 +9,24 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import nn
 
-from lunet_networks.nets import MedNeXt, UNet, UNetPlusPlus
+from lunet_networks.nets import MedNeXt, PSPSeg, UNet, UNetPlusPlus
 
-__all__ = ["load_published_weights", "published_keys"]
+__all__ = ["SUPERVISION_HEAD", "load_published_weights", "published_keys"]
+
+SUPERVISION_HEAD = re.compile(r"out_[1-9]\.\w+")  # a published key of PSP-Seg's that inference does without
 
 
 def load_published_weights(network: nn.Module, state_dict: Mapping[str, torch.Tensor]) -> nn.Module:
     """Load a state dict of the published implementations, in place and strictly.
 
-    Known are the networks published with Lean Unet (UNet, LUNet, UNet++, LUNet++, MedNeXt) and, for a UNet, STAMP's
-    pair of a UNet and a Segmenter in one state dict with the prefixes ``unet.`` and ``segmenter.``. The published
-    networks end in a sigmoid, ours in the logits before it.
+    Known are the networks published with Lean Unet (UNet, LUNet, UNet++, LUNet++, MedNeXt), those of PSP-Seg before
+    anything is deleted in them, and, for a UNet, STAMP's pair of a UNet and a Segmenter in one state dict with the
+    prefixes ``unet.`` and ``segmenter.``. The published networks end in a sigmoid, except for PSP-Seg, ours in the
+    logits before it. Heads of PSP-Seg's deep supervision are left out if the network has no such head.
 
     Args:
-        network: a :class:`UNet`, :class:`UNetPlusPlus` or :class:`MedNeXt`, with as many channels in and out as the
-            published one.
+        network: a :class:`UNet`, :class:`UNetPlusPlus`, :class:`MedNeXt` or :class:`PSPSeg`, with as many channels in
+            and out as the published one.
         state_dict: tensors by the published key names.
 
     Returns:
@@ -57,6 +60,9 @@ def load_published_weights(network: nn.Module, state_dict: Mapping[str, torch.Te
         tensor = state_dict[published_key]
         if key == "out_0.conv_out.weight":  # MedNeXt's head is a transposed convolution here, a plain one there
             tensor = tensor.transpose(0, 1)
+        if key.endswith(".scale"):  # PSP-Seg's modules have a vector of them there, each branch has its own here
+            number = int(key.split(".")[-2])
+            tensor = tensor[number] if number < len(tensor) else tensor
         if tensor.shape != own[key].shape:
             raise ValueError(
                 f"published {published_key!r} has shape {_shape(state_dict[published_key])}, this network's {key!r} "
@@ -64,6 +70,8 @@ def load_published_weights(network: nn.Module, state_dict: Mapping[str, torch.Te
             )
         converted[key] = tensor
     left_over = [key for key in state_dict if key not in keys.values()]
+    if isinstance(network, PSPSeg):
+        left_over = [key for key in left_over if not SUPERVISION_HEAD.fullmatch(key)]
     if left_over:
         raise ValueError(
             f"published weights hold {left_over[0]!r} with shape {_shape(state_dict[left_over[0]])}, for which this "
@@ -87,7 +95,8 @@ def published_keys(network: nn.Module, stamp: bool = False) -> dict[str, str]:
     """Published key of each entry of a network's state dict, in the network's order.
 
     Args:
-        network: a :class:`UNet`, :class:`UNetPlusPlus` or :class:`MedNeXt`.
+        network: a :class:`UNet`, :class:`UNetPlusPlus`, :class:`MedNeXt` or :class:`PSPSeg`, whose branches share the
+            key of the vector that holds their scales.
         stamp: give STAMP's keys instead of Lean Unet's; for a :class:`UNet`.
 
     Raises:
@@ -180,8 +189,33 @@ _MEDNEXT_RULES: Rules = {
     ),
     r"out_0\.conv_out\.(\w+)": lambda _, entry: f"out_conv.{entry}",
 }
+
+
+def _pspseg_unit(k: int, entry: str) -> str:
+    return f"convs.{3 * k}.{entry}"  # a norm and an activation stand between the two convolutions
+
+
+_REDUNDANT = {  # entries of a redundant module
+    r"_extra_state": lambda _: "active_paths",
+    r"branches\.(\d)\.scale": lambda _, __: "weights",
+    r"branches\.(\d)\.units\.(\d)\.conv\.(\w+)": lambda _, n, k, entry: f"blocks.{n}.{_pspseg_unit(k, entry)}",
+}
+_PSPSEG_RULES: Rules = {
+    r"stem\.(\w+)": lambda _, entry: f"stem.{entry}",
+    r"encoders\.0\.conv\.unit0\.conv\.(\w+)": lambda _, entry: f"enc_block_0.0.convs.0.{entry}",
+    r"encoders\.(\d)\.(.+)": lambda _, i, rest: f"enc_block_{i}.0.{_rename(rest, _REDUNDANT, 0)}",
+    r"downsamples\.(\d)\.units\.(\d)\.conv\.(\w+)": lambda _, i, k, entry: f"down_{i}.{_pspseg_unit(k, entry)}",
+    r"downsamples\.(\d)\.bypass\.conv\.(\w+)": lambda _, i, entry: f"down_{i}.bypassconv.{entry}",
+    r"bottleneck\.(.+)": lambda _, rest: f"bottleneck.0.{_rename(rest, _REDUNDANT, 0)}",
+    r"upsamples\.(\d)\.preconv\.(\w+)": lambda last, k, entry: f"up_{last - k}.conv.{entry}",
+    r"decoders\.\d\.conv\.unit0\.conv\.(\w+)": lambda _, entry: f"dec_block_0.0.convs.0.{entry}",
+    r"decoders\.(\d)\.(.+)": lambda last, k, rest: f"dec_block_{last - k}.0.{_rename(rest, _REDUNDANT, 0)}",
+    r"head\.(\w+)": lambda _, entry: f"out_0.{entry}",
+    r"supervision_heads\.(\d)\.(\w+)": lambda _, k, entry: f"out_{k + 1}.{entry}",
+}
 _RULES: dict[type[nn.Module], Rules] = {
     UNet: _UNET_RULES,
     UNetPlusPlus: _UNET_PLUS_PLUS_RULES,
     MedNeXt: _MEDNEXT_RULES,
+    PSPSeg: _PSPSEG_RULES,
 }

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from lunet_networks import UNet, UNetPlusPlus, create_network, list_presets, load_published_weights
+from lunet_networks import PSPSeg, UNet, UNetPlusPlus, create_network, list_presets, load_published_weights
 from lunet_networks.published import published_keys
 
 U_NET_GOLDENS = [
@@ -56,6 +56,44 @@ def test_published_mednext_is_loaded_in_the_official_order_with_a_warning(shared
     assert (logits - other_logits).abs().max() > 1  # so the warning is due
 
 
+PSPSEG_GOLDENS = {
+    "pspseg_s_narrow": {"channels": (4, 8, 16, 32, 64), "expansion": 0.5, "num_branches": 4},
+    "pspseg_b_narrow_srm": {"channels": (4, 6, 8, 12, 16), "expansion": 2, "num_branches": 7, "parallel": False},
+}
+
+
+@pytest.mark.parametrize("name", PSPSEG_GOLDENS)
+@pytest.mark.parametrize("deep_supervision", [False, True])
+def test_published_pspseg(name: str, deep_supervision: bool, shared: Path) -> None:
+    state_dict, image, logits = _golden(shared, name)
+    network = PSPSeg(out_channels=2, deep_supervision=deep_supervision, **PSPSEG_GOLDENS[name])
+    heads = range(1, 5)  # the published network has one at the lowest resolution too, which nothing trains
+    for level in heads:
+        shape = (2, PSPSEG_GOLDENS[name]["channels"][level], 1, 1, 1)
+        state_dict[f"out_{level}.weight"], state_dict[f"out_{level}.bias"] = torch.rand(shape), torch.rand(2)
+    _assert_gives(load_published_weights(network, state_dict), image, logits)
+    supervised = [state_dict[f"out_{level}.bias"] for level in heads[:-1]] if deep_supervision else []
+    assert [head.bias.tolist() for head in network.supervision_heads] == [bias.tolist() for bias in supervised]
+
+
+def test_masks_of_a_published_pspseg_are_kept(shared: Path) -> None:
+    state_dict, *_ = _golden(shared, "pspseg_s_narrow")
+    state_dict["bottleneck.0.active_paths"] = torch.tensor([True, False, True, False])
+    network = PSPSeg(out_channels=2, **PSPSEG_GOLDENS["pspseg_s_narrow"])
+    load_published_weights(network, state_dict)
+    assert network.bottleneck.masked_branches() == [1, 3]
+    assert network.decoders[0].masked_branches() == []
+
+
+def test_published_pspseg_of_other_branches(shared: Path) -> None:
+    state_dict, *_ = _golden(shared, "pspseg_s_narrow")
+    settings = {"out_channels": 2, **PSPSEG_GOLDENS["pspseg_s_narrow"]}
+    seven = PSPSeg(**{**settings, "num_branches": 7})
+    _assert_refused(seven, state_dict, r"'enc_block_1.0.active_paths' has shape \(4,\).* takes \(7,\)")
+    fewer = PSPSeg(**settings, branches={"bottleneck": [0, 1, 2]})
+    _assert_refused(fewer, state_dict, r"'bottleneck.0.active_paths' has shape \(4,\).* takes \(3,\)")
+
+
 def test_keys_shapes_and_order_of_all_published_networks(shared: Path) -> None:
     published = json.loads((shared / "reference" / "keys.json").read_text())
     for name in [*list_presets(), "stamp_4f"]:
@@ -67,6 +105,8 @@ def test_keys_shapes_and_order_of_all_published_networks(shared: Path) -> None:
         ours = {theirs: tuple(own[key].shape) for key, theirs in published_keys(network, stamp).items()}
         if name == "mednext_small":
             ours["out_conv.weight"] = (ours["out_conv.weight"][1], ours["out_conv.weight"][0], 1, 1, 1)
+        if isinstance(network, PSPSeg):  # a scale a branch here, a vector of them a module there
+            ours.update((key, (network.num_branches,)) for key in ours if key.endswith(".weights"))
         assert ours == {key: tuple(shape) for key, shape, _ in published[name]}, name
 
 
@@ -117,7 +157,7 @@ def test_a_whole_checkpoint_is_recognised(weights: dict) -> None:
 
 
 def test_a_network_of_another_class() -> None:
-    with pytest.raises(TypeError, match="of UNet, UNetPlusPlus, MedNeXt, not of Linear"):
+    with pytest.raises(TypeError, match="of UNet, UNetPlusPlus, MedNeXt, PSPSeg, not of Linear"):
         load_published_weights(torch.nn.Linear(1, 1), {})
 
 

@@ -1,4 +1,4 @@
-"""Turn a checkpoint of the trainer published with Lean Unet, or STAMP's weights, into a state dict of ours."""
+"""Turn a checkpoint of the trainer published with Lean Unet, or STAMP's or PSP-Seg's weights, into our state dict."""
 
 import io
 import warnings
@@ -10,7 +10,7 @@ import torch
 
 from lunet_networks import create_network, list_presets, load_published_weights
 from lunet_networks.bundle.files import write_atomically
-from lunet_networks.published import published_keys
+from lunet_networks.published import SUPERVISION_HEAD, published_keys
 from tools.command_line import as_bool, run_commands
 
 
@@ -62,7 +62,7 @@ def _read(path: Path) -> Mapping[str, torch.Tensor]:
 def _identify(weights: Mapping[str, torch.Tensor], path: str) -> tuple[str, dict[str, int]]:
     """The preset whose published state dict has these keys and shapes, and its channels in and out."""
     stamp = any(key.startswith("unet.") for key in weights)
-    given = {key: tuple(value.shape) for key, value in weights.items()}
+    given = {key: tuple(value.shape) for key, value in weights.items() if not SUPERVISION_HEAD.fullmatch(key)}
     (first, *_), (*_, last) = given.values(), given.values()  # the first weight and the last bias
     keywords = {"in_channels": first[1] if len(first) == 5 else 1, "out_channels": last[0] if last else 1}
     for preset in list_presets("unet_*" if stamp else "*"):
@@ -72,11 +72,14 @@ def _identify(weights: Mapping[str, torch.Tensor], path: str) -> tuple[str, dict
         expected = {theirs: tuple(own[ours].shape) for ours, theirs in published_keys(network, stamp).items()}
         if "out_conv.weight" in expected:  # in MedNeXt's the two first axes change places
             expected["out_conv.weight"] = given.get("out_conv.weight")
+        for key in expected:  # PSP-Seg's vectors of scales, which are single ones here
+            if key.endswith(".weights"):
+                expected[key] = given.get(key)
         if expected == given:
             return preset, keywords
     raise ValueError(
         f"{path} holds {len(given)} tensors, the first {next(iter(given))!r} of shape {first}, that make none of the "
-        "29 published networks nor STAMP's pair ('unet.*' with 'segmenter.*')"
+        "32 published networks nor STAMP's pair ('unet.*' with 'segmenter.*')"
     )
 
 

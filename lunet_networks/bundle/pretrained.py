@@ -10,6 +10,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from lunet_networks.nets.pspseg import without_supervision
+
 __all__ = ["load_pretrained", "read_state_dict"]
 
 logger = logging.getLogger(__name__)
@@ -65,7 +67,7 @@ def load_pretrained(network: nn.Module, path: str | Path) -> None:
         >>> torch.save(create_network("lunet_small_4f", out_channels=2).state_dict(), path)
         >>> load_pretrained(create_network("lunet_small_4f", out_channels=3), path)  # all but the head
     """
-    own, state = network.state_dict(), read_state_dict(path)
+    own, state = network.state_dict(), without_supervision(network, read_state_dict(path))
     other = [name for name in own.keys() & state.keys() if own[name].shape != state[name].shape]
     head = _head(network)
     if own.keys() != state.keys() or any(_module_of(name) != head for name in other):

@@ -10,6 +10,7 @@ from ignite.engine import Engine, Events
 from torch import nn
 
 from lunet_networks.bundle.pretrained import read_state_dict
+from lunet_networks.nets.pspseg import without_supervision
 
 __all__ = ["CheckpointLoader", "load_weights", "read_weights"]
 
@@ -72,7 +73,7 @@ def read_weights(network: nn.Module, path: str | Path) -> dict[str, torch.Tensor
         Traceback (most recent call last):
         ValueError: ...model.pt is of another network: weight is 1 x 2 there and 1 x 3 here; is the preset right?
     """
-    own, state = network.state_dict(), read_state_dict(path)
+    own, state = network.state_dict(), without_supervision(network, read_state_dict(path))
     for name in [*own, *state]:
         if name not in state or name not in own:
             where = "missing" if name not in state else "only"

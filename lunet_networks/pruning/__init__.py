@@ -1,6 +1,17 @@
-"""Structured pruning: a network becomes another one of the same class that is narrower."""
+"""Structured pruning: a network becomes another one of the same class that has fewer channels or branches."""
 
+from lunet_networks.pruning.branches import (
+    active_branches,
+    choose_branches,
+    mask_branches,
+    masked_branches,
+    rank_branches,
+    remove_branches,
+    spare_branches,
+    unmask_branches,
+)
 from lunet_networks.pruning.description import describe_network, set_dropout
+from lunet_networks.pruning.progressive import ProgressiveSchedule
 from lunet_networks.pruning.ranking import RANKINGS, normalise_scores, rank_channels
 from lunet_networks.pruning.removal import remove_channels
 from lunet_networks.pruning.selection import SELECTIONS, select_channels, targeted_dropout
@@ -9,12 +20,21 @@ from lunet_networks.pruning.wiring import prunable_convolutions
 __all__ = [
     "RANKINGS",
     "SELECTIONS",
+    "ProgressiveSchedule",
+    "active_branches",
+    "choose_branches",
     "describe_network",
+    "mask_branches",
+    "masked_branches",
     "normalise_scores",
     "prunable_convolutions",
+    "rank_branches",
     "rank_channels",
+    "remove_branches",
     "remove_channels",
     "select_channels",
     "set_dropout",
+    "spare_branches",
     "targeted_dropout",
+    "unmask_branches",
 ]

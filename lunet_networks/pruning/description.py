@@ -7,17 +7,19 @@ from typing import Any
 
 from torch import nn
 
-from lunet_networks.nets import UNetPlusPlus
+from lunet_networks.nets import PSPSeg, UNetPlusPlus
+from lunet_networks.nets.redundant import redundant_modules
 from lunet_networks.pruning.wiring import prunable_convolutions
 
 __all__ = ["describe_network", "set_dropout"]
 
 
 def describe_network(network: nn.Module) -> dict[str, Any]:
-    """The arguments of a network's class, of types that JSON has, with the width and the dropout of every unit.
+    """The arguments of a network's class, of types that JSON has, with the width and the dropout of every unit, or the
+    branches of every redundant module. Masks are no part of it, they are in the state dict.
 
     Args:
-        network: a :class:`UNet` or :class:`UNetPlusPlus`, pruned or not.
+        network: a :class:`UNet`, :class:`UNetPlusPlus` or :class:`PSPSeg`, pruned or not.
 
     Raises:
         TypeError: if the network is of another class.
@@ -30,6 +32,8 @@ def describe_network(network: nn.Module) -> dict[str, Any]:
         >>> describe_network(UNet(**description)) == description
         True
     """
+    if isinstance(network, PSPSeg):
+        return _describe_pspseg(network)
     units = {name: network.get_submodule(name) for name in prunable_convolutions(network)}
     conv_channels = {name: unit.conv.out_channels for name, unit in units.items()}
     if isinstance(network, UNetPlusPlus):
@@ -46,6 +50,22 @@ def describe_network(network: nn.Module) -> dict[str, Any]:
         "dropout": {name: unit.adn.D.p for name, unit in units.items()},
         "conv_channels": conv_channels,
     }
+
+
+def _describe_pspseg(network: PSPSeg) -> dict[str, Any]:
+    names = (
+        "spatial_dims",
+        "in_channels",
+        "out_channels",
+        "channels",
+        "expansion",
+        "num_branches",
+        "parallel",
+        "deep_supervision",
+        "dropout",
+    )
+    branches = {name: list(module.numbers) for name, module in redundant_modules(network).items()}
+    return {**{name: getattr(network, name) for name in names}, "branches": branches}
 
 
 def set_dropout(network: nn.Module, dropout: Mapping[str, float]) -> None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager, nullcontext
 import torch
 from torch import nn
 
+from lunet_networks.nets.modes import in_eval_mode
 from lunet_networks.pruning.description import describe_network
 
 __all__ = ["RANKINGS", "normalise_scores", "rank_channels"]
@@ -92,7 +93,7 @@ def rank_channels(
         return {name: torch.rand(width, generator=generator, dtype=torch.float64) for name, width in widths.items()}
     if ranking not in RANKINGS:
         raise ValueError(f"there is no ranking {ranking!r}; there are {', '.join(RANKINGS)}")
-    with _as_before(network):
+    with in_eval_mode(network), _with_fixed_parameters(network):
         scores, largest_batch = _run(network, list(widths), batches, loss, ranking)
     if largest_batch == 0:
         raise ValueError("there is no batch to rank the channels on")
@@ -140,18 +141,14 @@ def _run(
 
 
 @contextmanager
-def _as_before(network: nn.Module):
-    """In eval mode and with fixed parameters for a while."""
-    training = {module: module.training for module in network.modules()}
+def _with_fixed_parameters(network: nn.Module):
+    """No parameter asks for a gradient for a while."""
     trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    network.eval()
     for parameter in trainable:
         parameter.requires_grad_(False)
     try:
         yield
     finally:
-        for module, mode in training.items():
-            module.training = mode
         for parameter in trainable:
             parameter.requires_grad_(True)
 

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from lunet_networks.pruning.carrying import carry_over
 from lunet_networks.pruning.description import describe_network
 from lunet_networks.pruning.wiring import IMAGE, prunable_convolutions, wiring
 
@@ -53,14 +54,7 @@ def remove_channels(
     units = prunable_convolutions(network)
     description["conv_channels"] = {name: len(kept[name]) for name in units}
     pruned = type(network)(**description).train(network.training)
-    cutter = _Cutter(network, kept)
-    pruned.load_state_dict({key: cutter(key, value) for key, value in network.state_dict().items()}, assign=True)
-    for (key, older), parameter in zip(network.named_parameters(), pruned.parameters(), strict=True):
-        parameter.requires_grad_(older.requires_grad)
-        if older.grad is not None:
-            parameter.grad = cutter(key, older.grad)
-    if optimizer is not None:
-        _carry_over(optimizer, network, pruned, cutter)
+    carry_over(network, pruned, _Cutter(network, kept), optimizer)
     return pruned
 
 
@@ -129,23 +123,3 @@ def _kept_inputs(network: nn.Module, sources: list[str], kept: Channels) -> torc
         parts.append(offset + (torch.arange(width) if source == IMAGE else kept[source]))
         offset += width
     return torch.cat(parts)
-
-
-def _carry_over(optimizer: Optimizer, network: nn.Module, pruned: nn.Module, cutter: _Cutter) -> None:
-    keys = {parameter: key for key, parameter in network.named_parameters()}
-    new = dict(pruned.named_parameters())
-    if any(parameter not in keys for group in optimizer.param_groups for parameter in group["params"]):
-        raise ValueError("the optimizer trains parameters that are not this network's")
-    for group in optimizer.param_groups:
-        for place, older in enumerate(group["params"]):
-            key = keys[older]
-            group["params"][place] = new[key]
-            if older in optimizer.state:
-                state = optimizer.state.pop(older)
-                optimizer.state[new[key]] = {
-                    name: cutter(key, value) if _has_shape_of(value, older) else value for name, value in state.items()
-                }
-
-
-def _has_shape_of(value: object, parameter: torch.Tensor) -> bool:
-    return isinstance(value, torch.Tensor) and value.shape == parameter.shape

@@ -10,7 +10,7 @@ from torch.profiler import profile
 from lunet_networks import create_network
 from lunet_networks.nets.batch_one import avoid_slow_convolutions
 
-NETWORKS = ["lunet_small_4f", "unet_small_1f", "lunet_large_6f", "lunetpp_small_2f", "mednext_small"]
+NETWORKS = ["lunet_small_4f", "unet_small_1f", "lunet_large_6f", "lunetpp_small_2f", "mednext_small", "pspseg_s"]
 
 
 def _gradients(module: nn.Module, image: torch.Tensor) -> list[torch.Tensor]:
