@@ -9,11 +9,12 @@ import torch
 from monai.losses import DeepSupervisionLoss
 from torch import nn
 
-from lunet_networks import PSPSeg
+from lunet_networks import PSPSeg, create_network
 from lunet_networks.bundle.losses import SegmentationLoss
 from lunet_networks.bundle.pretrained import load_pretrained
 from lunet_networks.bundle.weights import load_weights
-from lunet_networks.nets.redundant import KERNELS, RedundantModule
+from lunet_networks.nets.redundant import KERNELS, RedundantModule, redundant_modules
+from lunet_networks.summary import count_parameters
 
 SMALL = {"channels": (4, 6, 8), "out_channels": 2}
 LEVELS_OF_L = {"channels": (4, 4, 6, 6, 8, 8), "num_branches": 7, "expansion": 2}
@@ -137,6 +138,16 @@ def test_a_pruned_network_is_its_description_and_its_state_dict() -> None:
     for others in ({"encoders.1": [0, 3]}, {"encoders.1": [0, 1, 2]}, {}):
         with pytest.raises(RuntimeError, match=r"Missing key.*encoders\.1\.branches|Missing key.*bottleneck"):
             PSPSeg(**SMALL, branches={**branches, **others} if others else None).load_state_dict(network.state_dict())
+
+
+@pytest.mark.parametrize(("preset", "parameters"), [("s", 3_627_773), ("b", 3_627_794), ("l", 8_769_504)])
+def test_what_cannot_be_pruned(preset: str, parameters: int) -> None:
+    """The published network without branches, less the weights of the branches that it has no more."""
+    with torch.device("meta"):
+        full = create_network(f"pspseg_{preset}")
+        modules = redundant_modules(full)
+        empty = create_network(f"pspseg_{preset}", branches={name: [] for name in modules})
+    assert count_parameters(empty) == parameters - len(modules) * full.num_branches
 
 
 @pytest.mark.parametrize("spatial_dims", [2, 3])

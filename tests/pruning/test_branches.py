@@ -15,9 +15,12 @@ from hypothesis import strategies as st
 from torch import nn
 
 from lunet_networks import PSPSeg, UNet
+from lunet_networks.bundle.decoupling import DecouplingLoss
+from lunet_networks.bundle.losses import SegmentationLoss
 from lunet_networks.bundle.weights import load_weights
 from lunet_networks.nets.redundant import RedundantModule, redundant_modules
 from lunet_networks.pruning import (
+    ProgressiveSchedule,
     active_branches,
     choose_branches,
     describe_network,
@@ -28,6 +31,7 @@ from lunet_networks.pruning import (
     spare_branches,
     unmask_branches,
 )
+from lunet_networks.pruning.progressive import LOSSES
 from tests.pruning.random_networks import new_pspseg
 
 MODULES = ["encoders.1", "encoders.2", "bottleneck", "decoders.0", "decoders.1"]
@@ -348,3 +352,65 @@ def test_every_combination_is_ranked():
     network = new_pspseg(num_branches=7)
     losses = rank_branches(network, [image_for(network)], step=2)
     assert all(list(of) == [*itertools.combinations(range(7), 2)] for of in losses.values())
+
+
+def follow(action, network, optimizer, schedule, images):
+    """What a trainer does after an epoch; gives the network that goes on."""
+    if action in ("restore", "stop"):
+        unmask_branches(network)
+    if action == "prune":
+        network = remove_branches(network, optimizer)
+        if step := min(schedule.step, spare_branches(network)):
+            mask_branches(network, choose_branches(rank_branches(network, images, step)))
+        else:
+            schedule.finish()
+    return network
+
+
+def train(resume_at: int | None) -> tuple[PSPSeg, list[str], list[int]]:
+    """Twenty epochs of one step on one batch; if asked to, it starts anew from what a checkpoint holds."""
+    torch.manual_seed(0)
+    network = PSPSeg(2, channels=(4, 6, 8)).double()
+    optimizer = new_optimizer(network)
+    schedule = ProgressiveSchedule(epochs=20, step=2, patience=1, tolerance=0.5)
+    loss = DecouplingLoss(SegmentationLoss("dice_bce", 1))
+    label = torch.zeros(2, 1, 16, 16)
+    label[..., 4:10, 5:12] = 1
+    image, actions, parameters = label.double() + 0.1 * torch.randn(label.shape), [], []
+    for epoch in range(20):
+        terms = loss(network.train(), image, label)
+        optimizer.zero_grad()
+        terms.total.backward()
+        optimizer.step()
+        noise = epoch % 3  # so that it converges in no time
+        actions.append(schedule.update({name: getattr(terms, name).item() + noise for name in LOSSES}))
+        network = follow(actions[-1], network, optimizer, schedule, [image])
+        parameters.append(sum(parameter.numel() for parameter in network.parameters()))
+        if epoch == resume_at:
+            state = copy.deepcopy([network.state_dict(), optimizer.state_dict(), schedule.state()])
+            network = PSPSeg(**describe_network(network)).double()
+            optimizer = new_optimizer(network)
+            schedule = ProgressiveSchedule(epochs=20, step=2, patience=1, tolerance=0.5)
+            network.load_state_dict(state[0])
+            optimizer.load_state_dict(state[1])
+            schedule.load(state[2])
+    assert len(optimizer.state) == len(list(network.parameters()))
+    return network, actions, parameters
+
+
+def new_optimizer(network: PSPSeg) -> torch.optim.Optimizer:
+    return torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9)
+
+
+def test_a_training_that_prunes_on_its_way_ends_the_same_when_resumed():
+    network, actions, parameters = train(resume_at=None)
+    assert actions.index("stop") == 7
+    assert actions.count("prune") >= 2
+    assert masked_branches(network) == {}
+    assert parameters == sorted(parameters, reverse=True)
+    assert parameters[-1] < parameters[0]
+    for epoch, action in enumerate(actions):
+        if action == "prune":  # with branches masked
+            resumed, *others = train(resume_at=epoch)
+            assert others == [actions, parameters]
+            assert all(torch.equal(tensor, resumed.state_dict()[key]) for key, tensor in network.state_dict().items())
