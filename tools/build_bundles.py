@@ -8,9 +8,9 @@ from tools.bundle_docs import bundle_facts
 from tools.bundle_plan import Plan, plan_bundle
 from tools.bundle_texts import bundle_texts
 from tools.command_line import as_bool, run_commands
-from tools.families import FAMILIES
+from tools.families import FAMILIES, template_dirs
 from tools.fingerprint import Fingerprint, read_fingerprint
-from tools.templating import ROOT, TEMPLATES, complete, render
+from tools.templating import ROOT, complete, render
 
 HIPPOCAMPUS = ROOT / "tools" / "fingerprints" / "Task04_Hippocampus.json"
 DATASET_DIR = "/workspace/data/Task04_Hippocampus"
@@ -88,9 +88,7 @@ def bundle_files(settings: dict[str, Any], records: Path | None = None) -> dict[
         records: folder with the records of a training, if weights come with the bundle.
     """
     values = complete(settings)
-    files = render(TEMPLATES, {**values, **bundle_facts(values, records)})
-    if not FAMILIES[settings["family"]].prunable:
-        del files["configs/prune.json"]
+    files = render({**values, **bundle_facts(values, records)}, *template_dirs(settings["family"]))
     return {**files, "LICENSE": (ROOT / "LICENSE").read_text(encoding="utf-8")}
 
 

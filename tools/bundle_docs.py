@@ -11,9 +11,9 @@ import yaml
 from lunet_networks import PRESETS, create_network
 from lunet_networks.bundle.report_records import RECORDS
 from lunet_networks.summary import count_macs, count_parameters
-from tools.families import FAMILIES
+from tools.families import FAMILIES, template_dirs
 from tools.records import best_epoch, means_table, other_settings, read_rows
-from tools.templating import PLACEHOLDER, TEMPLATES
+from tools.templating import PLACEHOLDER
 
 LEAN_NOTE = (
     " Lean networks save far more parameters than operations: the full-resolution level, which costs most, is as wide "
@@ -21,6 +21,7 @@ LEAN_NOTE = (
 )
 
 SETTING = re.compile(r"^(?P<name>[a-z_]+): (?P<default>.+?)(?: # (?P<comment>.+))?$")
+DESCRIBED = ("train", "inference", "visualize", "benchmark")  # configs whose settings README.md lists in any case
 END_OF_SETTINGS = "# ---- the rest follows"
 
 
@@ -45,11 +46,11 @@ def bundle_facts(values: Mapping[str, Any], records: Path | None) -> dict[str, s
         "macs_shape": " x ".join(map(str, shape)),
         "lean_note": LEAN_NOTE if values["family"].startswith("lunet") else "",
         "performance": _performance(values, records),
-        "train_settings": settings_table(TEMPLATES / "train.yaml", values),
-        "inference_settings": settings_table(TEMPLATES / "inference.yaml", values),
-        "visualize_settings": settings_table(TEMPLATES / "visualize.yaml", values),
-        "benchmark_settings": settings_table(TEMPLATES / "benchmark.yaml", values),
-        "pruning": _pruning(values) if FAMILIES[values["family"]].prunable else "",
+        **{
+            f"{name}_settings": settings_table(name, values)
+            for name in ("train", "inference", "visualize", "benchmark")
+        },
+        "pruning": _pruning(values) if FAMILIES[values["family"]].pruning else "",
     }
 
 
@@ -61,12 +62,13 @@ def _pruning(values: Mapping[str, Any]) -> str:
 python -m monai.bundle run pruning --config_file "['configs/train.json','configs/prune.json']" --dataset_dir DATASET
 ```
 
-removes channels while the network trains, from the trained weights on with `--pretrained models/model.pt`. It leaves in
-`output_dir` a bundle of the pruned network, `pruning_history.csv` and `pruning.png`; `--resume True` continues it.
+removes {FAMILIES[values["family"]].pruning} while the network trains, from the trained weights on with `--pretrained
+models/model.pt`. It leaves in `output_dir` a bundle of the pruned network, `pruning_history.csv` and `pruning.png`;
+`--resume True` continues it.
 
 ### Settings of prune.json
 
-{settings_table(TEMPLATES / "prune.yaml", values)}"""
+{settings_table("prune", values)}"""
 
 
 def _performance(values: Mapping[str, Any], records: Path | None) -> str:
@@ -88,7 +90,7 @@ def _training(values: Mapping[str, Any], ckpt_dir: str, records: Path) -> str:
     run = json.loads((records / RECORDS["run.json"]).read_text(encoding="utf-8"))
     history, summary = (read_rows(records / RECORDS[name]) for name in ("history.csv", "summary.csv"))
     settings, versions, training, validation = run["settings"], run["versions"], *run["cases"].values()
-    others = other_settings(settings, _defaults(TEMPLATES / "train.yaml", values))
+    others = other_settings(settings, _defaults("train", values))
     with_others = f" but {others}" if others else ""
     minutes = sum(float(row["seconds"]) for row in history) / 60
     chose = ", which also chose the best epoch" if summary[0]["chose_best_model"] == "yes" else ""
@@ -110,36 +112,39 @@ def _how_to_use(ckpt_dir: str, preset: str) -> str:
     return f" They lie in `docs/{preset}`. To use these weights: `--preset {preset} --ckpt_dir {ckpt_dir}`."
 
 
-def settings_table(template: str | Path, values: Mapping[str, Any]) -> str:
-    """Table of the settings that stand before the line ``# ---- the rest follows``, or before the first nested key.
+def settings_table(config: str, values: Mapping[str, Any]) -> str:
+    """Table of the settings of a config: in its templates they stand before the line ``# ---- the rest follows``, or
+    before the first nested key.
 
     Args:
-        template: a YAML file, one setting a line, with what it means behind ``#``.
-        values: fill the placeholders ``<key>`` of the defaults.
+        config: its name, such as "train"; templates have one setting a line, with what it means behind ``#``.
+        values: of the bundle; they fill the placeholders ``<key>`` of the defaults.
 
     Raises:
         ValueError: if a setting has no comment; every one is to be explained.
     """
     rows = ["| setting | default | |", "|---|---|---|"]
-    for name, default, comment in _settings(template):
+    for name, default, comment in _settings(config, values):
         if comment is None:
-            raise ValueError(f"{template}: the setting {name!r} has no comment to explain it")
+            raise ValueError(f"{config}.yaml: the setting {name!r} has no comment to explain it")
         default = PLACEHOLDER.sub(lambda placeholder: str(values[placeholder[1]]), default)
         rows.append(f"| `{name}` | `{default}` | {comment.replace('|', 'or')} |")
     return "\n".join(rows)
 
 
-def _defaults(template: Path, values: Mapping[str, Any]) -> dict[str, Any]:
-    defaults = {name: yaml.safe_load(default) for name, default, _ in _settings(template)}
+def _defaults(config: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    defaults = {name: yaml.safe_load(default) for name, default, _ in _settings(config, values)}
     return {
         name: values[default[1:-1]] if PLACEHOLDER.fullmatch(str(default)) else default
         for name, default in defaults.items()
     }
 
 
-def _settings(template: str | Path) -> Iterator[tuple[str, str, str | None]]:
+def _settings(config: str, values: Mapping[str, Any]) -> Iterator[tuple[str, str, str | None]]:
     """Name, default and comment of each."""
-    for line in Path(template).read_text(encoding="utf-8").split(END_OF_SETTINGS)[0].splitlines():
-        match = SETTING.match(line)
-        if match and not line.startswith(("imports:", "#")):
-            yield match["name"], match["default"], match["comment"]
+    templates = [folder / f"{config}.yaml" for folder in template_dirs(values["family"])]
+    for template in filter(Path.is_file, templates):
+        for line in template.read_text(encoding="utf-8").split(END_OF_SETTINGS)[0].splitlines():
+            match = SETTING.match(line)
+            if match and not line.startswith(("imports:", "#")):
+                yield match["name"], match["default"], match["comment"]

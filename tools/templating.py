@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from monai.bundle import ConfigParser
 
 import lunet_networks
 from lunet_networks.bundle.files import config_text
 
 ROOT = Path(__file__).parent.parent
-TEMPLATES = ROOT / "tools" / "templates"
+TEMPLATES = ROOT / "tools" / "templates"  # of all bundles; its folders: of those from which channels or branches go
 PLACEHOLDER = re.compile(r"<([a-z_]+)>")
 SPLICE = re.compile(r"<\*([a-z_]+)>")
 VERSIONED = {"monai": "monai", "pytorch": "torch", "numpy": "numpy"}  # metadata's name_version, by package
@@ -136,15 +137,17 @@ def _crop(num_values: int, ignore_label: int | None, by_class: bool) -> dict[str
     return {"_target_": "RandCropByLabelClassesd", **common, **by_label}
 
 
-def render(template_dir: str | Path, values: Mapping[str, Any]) -> dict[str, str]:
+def render(values: Mapping[str, Any], *template_dirs: str | Path) -> dict[str, str]:
     """Fill the templates of a bundle.
 
     A placeholder ``<key>`` that is a whole YAML scalar becomes the value with its type; within a text it becomes part
     of that text. An item ``<*key>`` of a list becomes the items of the value, which may be none.
 
     Args:
-        template_dir: NAME.yaml become configs/NAME.json, logging.conf is copied, README.md and *.txt go to docs.
         values: by placeholder.
+        template_dirs: NAME.yaml become configs/NAME.json, logging.conf is copied, README.md and *.txt go to docs. A
+            NAME.yaml that an earlier folder has too is merged over that one, as MONAI merges configs; settings that it
+            adds stand behind those there are.
 
     Returns:
         Text by path in the bundle.
@@ -152,17 +155,28 @@ def render(template_dir: str | Path, values: Mapping[str, Any]) -> dict[str, str
     Raises:
         KeyError: if a template has a placeholder without a value.
     """
-    files = {}
-    for path in sorted(Path(template_dir).iterdir()):
+    files: dict[str, str] = {}
+    configs: dict[str, dict[str, Any]] = {}
+    for path in (path for folder in template_dirs for path in sorted(Path(folder).iterdir()) if path.is_file()):
         text = path.read_text(encoding="utf-8")
         if path.suffix == ".yaml":
             config = _fill(yaml.safe_load(text), values)
-            files[f"configs/{path.stem}.json"] = config_text(config)
+            configs[path.stem] = _merge(configs[path.stem], config) if path.stem in configs else config
         elif path.suffix in (".md", ".txt"):
             files[f"docs/{path.name}"] = _fill(text, values)
         else:
             files[f"configs/{path.name}"] = text
-    return files
+    return {**{f"configs/{name}.json": config_text(config) for name, config in configs.items()}, **files}
+
+
+def _merge(config: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A config with changes to parts of it, named by MONAI's ids, and with settings besides those that it has."""
+    own = list(config)
+    place = own.index("settings")
+    added = {name: value for name, value in changes.items() if name not in config and "#" not in name}
+    parser = ConfigParser({name: config.get(name, added.get(name)) for name in [*own[:place], *added, *own[place:]]})
+    parser.update({name: value for name, value in changes.items() if name not in added})
+    return parser.get()
 
 
 def _fill(template: Any, values: Mapping[str, Any]) -> Any:

@@ -46,13 +46,12 @@ def prepare_batch(
     return image, label.to(device, non_blocking=non_blocking)
 
 
-def labels_of_batch(
-    output: dict[str, torch.Tensor], ignore_label: int | None = None
-) -> tuple[torch.Tensor, torch.Tensor]:
+def labels_of_batch(output: dict[str, Any], ignore_label: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
     """Predicted and true labels of a training batch, for a metric that takes label values.
 
     Args:
-        output: of the trainer: "pred" logits ``(B, C, [D,] H, W)`` and "label" ``(B, 1, [D,] H, W)``.
+        output: of the trainer: "pred" logits ``(B, C, [D,] H, W)``, or a list or tuple that begins with them (deep
+            supervision, functional decoupling), and "label" ``(B, 1, [D,] H, W)``.
         ignore_label: value of the voxels that nobody has annotated, which become background in both.
 
     Returns:
@@ -63,7 +62,10 @@ def labels_of_batch(
         >>> labels_of_batch(output)[0].item()
         1
     """
-    logits, label = output["pred"].detach(), output["label"]
+    logits, label = output["pred"], output["label"]
+    while not isinstance(logits, torch.Tensor):
+        logits = logits[0]
+    logits = logits.detach()
     # argmax does the same in ten times the time on a CPU, an eighth of a lean network's training step
     labels = (logits > 0).long() if logits.shape[1] == 1 else logits.max(dim=1, keepdim=True).indices
     if ignore_label is None:

@@ -4,28 +4,82 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
+from monai.inferers import Inferer
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from lunet_networks.nets import PSPSeg
 from lunet_networks.nets.modes import in_eval_mode
 
-__all__ = ["DecouplingLoss", "DecouplingTerms", "decoder_term", "feature_term", "hide_background"]
+__all__ = [
+    "DecoupledPrediction",
+    "DecouplingInferer",
+    "DecouplingLoss",
+    "DecouplingTerms",
+    "decoder_term",
+    "feature_term",
+    "hide_background",
+]
 
 Prediction = torch.Tensor | list[torch.Tensor]
 
 
+class DecoupledPrediction(NamedTuple):
+    """What a network predicts and what the terms are made of."""
+
+    prediction: Prediction  # of the network, as it gives it
+    features: list[torch.Tensor]  # outputs of all encoder levels, full resolution first, the bottleneck's last
+    decoded: torch.Tensor  # the decoder at half the resolution
+    image: torch.Tensor
+    network: PSPSeg
+
+
+class DecouplingInferer(Inferer):
+    """Predicts a training batch for :class:`DecouplingLoss`; the network may be wrapped for several processes.
+
+    Raises:
+        TypeError: if the network is no :class:`PSPSeg`.
+        ValueError: if it has fewer than three levels and so no decoder at half the resolution.
+
+    Example:
+        >>> predicted = DecouplingInferer()(torch.rand(2, 1, 16, 16), PSPSeg(spatial_dims=2, channels=(4, 8, 8)))
+        >>> [list(level.shape[1:]) for level in predicted.features], list(predicted.decoded.shape[1:])
+        ([[4, 16, 16], [8, 8, 8], [8, 4, 4]], [8, 8, 8])
+    """
+
+    def __call__(
+        self, inputs: torch.Tensor, network: Callable[..., Prediction], *args: Any, **kwargs: Any
+    ) -> DecoupledPrediction:
+        pspseg = network.module if isinstance(network, DistributedDataParallel) else network
+        if not isinstance(pspseg, PSPSeg):
+            raise TypeError(f"the decoupling loss takes a PSPSeg that is not compiled, not a {type(pspseg).__name__}")
+        if len(pspseg.channels) < 3:
+            raise ValueError(
+                f"the decoupling loss takes a network of three levels or more, this one has {len(pspseg.channels)}"
+            )
+        # Hooks, because several processes share their gradients only if the wrapper itself is called.
+        watched = [*pspseg.encoders, pspseg.bottleneck, pspseg.decoders[-2]]
+        outputs: list[torch.Tensor] = []
+        hooks = [module.register_forward_hook(lambda *call: outputs.append(call[-1])) for module in watched]
+        try:
+            prediction = network(inputs, *args, **kwargs)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return DecoupledPrediction(prediction, outputs[:-1], outputs[-1], inputs, pspseg)
+
+
 class DecouplingTerms(NamedTuple):
-    """What a training step with :class:`DecouplingLoss` gives; all but the prediction are scalars."""
+    """The terms of :class:`DecouplingLoss`, scalars."""
 
     total: torch.Tensor  # to be minimised
     segmentation: torch.Tensor
     l1: torch.Tensor  # feature term, before it is weighted
     l2: torch.Tensor  # decoder term, before it is weighted
-    prediction: Prediction  # of the network, as it gives it
 
 
 class DecouplingLoss(nn.Module):
@@ -46,11 +100,11 @@ class DecouplingLoss(nn.Module):
             None: there are none.
 
     Shape:
-        Image ``(B, C, [D,] H, W)``, labels ``(B, 1, [D,] H, W)``, everything but 0 is foreground.
+        What :class:`DecouplingInferer` gives for an image, labels ``(B, 1, [D,] H, W)``, everything but 0 is
+        foreground; a scalar comes out. ``last_terms`` holds the terms of the last batch, without gradients.
 
     Raises:
-        ValueError: if ``weight`` or ``mask_value`` is no such number; with the first image, if the network has fewer
-            than three levels and so no decoder at half the resolution.
+        ValueError: if ``weight`` or ``mask_value`` is no such number.
 
     Source:
         PSP-Seg, arXiv 2509.09267, and its code, which replaces the background of a normalised image by a raw intensity
@@ -60,9 +114,9 @@ class DecouplingLoss(nn.Module):
         >>> from lunet_networks.bundle.losses import SegmentationLoss
         >>> network = PSPSeg(spatial_dims=2, channels=(4, 8, 8))
         >>> image, label = torch.rand(2, 1, 16, 16), torch.ones(2, 1, 16, 16)
-        >>> terms = DecouplingLoss(SegmentationLoss("dice_bce", out_channels=1))(network, image, label)
-        >>> terms.total.backward()
-        >>> round(terms.l1.item(), 4)  # there is no background to be hidden
+        >>> loss = DecouplingLoss(SegmentationLoss("dice_bce", out_channels=1))
+        >>> loss(DecouplingInferer()(image, network), label).backward()
+        >>> round(loss.last_terms["l1"].item(), 4)  # there is no background to be hidden
         0.0
     """
 
@@ -82,22 +136,23 @@ class DecouplingLoss(nn.Module):
         self.weight = weight
         self.mask_value = mask_value
         self.ignore_label = ignore_label
+        self.last_terms: dict[str, torch.Tensor] = {}
 
-    def forward(self, network: PSPSeg, image: torch.Tensor, label: torch.Tensor) -> DecouplingTerms:
-        if len(network.channels) < 3:
-            raise ValueError(
-                f"the decoupling loss takes a network of three levels or more, this one has {len(network.channels)}"
-            )
+    def forward(self, predicted: DecoupledPrediction, label: torch.Tensor) -> torch.Tensor:
+        terms = self.terms(predicted, label)
+        self.last_terms = {name: term.detach() for name, term in terms._asdict().items()}
+        return terms.total
+
+    def terms(self, predicted: DecoupledPrediction, label: torch.Tensor) -> DecouplingTerms:
+        """Total and terms for a batch."""
         foreground, annotated = self.foreground(label)
-        features = network.encode(image)
-        decoded = network.decode(features)
-        prediction = network.predict(decoded)
         # After the first pass: autocast keeps the weights that it has cast, and those of this pass know no gradient.
-        with torch.no_grad(), in_eval_mode(network):
-            targets = network.encode(hide_background(image, foreground, self.mask_value))
-        segmentation = self.segmentation(prediction, label)
-        l1, l2 = feature_term(features, targets), decoder_term(decoded[1], foreground, annotated)
-        return DecouplingTerms(segmentation + self.weight * (l1 + l2), segmentation, l1, l2, prediction)
+        with torch.no_grad(), in_eval_mode(predicted.network):
+            targets = predicted.network.encode(hide_background(predicted.image, foreground, self.mask_value))
+        segmentation = self.segmentation(predicted.prediction, label)
+        l1 = feature_term(predicted.features, targets)
+        l2 = decoder_term(predicted.decoded, foreground, annotated)
+        return DecouplingTerms(segmentation + self.weight * (l1 + l2), segmentation, l1, l2)
 
     def foreground(self, label: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Masks of the voxels that have a label other than 0, and of those that somebody has annotated."""

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from ignite.engine import Engine, Events
 from monai.engines import Evaluator
+from torch import nn
 from torch.optim import Optimizer
 
 from lunet_networks.bundle.files import write_atomically
@@ -37,6 +38,7 @@ class History:
         output_dir: folder of the run.
         key_metric: the column that says which epoch is best.
         label_names: of the foreground labels.
+        loss_terms: parts of the loss that have a column of their own, its mean over the batches.
 
     Example:
         >>> history = History("eval", "val_mean_dice", ["tumour"])
@@ -46,10 +48,13 @@ class History:
         (2, 2)
     """
 
-    def __init__(self, output_dir: str | Path, key_metric: str, label_names: Sequence[str]) -> None:
+    def __init__(
+        self, output_dir: str | Path, key_metric: str, label_names: Sequence[str], loss_terms: Sequence[str] = ()
+    ) -> None:
         self.path = Path(output_dir, "history.csv")
         self.key_metric = key_metric
         self.label_names = list(label_names)
+        self.loss_terms = list(loss_terms)
         self.rows: list[Row] = []
 
     @property
@@ -75,7 +80,8 @@ class History:
 
     def write(self) -> None:
         """Write history.csv, the whole of it."""
-        names = ["epoch", "loss", TRAIN_METRIC, "learning_rate", "seconds", self.key_metric, *self.label_columns]
+        names = ["epoch", "loss", *self.loss_terms, TRAIN_METRIC, "learning_rate", "seconds"]
+        names += [self.key_metric, *self.label_columns]
         text = io.StringIO()
         table = csv.DictWriter(text, names, restval="", lineterminator="\n")
         table.writeheader()
@@ -92,6 +98,7 @@ class EpochRecorder:
         history: to add to.
         evaluator: runs the validation; its key metric has to keep the values of every case.
         optimizer: of which the learning rate is noted.
+        loss: whose ``last_terms`` are the history's ``loss_terms``; None where it has none.
 
     Raises:
         FloatingPointError: during the training, when the loss is nan or infinite.
@@ -102,11 +109,14 @@ class EpochRecorder:
         SupervisedTrainer(..., train_handlers=[ValidationHandler(1, evaluator), recorder])
     """
 
-    def __init__(self, history: History, evaluator: Evaluator, optimizer: Optimizer) -> None:
+    def __init__(
+        self, history: History, evaluator: Evaluator, optimizer: Optimizer, loss: nn.Module | None = None
+    ) -> None:
         self.history = history
         self.evaluator = evaluator
         self.optimizer = optimizer
-        self._losses: list[float] = []
+        self.loss = loss
+        self._losses: dict[str, list[float]] = {}
         self._start = 0.0
 
     def attach(self, engine: Engine) -> None:
@@ -116,7 +126,7 @@ class EpochRecorder:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._end_epoch)
 
     def _start_epoch(self, engine: Engine) -> None:
-        self._losses = []
+        self._losses = {name: [] for name in ("loss", *self.history.loss_terms)}
         self._start = time.perf_counter()
 
     def _note_loss(self, engine: Engine) -> None:
@@ -125,12 +135,14 @@ class EpochRecorder:
             raise FloatingPointError(
                 f"the loss is {loss} in epoch {engine.state.epoch}: a lower learning_rate may help, or amp False"
             )
-        self._losses.append(loss)
+        self._losses["loss"].append(loss)
+        for name in self.history.loss_terms:
+            self._losses[name].append(self.loss.last_terms[name].item())
 
     def _end_epoch(self, engine: Engine) -> None:
         row: Row = {
             "epoch": engine.state.epoch,
-            "loss": mean_over_processes(sum(self._losses) / len(self._losses)),
+            **{name: mean_over_processes(sum(losses) / len(losses)) for name, losses in self._losses.items()},
             TRAIN_METRIC: float(engine.state.metrics[TRAIN_METRIC]),
             "learning_rate": self.optimizer.param_groups[0]["lr"],
             "seconds": round(time.perf_counter() - self._start, 2),

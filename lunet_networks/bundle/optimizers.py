@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from torch import nn
-from torch.optim import Adam, AdamW, Optimizer
+from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from lunet_networks.bundle.choices import choose
 
@@ -12,6 +12,7 @@ __all__ = ["OPTIMIZERS", "create_optimizer"]
 OPTIMIZERS = {  # name: class and its keywords
     "adam": (Adam, {}),
     "adamw": (AdamW, {"weight_decay": 1e-5}),
+    "sgd": (SGD, {"momentum": 0.99, "nesterov": True, "weight_decay": 3e-5}),
 }
 
 
@@ -19,7 +20,8 @@ def create_optimizer(optimizer_name: str, network: nn.Module, learning_rate: flo
     """An optimizer of the network's parameters.
 
     Args:
-        optimizer_name: "adam", or "adamw" with the published weight decay of 1e-5.
+        optimizer_name: "adam"; "adamw" with Lean Unet's weight decay of 1e-5; "sgd" as nnU-Net and PSP-Seg have it,
+            with Nesterov's momentum 0.99 and weight decay 3e-5.
         network: whose parameters are trained.
         learning_rate: at the start; a schedule may lower it.
 

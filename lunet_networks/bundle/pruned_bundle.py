@@ -17,6 +17,7 @@ from lunet_networks.pruning import describe_network
 __all__ = ["PrunedBundle", "without_preset"]
 
 MARK = f"docs/{PRUNING_HISTORY}"
+TRAINING_ONLY = ("dropout", "deep_supervision")  # a config that trains nothing does not name them
 COPIED = ("LICENSE", "docs/data_license.txt", "configs/logging.conf")
 
 
@@ -82,7 +83,7 @@ def spell_out(config: dict[str, Any], network: nn.Module) -> dict[str, Any]:
 
     Args:
         config: of a bundle.
-        network: a :class:`UNet` or :class:`UNetPlusPlus`.
+        network: a :class:`UNet`, :class:`UNetPlusPlus` or :class:`PSPSeg`.
 
     Example:
         >>> from lunet_networks import UNet
@@ -98,9 +99,9 @@ def spell_out(config: dict[str, Any], network: nn.Module) -> dict[str, Any]:
     spelled = {name: value for name, value in config["network_def"].items() if name != "preset"}
     spelled["_target_"] = f"lunet_networks.nets.{type(network).__name__}"
     for name, value in describe_network(network).items():
-        if spelled.get(name) == f"@{name}":
+        if spelled.get(name) in (f"@{name}", f"$@settings['{name}']"):
             config[name] = value
-        elif name in spelled or name != "dropout":  # a config that trains nothing names no dropout
+        elif name in spelled or name not in TRAINING_ONLY:
             spelled[name] = value
     return {**config, "network_def": spelled}
 

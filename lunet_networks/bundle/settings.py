@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -68,6 +69,12 @@ def _positive(name: str, value: Any) -> float:
     return float(value)
 
 
+def _at_least_0(name: str, value: Any) -> float:
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value < math.inf:
+        raise ValueError(f"{name} is {value!r}: it is a number of at least 0")
+    return float(value)
+
+
 def _share(name: str, value: Any) -> float:
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value <= 1:
         raise ValueError(f"{name} is {value!r}: it is a number from 0 to 1")
@@ -93,6 +100,10 @@ _CHECKS: dict[str, Check] = {
     "ranking": _one_of(dict.fromkeys(RANKINGS)),
     "selection": _one_of(dict.fromkeys(SELECTIONS)),
     "targeted_dropout": _boolean,
+    "deep_supervision": _boolean,
+    "decoupling_weight": _at_least_0,
+    "calibration_batches": _whole_number(1),
+    "allow_empty": _boolean,
     "augment": _boolean,
     "amp": _boolean,
     "compile": _boolean,

@@ -7,10 +7,21 @@ import torch
 from monai.losses import DeepSupervisionLoss
 
 from lunet_networks import PSPSeg
-from lunet_networks.bundle.decoupling import DecouplingLoss, decoder_term, feature_term, hide_background
+from lunet_networks.bundle.decoupling import (
+    DecouplingInferer,
+    DecouplingLoss,
+    DecouplingTerms,
+    decoder_term,
+    feature_term,
+    hide_background,
+)
 from lunet_networks.bundle.losses import SegmentationLoss
 
 IGNORED = 9
+
+
+def terms_of(loss: DecouplingLoss, network: PSPSeg, image: torch.Tensor, label: torch.Tensor) -> DecouplingTerms:
+    return loss.terms(DecouplingInferer()(image, network), label)
 
 
 def new_network(spatial_dims: int = 2, **settings: object) -> PSPSeg:
@@ -40,7 +51,7 @@ def test_terms_are_what_the_parts_of_the_network_give(spatial_dims: int) -> None
         network.get_submodule(name).register_forward_hook(
             lambda _, __, output, name=name: outputs.setdefault(name, []).append(output)
         )
-    terms = new_loss()(network, image, label)
+    terms = terms_of(new_loss(), network, image, label)
     *encoder, (decoded,) = outputs.values()
     assert decoded.shape[2:] == (8,) * spatial_dims
     expected = 0
@@ -56,14 +67,13 @@ def test_terms_are_what_the_parts_of_the_network_give(spatial_dims: int) -> None
     wrong = torch.where((at_half == 1) | (at_half == 2), -logits, logits)  # minus log sigmoid is softplus
     expected = torch.nn.functional.softplus(wrong[at_half != IGNORED]).mean()
     torch.testing.assert_close(terms.l2, expected, rtol=1e-4, atol=1e-6)
-    torch.testing.assert_close(terms.prediction, network(image))
     torch.testing.assert_close(terms.segmentation, SegmentationLoss("dice_bce", 3, IGNORED)(network(image), label))
     torch.testing.assert_close(terms.total, terms.segmentation + 0.1 * (terms.l1 + terms.l2))
 
 
 def test_the_second_pass_costs_no_gradient() -> None:
     network, (image, label) = new_network(), new_batch()
-    new_loss(weight=1.0)(network, image, label).l1.backward()
+    terms_of(new_loss(weight=1.0), network, image, label).l1.backward()
     gradients = [parameter.grad for parameter in network.encoders.parameters()]
     with torch.no_grad():
         targets = network.encode(hide_background(image, (label == 1) | (label == 2)))
@@ -82,9 +92,10 @@ def test_the_second_pass_leaves_network_and_random_state_alone() -> None:
     prediction = network(image)
     state = torch.get_rng_state()
     torch.manual_seed(1)
-    terms = new_loss()(network, image, label)
+    predicted = DecouplingInferer()(image, network)
+    new_loss()(predicted, label)
     assert torch.equal(torch.get_rng_state(), state)
-    assert torch.equal(terms.prediction, prediction)
+    assert torch.equal(predicted.prediction, prediction)
     assert network.training
     assert not network.bottleneck.training
     assert all(torch.equal(tensor, before[key]) for key, tensor in network.state_dict().items())
@@ -97,9 +108,13 @@ def test_every_parameter_is_trained_with_and_without_deep_supervision(deep_super
     segmentation = SegmentationLoss("dice_bce", 3, IGNORED)
     if deep_supervision:
         segmentation = DeepSupervisionLoss(segmentation)
-    terms = DecouplingLoss(segmentation, ignore_label=IGNORED)(network, image, label)
-    assert isinstance(terms.prediction, list) is deep_supervision
-    terms.total.backward()
+    predicted = DecouplingInferer()(image, network)
+    assert isinstance(predicted.prediction, list) is deep_supervision
+    loss = DecouplingLoss(segmentation, ignore_label=IGNORED)
+    total = loss(predicted, label)
+    assert loss.last_terms["total"] == total
+    assert not loss.last_terms["l1"].requires_grad
+    total.backward()
     assert all(parameter.grad is not None for parameter in network.parameters())
 
 
@@ -114,7 +129,7 @@ def test_the_background_gets_a_value_of_the_normalised_image() -> None:
     given = hide_background(image, label == 1, mask_value=-2.5)
     assert torch.equal(given, torch.where(foreground, image, -2.5))
     network = PSPSeg(2, in_channels=2, channels=(4, 6, 8))
-    terms = DecouplingLoss(SegmentationLoss("bce", 1), mask_value=-2.5)(network, image, label.float())
+    terms = terms_of(DecouplingLoss(SegmentationLoss("bce", 1), mask_value=-2.5), network, image, label.float())
     assert torch.equal(terms.l1, feature_term(network.encode(image), network.encode(given)))
 
 
@@ -122,7 +137,7 @@ def test_what_nobody_has_annotated_is_no_foreground() -> None:
     """The published one takes everything but 0 for foreground."""
     network, (image, label) = new_network().eval(), new_batch()
     as_background = torch.where(label == IGNORED, 0, label)
-    of_both = [loss(network, image, y) for loss, y in ((new_loss(), label), (new_loss(), as_background))]
+    of_both = [terms_of(loss, network, image, y) for loss, y in ((new_loss(), label), (new_loss(), as_background))]
     assert torch.equal(of_both[0].l1, of_both[1].l1)
     decoded = torch.randn(2, 4, 16, 16)
     masks = new_loss().foreground(label)
@@ -132,7 +147,7 @@ def test_what_nobody_has_annotated_is_no_foreground() -> None:
 
 def test_a_batch_without_a_single_annotated_voxel() -> None:
     network, (image, label) = new_network(), new_batch()
-    terms = new_loss()(network, image, torch.full_like(label, IGNORED))
+    terms = terms_of(new_loss(), network, image, torch.full_like(label, IGNORED))
     assert terms.l2 == 0
     terms.total.backward()
     assert all(parameter.grad.isfinite().all() for parameter in network.parameters() if parameter.grad is not None)
@@ -140,7 +155,7 @@ def test_a_batch_without_a_single_annotated_voxel() -> None:
 
 def test_without_weight_the_terms_are_logged_only() -> None:
     network, (image, label) = new_network(), new_batch()
-    terms = new_loss(weight=0)(network, image, label)
+    terms = terms_of(new_loss(weight=0), network, image, label)
     assert torch.equal(terms.total, terms.segmentation)
     assert terms.l1 > 0
     assert terms.l2 > 0
@@ -149,8 +164,8 @@ def test_without_weight_the_terms_are_logged_only() -> None:
 def test_gradients_in_half_precision() -> None:
     network, (image, label) = new_network(), new_batch()
     with torch.autocast("cpu", torch.bfloat16):
-        terms = new_loss()(network, image, label)
-    assert {term.dtype for term in terms[:4]} == {torch.float32}
+        terms = terms_of(new_loss(), network, image, label)
+    assert {term.dtype for term in terms} == {torch.float32}
     terms.total.backward()
     assert all(parameter.grad is not None for parameter in network.parameters())
 
@@ -162,4 +177,6 @@ def test_settings_and_networks_that_do_not_fit() -> None:
     with pytest.raises(ValueError, match=r"mask_value is inf: it is a number in the units of the normalised image"):
         new_loss(mask_value=math.inf)
     with pytest.raises(ValueError, match="takes a network of three levels or more, this one has 2"):
-        new_loss()(PSPSeg(2, channels=(4, 6), out_channels=3), *new_batch())
+        terms_of(new_loss(), PSPSeg(2, channels=(4, 6), out_channels=3), *new_batch())
+    with pytest.raises(TypeError, match="takes a PSPSeg that is not compiled, not a Linear"):
+        terms_of(new_loss(), torch.nn.Linear(1, 1), *new_batch())
