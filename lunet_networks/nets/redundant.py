@@ -4,6 +4,7 @@ them."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
 from monai.networks.blocks import Convolution, ResidualUnit, UpSample
@@ -15,7 +16,7 @@ from lunet_networks.nets.layers import pointwise
 __all__ = ["KERNELS", "DownSample", "RedundantModule", "check_branches", "conv_block", "redundant_modules", "upsample"]
 
 ACT = ("leakyrelu", {"negative_slope": 0.01})
-NORM = "instance"
+NORM_ONLY = {"adn_ordering": "N", "act": None, "norm": "instance"}
 
 _LINES = [(1, 1, 3), (1, 3, 1), (3, 1, 1)]
 _PLANES = [(1, 3, 3), (3, 1, 3), (3, 3, 1)]
@@ -26,19 +27,14 @@ KERNELS = {  # of the branches, by how many there are
 }
 
 
+def _norm_act_dropout(spatial_dims: int, dropout: float) -> dict[str, Any]:
+    """What follows a convolution, as MONAI's blocks take it."""
+    return {"adn_ordering": "NAD", "act": ACT, "norm": "instance", "dropout": dropout, "dropout_dim": spatial_dims}
+
+
 def conv_block(spatial_dims: int, channels: int, dropout: float) -> ResidualUnit:
     """Convolution (kernel 3) -> instance norm -> leaky ReLU -> channel dropout, added to the input."""
-    return ResidualUnit(
-        spatial_dims,
-        channels,
-        channels,
-        subunits=1,
-        adn_ordering="NAD",
-        act=ACT,
-        norm=NORM,
-        dropout=dropout,
-        dropout_dim=spatial_dims,
-    )
+    return ResidualUnit(spatial_dims, channels, channels, subunits=1, **_norm_act_dropout(spatial_dims, dropout))
 
 
 def upsample(spatial_dims: int, in_channels: int, out_channels: int) -> UpSample:
@@ -59,18 +55,8 @@ class DownSample(nn.Module):
     def __init__(self, spatial_dims: int, in_channels: int, out_channels: int, dropout: float) -> None:
         super().__init__()
         self.units = nn.Sequential(
-            Convolution(
-                spatial_dims,
-                in_channels,
-                out_channels,
-                strides=2,
-                adn_ordering="NAD",
-                act=ACT,
-                norm=NORM,
-                dropout=dropout,
-                dropout_dim=spatial_dims,
-            ),
-            Convolution(spatial_dims, out_channels, out_channels, adn_ordering="N", act=None, norm=NORM),
+            Convolution(spatial_dims, in_channels, out_channels, strides=2, **_norm_act_dropout(spatial_dims, dropout)),
+            Convolution(spatial_dims, out_channels, out_channels, **NORM_ONLY),
         )
         self.bypass = Convolution(spatial_dims, in_channels, out_channels, strides=2, kernel_size=1, conv_only=True)
         self.act = _activation()
@@ -88,18 +74,8 @@ class Branch(nn.Module):
         # A parameter of its own: no optimizer moves it while the branch is masked.
         self.scale = nn.Parameter(torch.zeros(()))
         self.units = nn.Sequential(
-            Convolution(
-                spatial_dims,
-                channels,
-                hidden,
-                kernel_size=1,
-                adn_ordering="NAD",
-                act=ACT,
-                norm=NORM,
-                dropout=dropout,
-                dropout_dim=spatial_dims,
-            ),
-            Convolution(spatial_dims, hidden, channels, kernel_size=kernel, adn_ordering="N", act=None, norm=NORM),
+            Convolution(spatial_dims, channels, hidden, kernel_size=1, **_norm_act_dropout(spatial_dims, dropout)),
+            Convolution(spatial_dims, hidden, channels, kernel_size=kernel, **NORM_ONLY),
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -22,7 +22,8 @@ class ProgressiveSchedule:
     - ``"nothing"``: train on.
     - ``"prune"``: it has converged and is not over-pruned. Remove what is masked, then mask ``step`` branches more of
       every module. So a branch is removed only after a convergence without it.
-    - ``"restore"``: it has converged and is over-pruned. Unmask what is masked; ``step`` is one less from now on.
+    - ``"restore"``: it has converged and is over-pruned. Unmask what is masked, if anything is; ``step`` is one less
+      from now on.
     - ``"stop"``: unmask what is masked, and prune no more. It comes when ``step`` has come down to 0, and at the latest
       after ``stop_fraction`` of the epochs, whether the training has converged or not. After it there is nothing.
 
@@ -30,8 +31,8 @@ class ProgressiveSchedule:
         epochs: of the whole training.
         step: branches to mask in every module at first.
         patience: epochs without a new least loss.
-        tolerance: share of a loss's range, from its least to its largest, that is no loss of accuracy. The published
-            tolerance is 0.001 of a loss itself.
+        tolerance: share of a loss's range, from its least to its largest, by which it may be worse. The published code
+            takes 0.001 in the units of the loss, whatever its level, which is negative there.
         stop_fraction: share of the epochs in which pruning takes place.
 
     Raises:
