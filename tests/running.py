@@ -12,6 +12,7 @@ def run_bundle(bundle: Path, *configs: str, **settings: object) -> None:
         meta_file=str(bundle / "configs" / "metadata.json"),
         logging_file=False,
         workflow_type="inference" if configs == ("inference",) else "train",
+        run_id="pruning" if "prune" in configs else "run",
         **{"bundle_root": str(bundle), "device": "cpu", **settings},
     )
     workflow.initialize()

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -140,11 +140,13 @@ def _defaults(config: str, values: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _settings(config: str, values: Mapping[str, Any]) -> Iterator[tuple[str, str, str | None]]:
-    """Name, default and comment of each."""
+def _settings(config: str, values: Mapping[str, Any]) -> list[tuple[str, str, str | None]]:
+    """Name, default and comment of each; a later template may change those of an earlier one."""
+    found: dict[str, tuple[str, str, str | None]] = {}
     templates = [folder / f"{config}.yaml" for folder in template_dirs(values["family"])]
     for template in filter(Path.is_file, templates):
         for line in template.read_text(encoding="utf-8").split(END_OF_SETTINGS)[0].splitlines():
             match = SETTING.match(line)
             if match and not line.startswith(("imports:", "#")):
-                yield match["name"], match["default"], match["comment"]
+                found[match["name"]] = match["name"], match["default"], match["comment"]
+    return list(found.values())

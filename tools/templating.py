@@ -170,13 +170,16 @@ def render(values: Mapping[str, Any], *template_dirs: str | Path) -> dict[str, s
 
 
 def _merge(config: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """A config with changes to parts of it, named by MONAI's ids, and with settings besides those that it has."""
+    """A config with changes to parts of it, named by MONAI's ids, and with what else the changes hold: settings stand
+    behind those that there are, ids of parts that another config has at the end."""
+    settings = {name: value for name, value in changes.items() if name not in config and "#" not in name}
+    of_others = {name: value for name, value in changes.items() if name.partition("#")[0] not in {*config, *settings}}
     own = list(config)
-    place = own.index("settings")
-    added = {name: value for name, value in changes.items() if name not in config and "#" not in name}
-    parser = ConfigParser({name: config.get(name, added.get(name)) for name in [*own[:place], *added, *own[place:]]})
-    parser.update({name: value for name, value in changes.items() if name not in added})
-    return parser.get()
+    place = own.index("settings") if "settings" in own else len(own)
+    ordered = {name: config.get(name, settings.get(name)) for name in [*own[:place], *settings, *own[place:]]}
+    parser = ConfigParser(ordered)
+    parser.update({name: value for name, value in changes.items() if name not in {*settings, *of_others}})
+    return {**parser.get(), **of_others}
 
 
 def _fill(template: Any, values: Mapping[str, Any]) -> Any:

@@ -24,6 +24,7 @@ from lunet_networks.pruning import (
     ProgressiveSchedule,
     active_branches,
     choose_branches,
+    describe_network,
     mask_branches,
     masked_branches,
     rank_branches,
@@ -144,7 +145,10 @@ class BranchPruning:
         return {name: len(numbers) for name, numbers in active_branches(self.network).items()}
 
     def _costs(self) -> tuple[int, int]:
-        left = remove_branches(self.network)
+        """Parameters and multiply-accumulates of the network that is used: nothing masked, no heads of supervision."""
+        description = {**describe_network(self.network), "branches": active_branches(self.network)}
+        with torch.device("meta"):  # no weights are drawn
+            left = type(self.network)(**{**description, "deep_supervision": False})
         return count_parameters(left), count_macs(left, (1, left.in_channels, *self.patch_shape))
 
     def _prune(self, engine: Engine) -> None:

@@ -102,6 +102,7 @@ _CHECKS: dict[str, Check] = {
     "targeted_dropout": _boolean,
     "deep_supervision": _boolean,
     "decoupling_weight": _at_least_0,
+    "branches_per_step": _whole_number(1),
     "calibration_batches": _whole_number(1),
     "allow_empty": _boolean,
     "augment": _boolean,

@@ -153,6 +153,8 @@ class RedundantModule(nn.Module):
         """Leave branches out from now on, besides those that are masked already."""
         for number in numbers:
             self.active[self.numbers.index(number)] = False
+            for parameter in self.branches[str(number)].parameters():
+                parameter.grad = None  # an optimizer moves what has a gradient, be it 0
 
     def unmask(self) -> None:
         """Compute all branches again."""

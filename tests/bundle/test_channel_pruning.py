@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from monai.bundle import ConfigParser, ConfigWorkflow
+from monai.bundle import ConfigParser
 
 from lunet_networks import create_network
 from lunet_networks.bundle.channel_pruning import PruningSchedule
@@ -28,7 +28,6 @@ SETTINGS = {
     "roi_size": [32, 32, 32],
     "num_folds": 2,
     "max_steps": 2,
-    "device": "cpu",
 }
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -49,15 +48,7 @@ def prune(new_prunable):
     """Prunes a bundle; gives the folder of the run."""
 
     def run(root: Path, **settings) -> Path:
-        workflow = ConfigWorkflow(
-            config_file=[str(root / "configs" / f"{name}.json") for name in ("train", "prune")],
-            logging_file=False,
-            workflow_type="train",
-            run_id="pruning",
-            **{"bundle_root": str(root), "dataset_dir": new_prunable.data, **SETTINGS, **settings},
-        )
-        workflow.initialize()
-        workflow.run()
+        run_bundle(root, "train", "prune", **{"dataset_dir": new_prunable.data, **SETTINGS, **settings})
         return root / "pruning"
 
     return run
