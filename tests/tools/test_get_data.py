@@ -10,11 +10,12 @@ import nibabel
 import numpy as np
 import pytest
 from monai.transforms import LoadImaged, Orientationd
+from PIL import Image
 
 from lunet_networks.bundle.data_checks import check_data
 from lunet_networks.bundle.datalist import SECTIONS, labels_of, load_datalist, read_dataset_json
 from tools.command_line import run_commands
-from tools.get_data import hippocampus, phantom
+from tools.get_data import hippocampus, nuclei, phantom
 
 SMALL = (24, 32, 24)
 VARIANTS = {
@@ -270,6 +271,28 @@ class TestHippocampus:
         assert "--url https://" in str(exit_.value)
         assert "--md5" in str(exit_.value)
         assert not list(target.parent.iterdir())
+
+
+class TestNuclei:
+    def test_they_are_the_tiles_of_the_published_field(self, tmp_path, shared):
+        nuclei(str(tmp_path / "nuclei"))
+        for place, original in (("images", "imagesTr"), ("masks", "labelsTr")):
+            pictures = sorted((tmp_path / "nuclei" / place).iterdir())
+            assert len(pictures) == 16
+            for path in pictures:
+                pixels = np.asarray(Image.open(path))
+                tile = nibabel.load(shared / "data" / "Task902_Nuclei2D" / original / f"{path.stem}.nii.gz").get_fdata()
+                np.testing.assert_array_equal(pixels / (255 if place == "masks" else 1), tile.T)
+
+    def test_a_row_of_the_field_validates(self, tmp_path):
+        nuclei(str(tmp_path / "nuclei"))
+        assert len(load_datalist(tmp_path / "nuclei", "training")) == 12
+        held_out = load_datalist(tmp_path / "nuclei", "validation")
+        assert [Path(case["image"]).stem for case in held_out] == [f"nuclei_r3c{column}" for column in range(4)]
+        assert "CC0" in (tmp_path / "nuclei" / "LICENSE.txt").read_text()
+        with pytest.raises(FileExistsError, match="nuclei is not empty"):
+            nuclei(str(tmp_path / "nuclei"))
+        nuclei(str(tmp_path / "nuclei"), overwrite=True)
 
 
 def md5_of(path: Path) -> str:
