@@ -7,6 +7,7 @@ from tools.command_line import as_bool, run_commands
 from tools.decathlon import fetch_hippocampus, is_complete
 from tools.phantom_dataset import write_phantoms
 from tools.phantom_settings import PhantomSettings
+from tools.rf_spectrograms import write_spectrograms
 from tools.staging import staged_dataset
 from tools.templating import ROOT
 
@@ -62,9 +63,7 @@ def phantom(
         num_channels=num_channels,
         ignore=as_bool("ignore", ignore),
     )
-    for name, count, least in (("num_cases", num_cases, 1), ("num_test", num_test, 0)):
-        if not isinstance(count, int) or count < least:
-            raise ValueError(f"--{name} is a whole number from {least} on, not {count!r}")
+    _check_whole_numbers(("num_cases", num_cases, 1), ("num_test", num_test, 0))
     with staged_dataset(str(output_dir), as_bool("overwrite", overwrite)) as folder:
         write_phantoms(settings, folder, num_cases, num_test)
     print(f"{num_cases} training and {num_test} test cases in {output_dir}")
@@ -100,5 +99,31 @@ def nuclei(output_dir: str, overwrite: bool = False) -> None:
     print(f"12 training and 4 validation cases in {output_dir}")
 
 
+def rf_spectrograms(
+    output_dir: str, num_cases: int = 100, seed: int = 0, num_test: int = 0, overwrite: bool = False
+) -> None:
+    """Make spectrograms (PNG, grey, 256 x 256) of a wide radio band in which AM, FM, FSK, PSK, OFDM and chirps of
+    varied bandwidth, duration and level come and go in varied noise, and masks of the boxes that they fill. The same
+    arguments give the same pictures, and more cases leave the first ones as they are.
+
+    Args:
+        output_dir: the folder to make; it has to be absent or empty.
+        num_cases: training cases.
+        seed: of the dataset.
+        num_test: further cases, listed as test cases.
+        overwrite: replace a dataset that is there.
+    """
+    _check_whole_numbers(("num_cases", num_cases, 1), ("num_test", num_test, 0), ("seed", seed, 0))
+    with staged_dataset(str(output_dir), as_bool("overwrite", overwrite)) as folder:
+        write_spectrograms(folder, num_cases, num_test, seed)
+    print(f"{num_cases} training and {num_test} test cases in {output_dir}")
+
+
+def _check_whole_numbers(*settings: tuple[str, object, int]) -> None:
+    for name, number, least in settings:
+        if not isinstance(number, int) or isinstance(number, bool) or number < least:
+            raise ValueError(f"--{name} is a whole number from {least} on, not {number!r}")
+
+
 if __name__ == "__main__":
-    run_commands(phantom, hippocampus, nuclei)
+    run_commands(phantom, hippocampus, nuclei, rf_spectrograms)
