@@ -59,6 +59,7 @@ def complete(settings: Mapping[str, Any]) -> dict[str, Any]:
         "axcodes": "RAS"[:dims],
         "image_files": NIFTI_OR_NRRD if dims == 3 else f"{NIFTI_OR_NRRD} or pictures (PNG, JPG, TIFF; label maps: PNG)",
         "grey_to_colour": _grey_to_colour(dims, settings["in_channels"]),
+        "without_channel": [{"_target_": "SqueezeDimd", "keys": "pred", "dim": 0}] if dims == 2 else [],
         "label_writer": _label_writer(dims, len(settings["label_names"])),
         "out_channels": out_channels,
         "several": several,
