@@ -163,7 +163,10 @@ def test_the_label_map_of_a_picture_lies_over_it(bundle, tmp_path, flip_tta):
     saved(tmp_path / "in" / "rgb.tif", np.dstack([bright] * 3))
     saved(tmp_path / "in" / "photo.jpg", np.rot90(bright), exif=exif, quality=100)
     settings = {"network_def": THRESHOLD_NETWORK, "flip_tta": flip_tta, "save_probabilities": True}
-    bundle.infer(tmp_path / "in", tmp_path / "out", **settings)
+    places = {"dataset_dir": str(tmp_path / "in"), "output_dir": str(tmp_path / "out")}
+    workflow = bundle.workflow("inference", **places, **settings)
+    workflow.run()
+    assert workflow.evaluator.state.output[0]["pred"].shape == SHAPE[::-1], "as MONAI Label writes pictures"
     for name in ("grey", "rgb", "photo"):
         with Image.open(tmp_path / "out" / f"{name}_seg.png") as written:
             assert (written.mode, written.size) == ("L", SHAPE[::-1])
