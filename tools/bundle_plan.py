@@ -26,6 +26,7 @@ ANISOTROPIC = 3  # nnU-Net: one spacing is this many times another
 EMPTY_SHARE = 0.25  # nnU-Net: from this share of zeros on, a z-score is that of the body inside them
 TRAINING_SHARE = 0.8  # of the cases trains, with five folds
 STEPS = 5  # an epoch has at least; nnU-Net: a batch has at most a twentieth of the voxels of all cases
+SPECTROGRAM = re.compile("spectrogram", re.IGNORECASE)
 CT = re.compile(r"(^|[\W_])ct([\W_]|$)", re.IGNORECASE)
 SIDES = re.compile(r"(^|[\W_])(left|right|l|r|lt|rt)([\W_]|$)", re.IGNORECASE)
 
@@ -78,8 +79,11 @@ def plan_bundle(
     whole = all(side <= most for shape in shapes for side, most in zip(shape, patch.roi_size, strict=True))
     cache_rate, cache_why = _cache(fingerprint, shapes, patch, memory_gib)
     normalise, normalise_in_words, normalise_why = _normalisation(fingerprint)
-    turning, turning_why = _turning_axes(pixdim)
+    turning, turning_why = _turning_axes(fingerprint, pixdim)
     sided = [name for name in fingerprint.label_names if SIDES.search(name)]
+    mirrored = [] if sided else [0, 1] if fingerprint.of_pictures else [0]
+    square = len(set(patch.roi_size)) == 1
+    quarter_turns = fingerprint.of_pictures and bool(turning) and square and not sided
     several = len(fingerprint.label_names) > 1
     by_class = fingerprint.ignore_label is not None or (several and not whole)
     overlap = 0.25 if whole else 0.5
@@ -94,8 +98,9 @@ def plan_bundle(
         "batch_size": patch.batch_size,
         "learning_rate": FAMILIES[family].learning_rate,
         "by_class": by_class,
-        "mirror": not sided,
+        "mirrored_axes": mirrored,
         "turning_axes": turning,
+        "quarter_turns": quarter_turns,
         "overlap": overlap,
         "cache_rate": cache_rate,
     }
@@ -115,7 +120,11 @@ def plan_bundle(
             "training --learning_rate",
         ),
         Decision("patches", *_sampling(whole, by_class), "crop_transforms in configs/train.json"),
-        Decision("augmentation", *_augmentation(turning, turning_why, sided), "training --augment False"),
+        Decision(
+            "augmentation",
+            *_augmentation(turning, turning_why, mirrored, quarter_turns, sided),
+            "training --augment False",
+        ),
         Decision("overlap", f"{overlap:g}", _overlap_why(whole), "inference --overlap"),
         Decision("cache_rate", f"{cache_rate:g}", cache_why, "training --cache_rate"),
     ]
@@ -149,6 +158,8 @@ def _target_spacing(fingerprint: Fingerprint) -> tuple[float, ...]:
 
 def _spacing_why(fingerprint: Fingerprint, pixdim: Sequence[float]) -> str:
     steps = sorted({case.spacing for case in fingerprint.cases})
+    if fingerprint.of_pictures and tuple(pixdim) == (1.0, 1.0):
+        return "pictures tell no lengths: a pixel counts as 1 mm"
     if tuple(pixdim) != _target_spacing(fingerprint):
         return "as asked for"
     if len(steps) == 1:
@@ -264,20 +275,25 @@ def _sampling(whole: bool, by_class: bool) -> tuple[str, str]:
     return "half around background, half around foreground", "one label"
 
 
-def _turning_axes(pixdim: Sequence[float]) -> tuple[list[int], str]:
+def _turning_axes(fingerprint: Fingerprint, pixdim: Sequence[float]) -> tuple[list[int], str]:
     """The axes that augmentation turns about: turning mixes voxels that are about equally long."""
+    if any(SPECTROGRAM.search(modality) for modality in fingerprint.modalities):
+        return [], "not turned: one axis is time, the other frequency"
     coarse = int(np.argmax(pixdim))
     if len(pixdim) == 3 and max(pixdim) > ANISOTROPIC * min(pixdim):
         return [coarse], f"turned in the plane only: slices are {max(pixdim):g} mm apart"
     return list(range(len(pixdim))), ""
 
 
-def _augmentation(turning: list[int], turning_why: str, sided: list[str]) -> tuple[str, str]:
+def _augmentation(
+    turning: list[int], turning_why: str, mirrored: list[int], quarter_turns: bool, sided: list[str]
+) -> tuple[str, str]:
     what = [
-        "rotation",
+        *(["rotation"] if turning else []),
         "scale",
         "shift",
-        *([] if sided else ["left-right mirroring"]),
+        *{0: [], 1: ["left-right mirroring"], 2: ["mirroring along both axes"]}[len(mirrored)],
+        *(["quarter turns"] if quarter_turns else []),
         "brightness",
         "contrast",
         "noise",

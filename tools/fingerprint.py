@@ -18,6 +18,7 @@ from lunet_networks.bundle.data_checks import check_data
 from lunet_networks.bundle.datalist import labels_of, load_datalist, read_dataset_json
 from lunet_networks.bundle.files import write_atomically
 from lunet_networks.bundle.inference_images import image_name
+from lunet_networks.bundle.picture_files import is_picture
 from tools.command_line import run_commands
 from tools.fingerprint_intensities import ChannelIntensities, Sample, describe_channel, plain, sample_channel
 from tools.fingerprint_picture import draw_fingerprint
@@ -34,7 +35,7 @@ class CaseFingerprint:
         name: of its image file without suffixes, and without the channel's number where each channel has a file.
         shape: in voxels along the patient's axes RAS (RA in 2D), as ``Orientationd`` gives it.
         spacing: in mm along the same axes.
-        orientation: of the file's own axes, such as "LPS".
+        orientation: of the file's own axes, such as "LPS"; "" of a picture (PNG, JPG, TIFF), whose axes are nobody's.
         label_volumes: in mm3 (mm2 in 2D) by label, 0.0 where it is absent.
     """
 
@@ -83,6 +84,11 @@ class Fingerprint:
     def in_channels(self) -> int:
         """Channels of every image."""
         return len(self.modalities)
+
+    @property
+    def of_pictures(self) -> bool:
+        """Whether every image is a PNG, JPG or TIFF."""
+        return not any(case.orientation for case in self.cases)
 
     @property
     def median_shape(self) -> tuple[float, ...]:
@@ -144,6 +150,7 @@ def fingerprint_dataset(dataset_dir: str | Path, spatial_dims: int | None = None
             f"{path} names {len(modalities)} channels in modality ({', '.join(modalities)}), "
             f"but every image has {facts.in_channels}: name each channel"
         )
+    samples = [found * facts.in_channels if len(found) == 1 else found for found in measured.samples]  # of grey ones
     if not any(volume for case in measured.cases for volume in case.label_volumes.values()):
         raise ValueError(f"no case of {path} holds any of its labels ({', '.join(names)}): there is nothing to learn")
     return Fingerprint(
@@ -159,7 +166,7 @@ def fingerprint_dataset(dataset_dir: str | Path, spatial_dims: int | None = None
         num_validation=len(description.get("validation", [])),
         num_test=len(description.get("test", [])),
         cases=tuple(measured.cases),
-        intensities=tuple(describe_channel(channel) for channel in zip(*measured.samples, strict=True)),
+        intensities=tuple(describe_channel(channel) for channel in zip(*samples, strict=True)),
     )
 
 
@@ -249,14 +256,14 @@ class _Measured:
     def add(self, case: Mapping[str, Any], image: MetaTensor, label: MetaTensor) -> None:
         name = _case_name(case["image"])
         values = label[0].numpy()
-        self.cases.append(self._describe(name, image, values))
+        self.cases.append(self._describe(name, is_picture(case["image"]), image, values))
         foreground = values > 0
         if self.ignore_label is not None:
             foreground &= values != self.ignore_label
         random = np.random.default_rng([self.seed, zlib.crc32(name.encode())])
         self.samples.append([sample_channel(channel, foreground, random) for channel in image.numpy()])
 
-    def _describe(self, name: str, image: MetaTensor, values: np.ndarray) -> CaseFingerprint:
+    def _describe(self, name: str, picture: bool, image: MetaTensor, values: np.ndarray) -> CaseFingerprint:
         dims = values.ndim
         affine = to_affine_nd(dims, image.affine.numpy())
         order = np.argsort(io_orientation(affine)[:, 0])  # which of the file's axes becomes R, A, S
@@ -265,7 +272,7 @@ class _Measured:
             name=name,
             shape=tuple(values.shape[axis] for axis in order),
             spacing=tuple(plain(image.pixdim[axis]) for axis in order),
-            orientation="".join(aff2axcodes(affine)),
+            orientation="" if picture else "".join(aff2axcodes(affine)),
             label_volumes={
                 label: plain(voxel * np.count_nonzero(values == value))
                 for value, label in enumerate(self.label_names, start=1)

@@ -52,7 +52,8 @@ def orientations(fingerprint: Fingerprint) -> str:
         orientations(read_fingerprint("fingerprint.json"))  # "RAS" or "RAS (12), LPS (3)"
     """
     counts = Counter(case.orientation for case in fingerprint.cases).most_common()
-    return counts[0][0] if len(counts) == 1 else ", ".join(f"{codes} ({count})" for codes, count in counts)
+    named = [(codes or "none, being pictures", count) for codes, count in counts]
+    return named[0][0] if len(named) == 1 else ", ".join(f"{codes} ({count})" for codes, count in named)
 
 
 def _volumes(fingerprint: Fingerprint, label: str) -> str:
@@ -60,7 +61,7 @@ def _volumes(fingerprint: Fingerprint, label: str) -> str:
     if not volumes:
         return "in no case"
     where = "in every case" if len(volumes) == cases else f"absent in {cases - len(volumes)} of {cases} cases"
-    unit = f"mm{fingerprint.spatial_dims}"
+    unit = "pixels" if fingerprint.of_pictures else f"mm{fingerprint.spatial_dims}"
     return f"median {np.median(volumes):,.5g} {unit} ({min(volumes):,.5g} to {max(volumes):,.5g}), {where}"
 
 

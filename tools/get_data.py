@@ -1,12 +1,17 @@
 """Datasets to try the bundles with, in the layout of the Medical Segmentation Decathlon."""
 
+import shutil
 from pathlib import Path
 
 from tools.command_line import as_bool, run_commands
 from tools.decathlon import fetch_hippocampus, is_complete
 from tools.phantom_dataset import write_phantoms
 from tools.phantom_settings import PhantomSettings
+from tools.rf_spectrograms import write_spectrograms
 from tools.staging import staged_dataset
+from tools.templating import ROOT
+
+NUCLEI = ROOT / "tools" / "nuclei"
 
 
 def phantom(
@@ -58,9 +63,7 @@ def phantom(
         num_channels=num_channels,
         ignore=as_bool("ignore", ignore),
     )
-    for name, count, least in (("num_cases", num_cases, 1), ("num_test", num_test, 0)):
-        if not isinstance(count, int) or count < least:
-            raise ValueError(f"--{name} is a whole number from {least} on, not {count!r}")
+    _check_whole_numbers(("num_cases", num_cases, 1), ("num_test", num_test, 0))
     with staged_dataset(str(output_dir), as_bool("overwrite", overwrite)) as folder:
         write_phantoms(settings, folder, num_cases, num_test)
     print(f"{num_cases} training and {num_test} test cases in {output_dir}")
@@ -83,5 +86,44 @@ def hippocampus(output_dir: str, url: str | None = None, md5: str | None = None)
     print(f"the hippocampus task is in {folder}")
 
 
+def nuclei(output_dir: str, overwrite: bool = False) -> None:
+    """Write 16 small pictures of nuclei in fluorescence microscopy and their masks (PNG, CC0), as folders images and
+    masks; the lowest row of the field that they were cut from validates. They come with this repository.
+
+    Args:
+        output_dir: the folder to make; it has to be absent or empty.
+        overwrite: replace a dataset that is there.
+    """
+    with staged_dataset(str(output_dir), as_bool("overwrite", overwrite)) as folder:
+        shutil.copytree(NUCLEI, folder, dirs_exist_ok=True)
+    print(f"12 training and 4 validation cases in {output_dir}")
+
+
+def rf_spectrograms(
+    output_dir: str, num_cases: int = 100, seed: int = 0, num_test: int = 0, overwrite: bool = False
+) -> None:
+    """Make spectrograms (PNG, grey, 256 x 256) of a wide radio band in which AM, FM, FSK, PSK, OFDM and chirps of
+    varied bandwidth, duration and level come and go in varied noise, and masks of the boxes that they fill. The same
+    arguments give the same pictures, and more cases leave the first ones as they are.
+
+    Args:
+        output_dir: the folder to make; it has to be absent or empty.
+        num_cases: training cases.
+        seed: of the dataset.
+        num_test: further cases, listed as test cases.
+        overwrite: replace a dataset that is there.
+    """
+    _check_whole_numbers(("num_cases", num_cases, 1), ("num_test", num_test, 0), ("seed", seed, 0))
+    with staged_dataset(str(output_dir), as_bool("overwrite", overwrite)) as folder:
+        write_spectrograms(folder, num_cases, num_test, seed)
+    print(f"{num_cases} training and {num_test} test cases in {output_dir}")
+
+
+def _check_whole_numbers(*settings: tuple[str, object, int]) -> None:
+    for name, number, least in settings:
+        if not isinstance(number, int) or isinstance(number, bool) or number < least:
+            raise ValueError(f"--{name} is a whole number from {least} on, not {number!r}")
+
+
 if __name__ == "__main__":
-    run_commands(phantom, hippocampus)
+    run_commands(phantom, hippocampus, nuclei, rf_spectrograms)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from lunet_networks.bundle.data_checks import DataFacts, check_data
+from lunet_networks.bundle.picture_files import is_picture
 from tools.command_line import as_bool, run_commands
 from tools.pairing import find_cases
 from tools.staging import write_json
@@ -13,9 +14,11 @@ def make_datalist(
 ) -> None:
     """Pair the images and labels of a folder by their ids, check every file, and write the folder's dataset.json.
 
-    Known layouts, each of NIfTI (.nii, .nii.gz) or NRRD (.nrrd) files: imagesTr/ID with labelsTr/ID (an image may have
-    a file per channel, ID_0000, ID_0001 ...), imagesTs and labelsTs beside them become the test cases; ct_ID with
-    label_ID in the folder itself, or in its train (train_dir) and val (val_dir) folders, of which the latter validates.
+    Known layouts, each of NIfTI (.nii, .nii.gz) or NRRD (.nrrd) files or pictures (.png, .jpg, .tif): imagesTr/ID with
+    labelsTr/ID (an image may have a file per channel, ID_0000, ID_0001 ...), imagesTs and labelsTs beside them become
+    the test cases; images/ID with masks/ID; ct_ID with label_ID in the folder itself, or in its train (train_dir) and
+    val (val_dir) folders, of which the latter validates. Masks that are pictures hold 0 and 255, or 0 and 1; where
+    several labels are named, 0, 1, 2 ...
 
     Args:
         dataset_dir: the folder.
@@ -29,7 +32,11 @@ def make_datalist(
         raise FileExistsError(f"{path} is there already: replace it with --overwrite True")
     sections = find_cases(folder)
     labelled = [case for cases in sections.values() for case in cases if "label" in case]
-    facts = check_data([_absolute(case, folder) for case in labelled])
+    masks = all(is_picture(case["label"]) for case in labelled)
+    facts = check_data(
+        [_absolute(case, folder) for case in labelled],
+        label_values=range(max(2, len(_names(label_names)) + 1)) if masks else None,
+    )
     names = _label_names(facts.label_values, _names(label_names))
     write_json(
         path,

@@ -3,10 +3,12 @@
 import re
 from pathlib import Path
 
-ENDINGS = (".nii.gz", ".nii", ".nrrd")
+from lunet_networks.bundle.picture_files import PICTURE_SUFFIXES
+
+ENDINGS = (".nii.gz", ".nii", ".nrrd", *PICTURE_SUFFIXES)
 LAYOUTS = (
-    "imagesTr/ID with labelsTr/ID, or ct_ID with label_ID in the folder itself or in its train and val folders, "
-    f"each file ending in {', '.join(ENDINGS)}"
+    "imagesTr/ID with labelsTr/ID, or images/ID with masks/ID, or ct_ID with label_ID in the folder itself or in its "
+    f"train and val folders, each file ending in {', '.join(ENDINGS)}"
 )
 
 
@@ -26,7 +28,12 @@ def find_cases(folder: Path) -> dict[str, list[dict]]:
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a folder")
     unpaired: list[str] = []
-    sections = _decathlon(folder, unpaired) if (folder / "imagesTr").is_dir() else _prefixed(folder, unpaired)
+    if (folder / "imagesTr").is_dir():
+        sections = _decathlon(folder, unpaired)
+    elif (folder / "images").is_dir():
+        sections = {"training": _pair(_files(folder, "images"), _files(folder, "masks"), unpaired)}
+    else:
+        sections = _prefixed(folder, unpaired)
     if unpaired:
         raise ValueError(f"{len(unpaired)} files in {folder} have no partner:\n" + "\n".join(unpaired))
     if not sections["training"]:
@@ -68,7 +75,7 @@ def _files(folder: Path, place: str, prefix: str = "") -> dict[str, str]:
     found: dict[str, str] = {}
     directory = folder / place
     for path in sorted(directory.iterdir()) if directory.is_dir() else []:
-        ending = next((ending for ending in ENDINGS if path.name.endswith(ending)), None)
+        ending = next((ending for ending in ENDINGS if path.name.lower().endswith(ending)), None)
         if ending is None or path.name.startswith(".") or not path.name.startswith(prefix):
             continue
         name = path.name[len(prefix) : -len(ending)]

@@ -11,6 +11,7 @@ from monai.bundle import ConfigParser
 
 import lunet_networks
 from lunet_networks.bundle.files import config_text
+from lunet_networks.bundle.picture_files import COLOURS
 
 ROOT = Path(__file__).parent.parent
 TEMPLATES = ROOT / "tools" / "templates"  # of all bundles; its folders: of those from which channels or branches go
@@ -18,6 +19,7 @@ PLACEHOLDER = re.compile(r"<([a-z_]+)>")
 SPLICE = re.compile(r"<\*([a-z_]+)>")
 VERSIONED = {"monai": "monai", "pytorch": "torch", "numpy": "numpy"}  # metadata's name_version, by package
 REQUIRED_PACKAGES = ("nibabel", "pytorch-ignite")
+NIFTI_OR_NRRD = "NIfTI or NRRD files"
 ROTATION = math.radians(7.5)
 
 
@@ -32,8 +34,9 @@ def complete(settings: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         settings: name, title, preset, label_names, ignore_label (None: there is none), in_channels, pixdim (mm),
-            roi_size (voxels), turning_axes (those that augmentation turns about), mirror (whether it may exchange left
-            and right), by_class (whether patches are drawn label by label) and whatever the templates name besides.
+            roi_size (voxels), turning_axes (those that augmentation turns about), mirrored_axes (along which it
+            mirrors), quarter_turns (whether it turns by 90 degrees), by_class (whether patches are drawn label by
+            label) and whatever the templates name besides.
 
     Returns:
         The same and what follows from them.
@@ -44,8 +47,6 @@ def complete(settings: Mapping[str, Any]) -> dict[str, Any]:
     ignore_label = settings["ignore_label"]
     dims = len(settings["roi_size"])
     versions = tested_versions()
-    # Left and right; other axes tell head from tail. A mirror image that the training never saw is no help afterwards.
-    mirrored_axes = [0] if settings["mirror"] else []
     multiple = lunet_networks.create_network(settings["preset"], spatial_dims=dims).size_multiple
     return {
         **settings,
@@ -57,6 +58,10 @@ def complete(settings: Mapping[str, Any]) -> dict[str, Any]:
         },
         "spatial_dims": dims,
         "axcodes": "RAS"[:dims],
+        "image_files": NIFTI_OR_NRRD if dims == 3 else f"{NIFTI_OR_NRRD} or pictures (PNG, JPG, TIFF; label maps: PNG)",
+        "grey_to_colour": _grey_to_colour(dims, settings["in_channels"]),
+        "without_channel": [{"_target_": "SqueezeDimd", "keys": "pred", "dim": 0}] if dims == 2 else [],
+        "label_writer": _label_writer(dims, len(settings["label_names"])),
         "out_channels": out_channels,
         "several": several,
         "single": not several,
@@ -70,14 +75,8 @@ def complete(settings: Mapping[str, Any]) -> dict[str, Any]:
         "clear_ignored": _clear_ignored(ignore_label),
         "labels_of_batch": _labels_of_batch(ignore_label),
         "crop": _crop(len(names), ignore_label, settings["by_class"]),
-        "mirrored_axes": mirrored_axes,
-        "flips": [
-            {"_target_": "RandFlipd", "keys": ["image", "label"], "prob": 0.5, "spatial_axis": axis}
-            for axis in mirrored_axes
-        ],
-        "rotate_range": [round(ROTATION, 3) if axis in settings["turning_axes"] else 0.0 for axis in range(dims)]
-        if dims == 3
-        else [round(ROTATION, 3)],
+        "flips": _flips(settings["mirrored_axes"], settings["quarter_turns"]),
+        "rotate_range": _rotate_range(settings["turning_axes"], dims),
         "translate_range": [round(side * 0.05, 1) for side in settings["roi_size"]],
         "scale_range": [0.15] * dims,
         "image_channel_def": {str(channel): name for channel, name in enumerate(settings["channel_names"])},
@@ -135,6 +134,32 @@ def _crop(num_values: int, ignore_label: int | None, by_class: bool) -> dict[str
     ratios = [num_values - 1, *[1] * (num_values - 1), *([] if ignore_label is None else [0])]
     by_label = {"ratios": ratios, "num_classes": len(ratios), "warn": False}  # cases may well lack a label
     return {"_target_": "RandCropByLabelClassesd", **common, **by_label}
+
+
+def _flips(mirrored_axes: Sequence[int], quarter_turns: bool) -> list[dict[str, Any]]:
+    both = {"keys": ["image", "label"]}
+    flips = [{"_target_": "RandFlipd", **both, "prob": 0.5, "spatial_axis": axis} for axis in mirrored_axes]
+    return [*flips, *([{"_target_": "RandRotate90d", **both, "prob": 0.5}] if quarter_turns else [])]
+
+
+def _rotate_range(turning_axes: Sequence[int], dims: int) -> list[float]:
+    if dims == 2:  # there is a single angle
+        return [round(ROTATION, 3) if turning_axes else 0.0]
+    return [round(ROTATION, 3) if axis in turning_axes else 0.0 for axis in range(dims)]
+
+
+def _grey_to_colour(dims: int, in_channels: int) -> list[dict[str, Any]]:
+    """Grey pictures are taken among those in colour."""
+    if (dims, in_channels) != (2, COLOURS):
+        return []
+    return [{"_target_": "lunet_networks.bundle.picture_files.GreyToColourd", "keys": "image"}]
+
+
+def _label_writer(dims: int, num_labels: int) -> str:
+    """The transform that writes label maps."""
+    if dims == 3:
+        return "SaveImaged"
+    return f"lunet_networks.bundle.picture_files.{'SaveMasksd' if num_labels == 1 else 'SaveLabelsd'}"
 
 
 def render(values: Mapping[str, Any], *template_dirs: str | Path) -> dict[str, str]:

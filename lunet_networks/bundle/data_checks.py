@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,14 +18,16 @@ from nibabel import aff2axcodes
 from tqdm import tqdm
 
 from lunet_networks.bundle.datalist import list_some
+from lunet_networks.bundle.picture_files import COLOURS, is_picture
 from lunet_networks.bundle.processes import rank
-from lunet_networks.bundle.readers import LoadImaged
+from lunet_networks.bundle.readers import IMAGE, LoadImaged
 
 __all__ = ["DataFacts", "check_data", "readable_only"]
 
 # Writers round the affine in their own ways: a tenth of a voxel is no other grid.
 GRID_TOLERANCE = 0.1
 FAULTS_SHOWN = 20
+logger = logging.getLogger(__name__)
 
 ImagePath = str | Sequence[str]  # a sequence where every channel has a file of its own
 Visit = Callable[[Mapping[str, Any], MetaTensor, MetaTensor], None]  # case, image and label, each (C, [D,] H, W)
@@ -86,16 +90,16 @@ def check_data(
         if image is None:
             faults.append(f"{_name(case['image'])} {fault}")
         else:
-            faults += [f"{_name(case['image'])} {fault}" for fault in _image_faults(image)]
-            layouts.append(_Layout(_name(case["image"]), len(image), tuple(image.shape[1:])))
+            layouts.append(_layout(case["image"], image))
+            faults += [f"{layouts[-1].name} {fault}" for fault in _image_faults(image, layouts[-1])]
             spacings.append(_spacing(image))
-        label, fault = _read(case["label"])
+        label, fault = _read(case["label"], key="label")
         if label is None:
             faults.append(f"{case['label']} {fault}")
             continue
         found = _values(label)
         values.update(int(value) for value in found if value.is_integer())
-        faults += [f"{case['label']} {fault}" for fault in _label_faults(found, allowed)]
+        faults += [f"{case['label']} {fault}" for fault in _label_faults(case["label"], found, allowed)]
         if image is not None:
             faults += [f"{case['label']} {fault}" for fault in _grid_faults(image, label)]
             if visit is not None and not faults:
@@ -106,6 +110,7 @@ def check_data(
     if faults := odd + faults:
         listed = list_some(faults, FAULTS_SHOWN)
         raise ValueError(f"the data cannot be used (cases: {len(datalist)}, faults: {len(faults)}):\n{listed}")
+    _tell_of_grey(layouts, wanted_channels)
     shapes = tuple(layout.shape for layout in layouts)
     return DataFacts(wanted_channels.number, tuple(sorted(values)), shapes, tuple(spacings))
 
@@ -129,16 +134,18 @@ def readable_only(
     """
     usable: list[ImagePath] = []
     refused: list[tuple[str, str]] = []
+    layouts = []
     for path in tqdm(images, desc="checking images", unit="image", leave=False):
         image, fault = _read(path)
         if image is not None:
-            layout = _Layout(_name(path), len(image), tuple(image.shape[1:]))
-            odd = _odd(layout, _wanted(in_channels), _wanted(spatial_dims))
-            fault = "; ".join([*odd, *_image_faults(image)])
+            layouts.append(_layout(path, image))
+            odd = _odd(layouts[-1], _wanted(in_channels), _wanted(spatial_dims))
+            fault = "; ".join([*odd, *_image_faults(image, layouts[-1])])
         if fault:
             refused.append((_name(path), fault))
         else:
             usable.append(path)
+    _tell_of_grey(layouts, _wanted(in_channels))
     return usable, refused
 
 
@@ -147,19 +154,20 @@ def _name(path: ImagePath) -> str:
 
 
 @cache
-def _loader() -> LoadImaged:
-    return LoadImaged(keys="image", ensure_channel_first=True)
+def _loader(key: str) -> LoadImaged:
+    return LoadImaged(keys=key, ensure_channel_first=True)
 
 
-def _read(path: ImagePath) -> tuple[MetaTensor | None, str]:
+def _read(path: ImagePath, key: str = IMAGE) -> tuple[MetaTensor | None, str]:
     """The image, channels first, as the transforms of a run will see it; or None and what is wrong with the file."""
     try:
-        return _loader()({"image": path})["image"], ""
+        return _loader(key)({key: path})[key], ""
     except FileNotFoundError:
         return None, "is not there"
     except Exception as error:  # nibabel, pynrrd, gzip and PIL raise whatever a broken file leads them to
         if "cannot find a suitable reader" in str(error):
-            return None, "is in no format that is read here: NIfTI (.nii, .nii.gz) and NRRD (.nrrd) are"
+            known = "NIfTI (.nii, .nii.gz) and NRRD (.nrrd) are, and of 2D images PNG, JPG and TIFF"
+            return None, f"is in no format that is read here: {known}"
         return None, f"cannot be read: {str(error) or type(error).__name__}"
 
 
@@ -170,6 +178,21 @@ class _Layout:
     name: str
     channels: int
     shape: tuple[int, ...]
+    is_picture: bool
+
+    def becomes_colour(self, channels: _Wanted) -> bool:
+        """Whether ``GreyToColourd`` gives a network what it takes."""
+        return self.is_picture and self.channels == 1 and channels.number == COLOURS
+
+
+def _layout(path: ImagePath, image: MetaTensor) -> _Layout:
+    return _Layout(_name(path), len(image), tuple(image.shape[1:]), is_picture(path))
+
+
+def _tell_of_grey(layouts: Sequence[_Layout], channels: _Wanted) -> None:
+    grey = sum(layout.becomes_colour(channels) for layout in layouts)
+    if grey:
+        logger.warning("%d of %d pictures are grey: they are read as three equal channels", grey, len(layouts))
 
 
 @dataclass(frozen=True)
@@ -191,11 +214,11 @@ def _wanted(given: int | None, found: Sequence[int] = ()) -> _Wanted:
 def _odd(layout: _Layout, channels: _Wanted, dims: _Wanted) -> Iterable[str]:
     if len(layout.shape) != dims.number:
         yield f"has {len(layout.shape)} spatial dimensions ({_by(layout.shape)}), {dims.reason}"
-    if layout.channels != channels.number:
+    if layout.channels != channels.number and not layout.becomes_colour(channels):
         yield f"has {layout.channels} channels, {channels.reason}"
 
 
-def _image_faults(image: MetaTensor) -> Iterable[str]:
+def _image_faults(image: MetaTensor, layout: _Layout) -> Iterable[str]:
     if image.ndim in (3, 4) and None in aff2axcodes(_affine(image)):
         plane = " in the plane of x and y (right and front), where a 2D image has to lie" if image.ndim == 3 else ""
         yield f"has an affine that gives one of its axes no length{plane}"
@@ -203,18 +226,25 @@ def _image_faults(image: MetaTensor) -> Iterable[str]:
     if not np.isfinite(voxels).all():
         yield "holds nan or infinite values, only finite ones can be used"
         return
-    for channel in voxels:
+    for channel in [voxels] if layout.is_picture else voxels:  # a picture may well be without one of its colours
         if channel.min() == channel.max():
             yield f"holds nothing but the value {channel.min():g}, nothing can be told apart there"
 
 
-def _label_faults(found: list[float], allowed: list[int] | None) -> Iterable[str]:
+def _label_faults(path: str, found: list[float], allowed: list[int] | None) -> Iterable[str]:
     broken = [value for value in found if not value.is_integer() or value < 0]
     strange = [value for value in found if value not in broken and allowed is not None and value not in allowed]
     if broken:
         yield f"holds the values {_some(broken)}, labels are integers from 0 on"
     if strange:
-        yield f"holds the values {_some(strange)}, the labels are {_some(allowed)}"
+        yield f"holds the values {_some(strange)}, the labels are {_some(allowed)}{_of_masks(path, allowed)}"
+
+
+def _of_masks(path: str, allowed: list[int]) -> str:
+    if not is_picture(path) or allowed != [0, 1]:
+        return ""
+    altered = "; JPG alters values, PNG keeps them" if Path(path).suffix.lower() in (".jpg", ".jpeg") else ""
+    return f", or 0 and 255{altered}"
 
 
 def _grid_faults(image: MetaTensor, label: MetaTensor) -> Iterable[str]:

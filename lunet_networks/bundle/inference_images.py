@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lunet_networks.bundle.data_checks import ImagePath, readable_only
 from lunet_networks.bundle.datalist import list_some
+from lunet_networks.bundle.picture_files import PICTURE_SUFFIXES
 
 __all__ = ["InferenceImages", "find_images", "image_name"]
 
@@ -62,7 +63,7 @@ class InferenceImages:
             ValueError: if no image can be labelled, or two label maps would have the same name, or ``output_dir`` holds
                 images of this run: the next run would take the label maps for images.
         """
-        images = find_images(self.dataset_dir)
+        images = find_images(self.dataset_dir, self.spatial_dims)
         _check_names(images, self.output_dir)
         usable, self.refused = readable_only(images, self.in_channels, self.spatial_dims)
         self.data[:] = [{"image": image} for image in usable]
@@ -81,13 +82,14 @@ class InferenceImages:
         return list_some(f"{path} {reason}" for path, reason in self.refused)
 
 
-def find_images(dataset_dir: str | Path | Sequence[ImagePath]) -> list[ImagePath]:
+def find_images(dataset_dir: str | Path | Sequence[ImagePath], spatial_dims: int = 3) -> list[ImagePath]:
     """The paths of the images to label.
 
     Args:
         dataset_dir: a folder, of which all NIfTI and NRRD files are taken, sorted, or those of its ``imagesTs`` where
             it holds none itself; or a file; or a list of files, of which an item may be a list itself, with a file for
             every channel.
+        spatial_dims: with 2, PNG, JPG and TIFF files of a folder are taken, too.
 
     Raises:
         FileNotFoundError: if it is a path that does not exist.
@@ -106,9 +108,10 @@ def find_images(dataset_dir: str | Path | Sequence[ImagePath]) -> list[ImagePath
         raise FileNotFoundError(f"dataset_dir {path} does not exist: name a folder of images, an image, or a list")
     if path.is_file():
         return [str(path)]
-    images = _images_in(path) or _images_in(path / "imagesTs")
+    suffixes = (*IMAGE_SUFFIXES, *PICTURE_SUFFIXES) if spatial_dims == 2 else IMAGE_SUFFIXES
+    images = _images_in(path, suffixes) or _images_in(path / "imagesTs", suffixes)
     if not images:
-        raise ValueError(f"neither {path} nor an imagesTs in it holds images ({', '.join(IMAGE_SUFFIXES)})")
+        raise ValueError(f"neither {path} nor an imagesTs in it holds images ({', '.join(suffixes)})")
     return images
 
 
@@ -122,12 +125,12 @@ def image_name(path: str | Path) -> str:
     return Path(str(path).removesuffix(".gz")).stem
 
 
-def _images_in(folder: Path) -> list[str]:
+def _images_in(folder: Path, suffixes: tuple[str, ...]) -> list[str]:
     if not folder.is_dir():
         return []
     # the Decathlon's archives bring a hidden ._NAME.nii.gz for each file, which is none
     return sorted(
-        str(path) for path in folder.iterdir() if path.name.endswith(IMAGE_SUFFIXES) and not path.name.startswith(".")
+        str(path) for path in folder.iterdir() if path.name.lower().endswith(suffixes) and not path.name.startswith(".")
     )
 
 

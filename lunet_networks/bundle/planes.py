@@ -108,8 +108,8 @@ def share_outside(planes: Sequence[Plane], prediction: MetaTensor) -> float:
 
 
 def in_ras_order(image: MetaTensor) -> MetaTensor:
-    """Axes to the patient's right, front and top; a 2D image has no such axes and stays as it is."""
-    return Orientation(axcodes="RAS", labels=None)(image) if image.ndim == 4 else image
+    """Axes to the patient's right, front and top, those of a 2D image to the right and upwards."""
+    return Orientation(axcodes="RAS"[: image.ndim - 1], labels=None)(image)
 
 
 def _frames(structure: np.ndarray, spacing: Sequence[float]) -> list[tuple[float, float]]:

@@ -1,7 +1,8 @@
-"""Loading images: MONAI's transform, and NRRD files that MONAI alone refuses."""
+"""Loading images: MONAI's transform, NRRD files that MONAI alone refuses, and pictures."""
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping
 from contextlib import suppress
 from threading import get_ident
 from typing import Any
@@ -11,9 +12,12 @@ from monai import transforms
 from monai.data import image_reader
 from monai.utils import OptionalImportError, ensure_tuple
 
+from lunet_networks.bundle.picture_files import PictureReader, is_picture, mask_values
+
 __all__ = ["LoadImaged", "PlainNrrdReader", "SharedNibabelReader"]
 
 LPS = "left-posterior-superior"
+IMAGE = "image"  # the key of what is no mask
 SPACES = {LPS: LPS, "LPS": LPS, "right-anterior-superior": "RAS", "RAS": "RAS"}  # as MONAI knows them
 
 
@@ -53,7 +57,8 @@ class SharedNibabelReader(image_reader.NibabelReader):
 
 
 class LoadImaged(transforms.LoadImaged):
-    """MONAI's ``LoadImaged`` with its arguments; it reads by ``SharedNibabelReader`` and ``PlainNrrdReader``.
+    """MONAI's ``LoadImaged`` with its arguments; it reads by ``SharedNibabelReader``, ``PlainNrrdReader`` and
+    ``PictureReader``. A picture under any other key than "image" is a mask, whose 255 is read as 1.
 
     Example::
 
@@ -65,3 +70,14 @@ class LoadImaged(transforms.LoadImaged):
         self.register(SharedNibabelReader())
         with suppress(OptionalImportError):  # without pynrrd, NIfTI is read all the same
             self.register(PlainNrrdReader())
+        with suppress(OptionalImportError):  # nor is Pillow needed for it
+            self.register(PictureReader())
+
+    def __call__(
+        self, data: Mapping[Hashable, Any], reader: image_reader.ImageReader | None = None
+    ) -> dict[Hashable, Any]:
+        loaded = super().__call__(data, reader)
+        for key in self.key_iterator(loaded):
+            if key != IMAGE and is_picture(data[key]):
+                loaded[key] = mask_values(loaded[key])
+        return loaded

@@ -140,8 +140,32 @@ def test_patches_of_several_labels_are_drawn_label_by_label():
 )
 def test_labels_that_tell_left_from_right_are_not_mirrored(name, mirror):
     planned = plan(dataset(labels=("other", name)))
-    assert planned.values["mirror"] == mirror
+    assert planned.values["mirrored_axes"] == ([0] if mirror else [])
     assert (name in why(planned, "augmentation")) != mirror
+
+
+def pictures(shape=(128, 128), **changes):
+    flat = dataset((shape,) * 20, (1.0, 1.0), **changes)
+    cases = tuple(dataclasses.replace(case, orientation="") for case in flat.cases)
+    return dataclasses.replace(flat, cases=cases)
+
+
+def test_pictures_are_turned_and_mirrored_in_every_way():
+    planned = plan(pictures())
+    assert (planned.values["mirrored_axes"], planned.values["quarter_turns"]) == ([0, 1], True)
+    assert "a pixel counts as 1 mm" in why(planned, "pixdim")
+    assert not plan(pictures((128, 64))).values["quarter_turns"], "patches of a batch have one shape"
+    slices = plan(dataset(((128, 128),) * 20, (1.0, 1.0))).values
+    assert (slices["mirrored_axes"], slices["quarter_turns"]) == ([0], False)
+    sided = plan(pictures(labels=("left eye",))).values
+    assert (sided["mirrored_axes"], sided["quarter_turns"]) == ([], False)
+
+
+def test_spectrograms_are_not_turned():
+    planned = plan(pictures(modalities=("spectrogram",)))
+    assert (planned.values["turning_axes"], planned.values["quarter_turns"]) == ([], False)
+    assert planned.values["mirrored_axes"] == [0, 1]
+    assert "one axis is time" in why(planned, "augmentation")
 
 
 def test_less_memory_smaller_patch_less_cache():

@@ -10,11 +10,14 @@ import nibabel
 import numpy as np
 import pytest
 from monai.transforms import LoadImaged, Orientationd
+from PIL import Image
 
 from lunet_networks.bundle.data_checks import check_data
 from lunet_networks.bundle.datalist import SECTIONS, labels_of, load_datalist, read_dataset_json
 from tools.command_line import run_commands
-from tools.get_data import hippocampus, phantom
+from tools.get_data import hippocampus, nuclei, phantom, rf_spectrograms
+from tools.rf_emissions import MODULATIONS, emission
+from tools.rf_spectrograms import make_spectrogram
 
 SMALL = (24, 32, 24)
 VARIANTS = {
@@ -270,6 +273,80 @@ class TestHippocampus:
         assert "--url https://" in str(exit_.value)
         assert "--md5" in str(exit_.value)
         assert not list(target.parent.iterdir())
+
+
+class TestNuclei:
+    def test_they_are_the_tiles_of_the_published_field(self, tmp_path, shared):
+        nuclei(str(tmp_path / "nuclei"))
+        for place, original in (("images", "imagesTr"), ("masks", "labelsTr")):
+            pictures = sorted((tmp_path / "nuclei" / place).iterdir())
+            assert len(pictures) == 16
+            for path in pictures:
+                pixels = np.asarray(Image.open(path))
+                tile = nibabel.load(shared / "data" / "Task902_Nuclei2D" / original / f"{path.stem}.nii.gz").get_fdata()
+                np.testing.assert_array_equal(pixels / (255 if place == "masks" else 1), tile.T)
+
+    def test_a_row_of_the_field_validates(self, tmp_path):
+        nuclei(str(tmp_path / "nuclei"))
+        assert len(load_datalist(tmp_path / "nuclei", "training")) == 12
+        held_out = load_datalist(tmp_path / "nuclei", "validation")
+        assert [Path(case["image"]).stem for case in held_out] == [f"nuclei_r3c{column}" for column in range(4)]
+        assert "CC0" in (tmp_path / "nuclei" / "LICENSE.txt").read_text()
+        with pytest.raises(FileExistsError, match="nuclei is not empty"):
+            nuclei(str(tmp_path / "nuclei"))
+        nuclei(str(tmp_path / "nuclei"), overwrite=True)
+
+
+class TestSpectrograms:
+    def test_same_arguments_same_pictures_and_more_leave_the_first_as_they_are(self, tmp_path):
+        rf_spectrograms(str(tmp_path / "few"), num_cases=2, seed=3, num_test=1)
+        rf_spectrograms(str(tmp_path / "many"), num_cases=3, seed=3, num_test=1)
+        few, many = hashes(tmp_path / "few"), hashes(tmp_path / "many")
+        del few["dataset.json"]
+        assert few.items() <= many.items()
+        assert len(set(many.values())) == len(many)
+        rf_spectrograms(str(tmp_path / "few"), num_cases=2, seed=4, num_test=1, overwrite=True)
+        assert not set(few.values()) & set(hashes(tmp_path / "few").values())
+        description = read_dataset_json(tmp_path / "many")
+        assert labels_of(description) == {0: "background", 1: "emission"}
+        assert (description["licence"], description["made_with"]["seed"]) == ("CC0-1.0", 3)
+
+    def test_emissions_stand_out_where_the_mask_is_and_a_threshold_does_not_find_all_of_them(self):
+        cases = [make_spectrogram(0, 0, number) for number in range(12)]
+        assert all(np.mean(picture[mask > 0]) > np.mean(picture[mask == 0]) + 5 for picture, mask in cases)
+
+        def dice(threshold: int) -> float:
+            found = [(picture > threshold, mask > 0) for picture, mask in cases]
+            return np.mean([2 * (one & two).sum() / (one.sum() + two.sum()) for one, two in found])
+
+        assert max(map(dice, range(256))) < 0.75
+
+    @pytest.mark.parametrize("modulation", MODULATIONS)
+    def test_an_emission_fills_its_band_and_keeps_to_it(self, modulation):
+        length, bandwidth = 30000, 0.1
+        frequency = np.abs(np.fft.fftfreq(length))
+        powers = [
+            np.abs(np.fft.fft(emission(np.random.default_rng(seed), modulation, length, bandwidth))) ** 2
+            for seed in range(5)
+        ]
+        power = np.mean(powers, axis=0)
+        assert power.sum() / length**2 == pytest.approx(1)
+        assert power[frequency < 0.55 * bandwidth].sum() > 0.97 * power.sum()
+        edges = (frequency > 0.3 * bandwidth) & (frequency < 0.5 * bandwidth)
+        assert power[edges].sum() > 0.02 * power.sum()
+
+    @pytest.mark.parametrize(
+        ("setting", "message"),
+        [
+            ({"num_cases": 0}, "--num_cases is a whole number from 1 on, not 0"),
+            ({"seed": -1}, "--seed is a whole number from 0 on, not -1"),
+            ({"num_test": True}, "--num_test is a whole number from 0 on, not True"),
+        ],
+    )
+    def test_wrong_settings(self, tmp_path, setting, message):
+        with pytest.raises(ValueError, match=message):
+            rf_spectrograms(str(tmp_path / "data"), **setting)
+        assert not list(tmp_path.iterdir())
 
 
 def md5_of(path: Path) -> str:

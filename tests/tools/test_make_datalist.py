@@ -2,6 +2,7 @@ import nibabel
 import nrrd
 import numpy as np
 import pytest
+from PIL import Image
 
 from lunet_networks.bundle.datalist import labels_of, load_datalist, read_dataset_json
 from tools.make_datalist import make_datalist
@@ -78,6 +79,47 @@ def test_a_file_per_channel(tmp_path):
         make_datalist(tmp_path, overwrite=True)
 
 
+@pytest.fixture
+def pictures(tmp_path):
+    """Writes pictures of noise and masks of given values."""
+
+    def write_pictures(names, values):
+        for number, name in enumerate(names):
+            for place, pixels in (
+                ("images", np.random.default_rng(number).integers(0, 255, (8, 9))),
+                ("masks", np.resize(values, (8, 9))),
+            ):
+                (tmp_path / place).mkdir(exist_ok=True)
+                Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / place / name)
+
+    return write_pictures
+
+
+def test_pictures_and_masks(tmp_path, pictures):
+    pictures(["a.png", "b.PNG", "c.tif"], [0, 255])
+    make_datalist(tmp_path, label_names="nucleus")
+    description = read_dataset_json(tmp_path)
+    assert description["training"][2] == {"image": "./images/c.tif", "label": "./masks/c.tif"}
+    assert description["tensorImageSize"] == "2D"
+    assert labels_of(description) == {0: "background", 1: "nucleus"}
+    assert len(load_datalist(tmp_path, "training", num_folds=3)) == 2
+
+
+def test_masks_of_several_labels_have_them_named(tmp_path, pictures):
+    pictures(["a.png", "b.png"], [0, 1, 2])
+    with pytest.raises(ValueError, match=r"a.png holds the values 2, the labels are 0, 1, or 0 and 255"):
+        make_datalist(tmp_path)
+    make_datalist(tmp_path, label_names=("cell", "nucleus"))
+    assert labels_of(read_dataset_json(tmp_path)) == {0: "background", 1: "cell", 2: "nucleus"}
+
+
+def test_a_picture_without_a_mask(tmp_path, pictures):
+    pictures(["a.png", "b.png"], [0, 1])
+    (tmp_path / "masks" / "b.png").unlink()
+    with pytest.raises(ValueError, match=r"1 files in .* have no partner:\n  ./images/b.png has no label"):
+        make_datalist(tmp_path)
+
+
 @pytest.mark.parametrize(("train", "val"), [("train", "val"), ("train_dir", "val_dir")])
 def test_the_published_harp_layout_with_its_split(tmp_path, train, val):
     for place, names in ((train, "abc"), (val, "de")):
@@ -128,7 +170,7 @@ def test_a_case_that_trains_and_validates(tmp_path):
 
 
 def test_no_known_layout(tmp_path):
-    with pytest.raises(ValueError, match=r"no training cases in .*; known are imagesTr/ID with labelsTr/ID, or ct_ID"):
+    with pytest.raises(ValueError, match=r"no training cases in .*; known are imagesTr/ID .*, or images/ID with"):
         make_datalist(tmp_path)
     with pytest.raises(ValueError, match=r"nowhere is not a folder"):
         make_datalist(tmp_path / "nowhere")

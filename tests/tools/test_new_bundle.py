@@ -11,10 +11,12 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.running import run_bundle
 from tools.fingerprint import read_fingerprint
-from tools.get_data import phantom
+from tools.get_data import nuclei, phantom
+from tools.make_datalist import make_datalist
 from tools.new_bundle import new_bundle
 from tools.verify_bundle import find_faults
 
@@ -67,6 +69,33 @@ def test_a_bundle_trains_evaluates_and_labels(name, tmp_path):
     dims = len(metadata["network_data_format"]["inputs"]["image"]["spatial_shape"])
     assert labels.shape[:dims] == image.shape[:dims]
     assert labels.affine == pytest.approx(image.affine, abs=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_bundle_for_pictures(mode, tmp_path):
+    """Some are grey and the others in colour, as ``mode`` is."""
+    nuclei(str(tmp_path / "nuclei"))
+    for place in ("images", "masks"):
+        (tmp_path / "data" / place).mkdir(parents=True)
+        for number, path in enumerate(sorted((tmp_path / "nuclei" / place).iterdir())[:5]):
+            picture = Image.open(path).crop((0, 0, 64, 48))
+            if mode == "RGB" and place == "images" and number:
+                picture = Image.merge("RGB", [picture, picture.point(lambda grey: grey // 2), picture])
+            picture.save(tmp_path / "data" / place / path.name)
+    make_datalist(tmp_path / "data", label_names="nucleus", modality="microscopy")
+    bundle = tmp_path / "pictures"
+    new_bundle("lunet_small", str(tmp_path / "data"), str(bundle))
+    assert [str(fault) for faults in find_faults(bundle).values() for fault in faults] == []
+    run_bundle(bundle, "train", dataset_dir=str(tmp_path / "data"), epochs=1)
+    run_bundle(bundle, "train", "evaluate", dataset_dir=str(tmp_path / "data"), save_predictions=True)
+    assert (bundle / "eval" / "overlay.png").is_file()
+    run_bundle(bundle, "inference", dataset_dir=str(tmp_path / "data" / "images"), output_dir=str(tmp_path / "labels"))
+    written = [*(tmp_path / "labels").iterdir(), *(bundle / "eval" / "predictions").iterdir()]
+    assert len(written) == 6
+    for path in written:
+        label_map = Image.open(path)
+        assert (label_map.format, label_map.size) == ("PNG", (64, 48))
+        assert set(np.unique(label_map)) <= {0, 255}
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from tools.templating import tested_versions
 
 DISTRIBUTION = "lunet-networks"
 INFERENCE_NEEDS = ("nibabel", "pytorch-ignite", "tqdm", "fire")  # the last for the command line
-OTHERS_NEED = ("matplotlib", "pynrrd", "scipy", "tensorboard")
+OTHERS_NEED = ("matplotlib", "pillow", "pynrrd", "scipy", "tensorboard")
 
 
 @dataclass(frozen=True)
