@@ -46,7 +46,7 @@ class LVUNet(nn.Module):
             slope, batch norms and dropout.
 
     Shape:
-        Input ``(B, in_channels, H, W)`` of any size: what is no multiple of ``size_multiple`` = 128 is padded with
+        Input ``(B, in_channels, H, W)`` of any size: what is no multiple of ``padded_multiple`` = 128 is padded with
         zeros below and on the right, and the output is cropped. Output logits ``(B, out_channels, H, W)``, with no
         sigmoid or softmax applied.
 
@@ -94,7 +94,8 @@ class LVUNet(nn.Module):
         self.spatial_dims = spatial_dims
         self.in_channels = in_channels
         self.out_channels = out_channels
-        self.size_multiple = 2 ** len(_CHANNELS)
+        self.size_multiple = 1
+        self.padded_multiple = 2 ** len(_CHANNELS)
         self.mobilenet_blocks = mobilenet_blocks
         self.act_num = act_num
         self.skip = skip
@@ -116,11 +117,12 @@ class LVUNet(nn.Module):
         self.head = nn.Conv2d(_CHANNELS[0], out_channels, kernel_size=1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        check_input(x, self.spatial_dims, self.in_channels, 1, "")
+        check_input(x, self.spatial_dims, self.in_channels, self.size_multiple, "")
         height, width = x.shape[2], x.shape[3]
-        x = F.pad(x, [0, -width % self.size_multiple, 0, -height % self.size_multiple])
+        x = F.pad(x, [0, self._whole(width) - width, 0, self._whole(height) - height])
         if self.training:
-            check_input(x, self.spatial_dims, self.in_channels, self.size_multiple, "" if self.deployed else "batch")
+            normalised = "" if self.deployed else "batch"
+            check_input(x, self.spatial_dims, self.in_channels, self.padded_multiple, normalised)
         skips = []
         for number, block in enumerate(self.features):
             x = block(x)
@@ -134,6 +136,10 @@ class LVUNet(nn.Module):
             if len(skips) > 0:
                 x = torch.cat([x, skips.pop()], dim=1) if self.skip == "concat" else x + skips.pop()
         return self.head(x)[:, :, :height, :width]
+
+    def _whole(self, size: int) -> int:
+        """The next multiple of what the network needs, in a form in which exporters see that it is one."""
+        return (size + self.padded_multiple - 1) // self.padded_multiple * self.padded_multiple
 
     @property
     def slope(self) -> float:

@@ -15,14 +15,14 @@ from lunet_networks.bundle.deep_training import DeepTraining
 from lunet_networks.bundle.history import TRAIN_METRIC, EpochRecorder, History
 from lunet_networks.bundle.losses import SegmentationLoss
 
-EPOCHS = 3
+EPOCHS = 2
 
 
 def train(folder: Path, stop_after: int = EPOCHS, resume: bool = False) -> History:
     """Train an LV-UNet on noise and its bright spots."""
     torch.manual_seed(0)
     network = create_network("lv_unet")
-    image = torch.randn(4, 3, 64, 64)
+    image = torch.randn(2, 3, 64, 64)
     cases = [{"image": each, "label": (each[:1] > 1).float()} for each in image]
     loader = DataLoader(cases, batch_size=2)
     discrete = Compose([Activationsd("pred", sigmoid=True), AsDiscreted("pred", threshold=0.5)])
@@ -76,17 +76,15 @@ def test_the_slope_rises_to_1_before_the_end(course, epochs, tmp_path):
 
 def test_the_best_model_can_be_deployed_and_a_resumed_training_is_the_same(tmp_path):
     history = train(tmp_path / "whole")
-    slopes = [row["slope"] for row in history.rows]
-    assert slopes == pytest.approx([0, 1 - math.cos(math.pi / 4), 1])
-    assert [row["candidate"] for row in history.rows] == [0, 0, 1]
+    assert [(row["slope"], row["candidate"]) for row in history.rows] == [(0, 0), (1, 1)]
     assert history.best["epoch"] == EPOCHS
     network = create_network("lv_unet").eval()
     network.load_state_dict(weights(tmp_path / "whole"))
     deploy(network)
 
-    train(tmp_path / "parts", stop_after=2)
+    train(tmp_path / "parts", stop_after=1)
     network.load_state_dict(weights(tmp_path / "parts"))
-    assert network.slope == pytest.approx(slopes[1])  # the newest weights, as none of them could be deployed
+    assert network.slope == 0  # the newest weights, as none of them could be deployed
     train(tmp_path / "parts", resume=True)
     whole = weights(tmp_path / "whole")
     assert all(torch.equal(value, whole[key]) for key, value in weights(tmp_path / "parts").items())
