@@ -5,14 +5,15 @@ from __future__ import annotations
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import partial
+from inspect import signature
 from typing import Any
 
 from monai.utils import ComponentStore
 from torch import nn
 
-from lunet_networks.nets import MedNeXt, PSPSeg, UNet, UNetPlusPlus
+from lunet_networks.nets import LMSCUNet, LVUNet, MedNeXt, PSPSeg, UNet, UNetPlusPlus
 
-__all__ = ["PRESETS", "create_network", "list_presets"]
+__all__ = ["PRESETS", "create_network", "input_shape", "list_presets"]
 
 PRESETS = ComponentStore("presets", "the published networks, each a function of the keywords of its class")
 
@@ -31,6 +32,7 @@ _PSPSEG = {  # name: channels, expansion, branches
     "b": ((16, 32, 64, 128, 256), 2, 7),
     "l": ((16, 32, 64, 128, 256, 320), 2, 7),
 }
+_SIZE_OF_COSTS = {3: (64, 64, 64), 2: (256, 256)}
 
 
 def _add_u_net_presets() -> None:
@@ -59,6 +61,21 @@ for _size, (_channels, _expansion, _num_branches) in _PSPSEG.items():
         f"module, expansion {_expansion}",
         partial(PSPSeg, channels=_channels, expansion=_expansion, num_branches=_num_branches),
     )
+PRESETS.add(
+    "lmsc_unet",
+    "LMSC-UNet, 2D, 4 levels of 32, 64, 128, 256 channels, a bottleneck residual block on the skip of level 2",
+    partial(LMSCUNet, channels=(32, 64, 128, 256), brb_levels=(2,)),
+)
+PRESETS.add(
+    "lv_unet",
+    "LV-UNet, 2D, MobileNetV3-Large up to block 9, then 80, 160, 240, 480 channels; fuses when deployed",
+    partial(LVUNet, mobilenet_blocks=9, act_num=1, skip="add"),
+)
+PRESETS.add(
+    "unet_2d",
+    "U-Net, 2D, 5 levels of 64, 128, 256, 512, 1024 channels, with which LMSC-UNet is compared",
+    partial(UNet, spatial_dims=2, in_channels=3, channels=(64, 128, 256, 512, 1024), adn_ordering="NDA"),
+)
 
 
 def list_presets(pattern: str = "*") -> list[str]:
@@ -71,6 +88,18 @@ def list_presets(pattern: str = "*") -> list[str]:
     return [name for name in PRESETS.names if fnmatchcase(name, pattern)]
 
 
+def input_shape(preset: str) -> tuple[int, ...]:
+    """Shape of the input for which the costs of a preset are told, of the channels and axes that its default has.
+
+    Example:
+        >>> input_shape("lunet_small_4f"), input_shape("lmsc_unet")
+        ((1, 1, 64, 64, 64), (1, 3, 256, 256))
+    """
+    defaults = signature(PRESETS[preset]).parameters
+    sizes = _SIZE_OF_COSTS[defaults["spatial_dims"].default]
+    return (1, defaults["in_channels"].default, *sizes)
+
+
 def create_network(preset: str, **kwargs: Any) -> nn.Module:
     """Build a published network by its name.
 
@@ -80,7 +109,7 @@ def create_network(preset: str, **kwargs: Any) -> nn.Module:
             ``spatial_dims``; it overrides the preset's own value.
 
     Returns:
-        The network, initialised as its class does it, which is PyTorch's default for all but PSP-Seg.
+        The network with its class's own initialisation, which is PyTorch's default where none was published.
 
     Raises:
         ValueError: if there is no such preset; the message gives the nearest names.

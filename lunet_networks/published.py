@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import nn
 
-from lunet_networks.nets import MedNeXt, PSPSeg, UNet, UNetPlusPlus
+from lunet_networks.nets import LVUNet, MedNeXt, PSPSeg, UNet, UNetPlusPlus
 
 __all__ = ["SUPERVISION_HEAD", "load_published_weights", "published_keys"]
 
@@ -20,12 +20,14 @@ def load_published_weights(network: nn.Module, state_dict: Mapping[str, torch.Te
     """Load a state dict of the published implementations, in place and strictly.
 
     Known are the networks published with Lean Unet (UNet, LUNet, UNet++, LUNet++, MedNeXt), those of PSP-Seg before
-    anything is deleted in them, and, for a UNet, STAMP's pair of a UNet and a Segmenter in one state dict with the
-    prefixes ``unet.`` and ``segmenter.``. The published networks end in a sigmoid, except for PSP-Seg, ours in the
-    logits before it. Heads of PSP-Seg's deep supervision are left out if the network has no such head.
+    anything is deleted in them, LV-UNet in its training form, and, for a UNet, STAMP's pair of a UNet and a Segmenter
+    in one state dict with the prefixes ``unet.`` and ``segmenter.``. Those published with Lean Unet and STAMP's end in
+    a sigmoid, ours in the logits before it. Heads of PSP-Seg's deep supervision are left out if the network has no such
+    head.
 
     Args:
-        network: a :class:`UNet`, :class:`UNetPlusPlus`, :class:`MedNeXt` or :class:`PSPSeg`, with as many channels in
+        network: a :class:`UNet`, :class:`UNetPlusPlus`, :class:`MedNeXt`, :class:`PSPSeg` or :class:`LVUNet`, with as
+            many channels in
             and out as the published one.
         state_dict: tensors by the published key names.
 
@@ -34,11 +36,13 @@ def load_published_weights(network: nn.Module, state_dict: Mapping[str, torch.Te
 
     Raises:
         TypeError: if the network is of another class.
-        ValueError: if a key is missing, left over or of another shape; names the first such key and both shapes.
+        ValueError: if a key is missing, left over or of another shape; names the first such key and both shapes. If
+            nothing was published of a network with these arguments.
 
     Warns:
         UserWarning: for MedNeXt. The implementation published with Lean Unet pads elsewhere in its up blocks than
-            MedNeXt's own authors and MONAI do, and so computes another function with the same weights.
+            MedNeXt's own authors and MONAI do, and so computes another function with the same weights. For LVUNet,
+            whose published weights do not tell the slope that belongs to them.
 
     Example:
         >>> network = UNet(channels=(4, 4, 4, 4, 4))
@@ -83,7 +87,13 @@ def load_published_weights(network: nn.Module, state_dict: Mapping[str, torch.Te
             "before the norm in its up blocks where MedNeXt's authors and MONAI pad after: train on, or evaluate anew",
             stacklevel=2,
         )
-    network.load_state_dict(converted)
+    if isinstance(network, LVUNet):
+        warnings.warn(
+            f"published weights of LV-UNet do not tell their slope, this network keeps its own, {network.slope:g}: a "
+            "plain training has 0, deep training over 300 epochs ended at 0.9948; network.set_slope(slope) sets it",
+            stacklevel=2,
+        )
+    network.load_state_dict({**own, **converted})
     return network
 
 
@@ -95,13 +105,15 @@ def published_keys(network: nn.Module, stamp: bool = False) -> dict[str, str]:
     """Published key of each entry of a network's state dict, in the network's order.
 
     Args:
-        network: a :class:`UNet`, :class:`UNetPlusPlus`, :class:`MedNeXt` or :class:`PSPSeg`, whose branches share the
-            key of the vector that holds their scales.
+        network: a :class:`UNet`, :class:`UNetPlusPlus`, :class:`MedNeXt`, :class:`PSPSeg`, whose branches share the
+            key of the vector that holds their scales, or :class:`LVUNet`, of whose entries the slopes are left out:
+            they were not published.
         stamp: give STAMP's keys instead of Lean Unet's; for a :class:`UNet`.
 
     Raises:
         TypeError: if the network is of another class.
-        ValueError: if STAMP's keys are asked for of another network than a UNet.
+        ValueError: if STAMP's keys are asked for of another network than a UNet, or nothing was published of a network
+            with these arguments.
 
     Example:
         >>> published_keys(UNet(), stamp=True)["encoders.0.1.adn.N.weight"]
@@ -112,9 +124,14 @@ def published_keys(network: nn.Module, stamp: bool = False) -> dict[str, str]:
     if type(network) not in _RULES:
         known = ", ".join(network_class.__name__ for network_class in _RULES)
         raise TypeError(f"published weights are known of {known}, not of {type(network).__name__}")
+    if isinstance(network, UNet) and network.adn_ordering != "AND":
+        raise ValueError(f"published weights are of units in the order 'AND', this network has {network.adn_ordering}")
+    if isinstance(network, LVUNet) and (network.mobilenet_blocks != 9 or network.skip != "add" or network.deployed):
+        raise ValueError("published weights are of an LVUNet with mobilenet_blocks=9 and skip='add' before deployment")
     rules = _STAMP_RULES if stamp else _RULES[type(network)]
-    deepest = len(network.up_blocks if isinstance(network, MedNeXt) else network.upsamples) - 1
-    return {key: _rename(key, rules, deepest) for key in network.state_dict()}
+    ups = {MedNeXt: "up_blocks", LVUNet: "up_stages"}.get(type(network), "upsamples")
+    deepest = len(getattr(network, ups)) - 1
+    return {key: _rename(key, rules, deepest) for key in network.state_dict() if not key.endswith(".slope")}
 
 
 Rules = dict[str, Callable[..., str]]
@@ -213,9 +230,31 @@ _PSPSEG_RULES: Rules = {
     r"head\.(\w+)": lambda _, entry: f"out_0.{entry}",
     r"supervision_heads\.(\d)\.(\w+)": lambda _, k, entry: f"out_{k + 1}.{entry}",
 }
+_LV_PARTS = {0: "firstconv", 1: "encoder1.0", 2: "encoder1.1", 3: "encoder2.0", 4: "encoder2.1", 5: "encoder2.2"}
+_LV_PARTS |= {block: f"encoder3.{block - 6}" for block in range(6, 10)}
+_LV_LAYERS = {0: "conv1.0", 1: "conv1.1", 3: "conv2.0", 4: "conv2.1"}
+
+
+def _lv_block(last: int, stages: str, k: int) -> str:
+    if stages == "stages":
+        return f"stages.{k}"
+    return "final.0" if k == last else f"up_stages{1 + k // 3}.{k % 3}"
+
+
+_LV_UNET_RULES: Rules = {
+    r"features\.(\d)\.(.+)": lambda _, k, entry: f"{_LV_PARTS[k]}.{entry}",
+    r"(stages|up_stages)\.(\d)\.pointwise\.(\d)\.(\w+)": lambda last, stages, k, layer, entry: (
+        f"{_lv_block(last, stages, k)}.{_LV_LAYERS[layer]}.{entry}"
+    ),
+    r"(stages|up_stages)\.(\d)\.act\.(\d)\.(\w+)": lambda last, stages, k, layer, entry: (
+        f"{_lv_block(last, stages, k)}.act.{entry if layer == 1 else f'bn.{entry}'}"
+    ),
+    r"head\.(\w+)": lambda _, entry: f"final.1.{entry}",
+}
 _RULES: dict[type[nn.Module], Rules] = {
     UNet: _UNET_RULES,
     UNetPlusPlus: _UNET_PLUS_PLUS_RULES,
     MedNeXt: _MEDNEXT_RULES,
     PSPSeg: _PSPSEG_RULES,
+    LVUNet: _LV_UNET_RULES,
 }

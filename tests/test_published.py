@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from lunet_networks import PSPSeg, UNet, UNetPlusPlus, create_network, list_presets, load_published_weights
+from lunet_networks import LVUNet, PSPSeg, UNet, UNetPlusPlus, create_network, list_presets, load_published_weights
 from lunet_networks.published import published_keys
 
+UNPUBLISHED = ["lmsc_unet", "unet_2d"]
 U_NET_GOLDENS = [
     "lunet_small_4f",
     "lunet_small_1f",
@@ -43,6 +44,18 @@ def test_published_u_nets(name: str, shared: Path) -> None:
 def test_stamp(shared: Path) -> None:
     state_dict, image, logits = _golden(shared, "stamp_4f")
     _assert_gives(load_published_weights(create_network("unet_small_4f", out_channels=2), state_dict), image, logits)
+
+
+def test_published_lv_unet_keeps_the_slope_with_a_warning(shared: Path) -> None:
+    state_dict, image, logits = _golden(shared, "lvunet_train_act0")
+    network = create_network("lv_unet")
+    with pytest.warns(UserWarning, match="this network keeps its own, 0: "):
+        load_published_weights(network, state_dict)
+    _assert_gives(network, image, logits)
+    network.float().set_slope(0.5)
+    with pytest.warns(UserWarning, match=r"this network keeps its own, 0\.5: "):
+        load_published_weights(network, state_dict)
+    assert (network(image) - logits).abs().max() > 1  # so the warning is due
 
 
 def test_published_mednext_is_loaded_in_the_official_order_with_a_warning(shared: Path) -> None:
@@ -96,7 +109,8 @@ def test_published_pspseg_of_other_branches(shared: Path) -> None:
 
 def test_keys_shapes_and_order_of_all_published_networks(shared: Path) -> None:
     published = json.loads((shared / "reference" / "keys.json").read_text())
-    for name in [*list_presets(), "stamp_4f"]:
+    published["lv_unet"] = published["lvunet_train"]
+    for name in [*(preset for preset in list_presets() if preset not in UNPUBLISHED), "stamp_4f"]:
         if name == "stamp_4f":
             network, stamp = create_network("unet_small_4f", out_channels=2), True
         else:
@@ -157,8 +171,20 @@ def test_a_whole_checkpoint_is_recognised(weights: dict) -> None:
 
 
 def test_a_network_of_another_class() -> None:
-    with pytest.raises(TypeError, match="of UNet, UNetPlusPlus, MedNeXt, PSPSeg, not of Linear"):
+    with pytest.raises(TypeError, match=r"of UNet, .*, PSPSeg, LVUNet, not of Linear"):
         load_published_weights(torch.nn.Linear(1, 1), {})
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (UNet(channels=(2, 2), adn_ordering="NDA"), "of units in the order 'AND', this network has NDA"),
+        (LVUNet(mobilenet_blocks=5), "of an LVUNet with mobilenet_blocks=9 and skip='add'"),
+        (LVUNet(deployed=True), "before deployment"),
+    ],
+)
+def test_networks_of_which_nothing_was_published(network: torch.nn.Module, message: str) -> None:
+    _assert_refused(network, {}, message)
 
 
 def test_u_nets_load_without_a_warning(weights: dict) -> None:

@@ -1,4 +1,4 @@
-"""Turn a checkpoint of the trainer published with Lean Unet, or STAMP's or PSP-Seg's weights, into our state dict."""
+"""Turn a published checkpoint, of Lean Unet's trainer, STAMP, PSP-Seg or LV-UNet, into a state dict of ours."""
 
 import io
 import warnings
@@ -12,6 +12,8 @@ from lunet_networks import create_network, list_presets, load_published_weights
 from lunet_networks.bundle.files import write_atomically
 from lunet_networks.published import SUPERVISION_HEAD, published_keys
 from tools.command_line import as_bool, run_commands
+
+UNPUBLISHED = ("lmsc_unet", "unet_2d")  # there is no code of
 
 
 def convert_checkpoint(
@@ -39,7 +41,7 @@ def convert_checkpoint(
         )
     network = create_network(preset, **keywords)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # what it says has just been accepted
+        warnings.filterwarnings("ignore", "these MedNeXt weights", UserWarning)  # what it says has just been accepted
         load_published_weights(network, weights)
     content = io.BytesIO()
     torch.save(network.state_dict(), content)
@@ -64,8 +66,10 @@ def _identify(weights: Mapping[str, torch.Tensor], path: str) -> tuple[str, dict
     stamp = any(key.startswith("unet.") for key in weights)
     given = {key: tuple(value.shape) for key, value in weights.items() if not SUPERVISION_HEAD.fullmatch(key)}
     (first, *_), (*_, last) = given.values(), given.values()  # the first weight and the last bias
-    keywords = {"in_channels": first[1] if len(first) == 5 else 1, "out_channels": last[0] if last else 1}
+    keywords = {"in_channels": first[1] if len(first) >= 4 else 1, "out_channels": last[0] if last else 1}
     for preset in list_presets("unet_*" if stamp else "*"):
+        if preset in UNPUBLISHED:
+            continue
         with torch.device("meta"):
             network = create_network(preset, **keywords)
         own = network.state_dict()
@@ -79,7 +83,7 @@ def _identify(weights: Mapping[str, torch.Tensor], path: str) -> tuple[str, dict
             return preset, keywords
     raise ValueError(
         f"{path} holds {len(given)} tensors, the first {next(iter(given))!r} of shape {first}, that make none of the "
-        "32 published networks nor STAMP's pair ('unet.*' with 'segmenter.*')"
+        "published networks nor STAMP's pair ('unet.*' with 'segmenter.*')"
     )
 
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from lunet_networks.bundle.backends import EXPORT_FILES, ExportedNetwork, load_exported, require_backend, weights_digest
 from lunet_networks.bundle.choices import choose
-from lunet_networks.bundle.pretrained import read_state_dict
+from lunet_networks.state_dicts import read_state_dict
 
 __all__ = ["BundleExport", "eager_only", "export_command"]
 

@@ -19,13 +19,14 @@ from torch.optim import Optimizer
 from lunet_networks.bundle.files import write_atomically
 from lunet_networks.bundle.processes import from_rank_0, mean_over_processes
 
-__all__ = ["TRAIN_METRIC", "EpochRecorder", "History"]
+__all__ = ["CANDIDATE", "TRAIN_METRIC", "EpochRecorder", "History"]
 
 logger = logging.getLogger(__name__)
 
 Row = dict[str, float | int]
 
 TRAIN_METRIC = "train_mean_dice"
+CANDIDATE = "candidate"  # the column that says whether an epoch may be the best; without it any may
 
 
 class History:
@@ -33,6 +34,8 @@ class History:
 
     A row has the epoch, the mean loss over its batches, the mean Dice in training, the learning rate and the seconds;
     where the epoch was validated also the key metric and the same for each label, ``val_NAME`` (nan: no case has it).
+    Handlers may add to the row of the epoch that is going on by ``notes``; an epoch for which they note a ``CANDIDATE``
+    of 0 is never the best.
 
     Args:
         output_dir: folder of the run.
@@ -56,6 +59,7 @@ class History:
         self.label_names = list(label_names)
         self.loss_terms = list(loss_terms)
         self.rows: list[Row] = []
+        self.notes: Row = {}
 
     @property
     def label_columns(self) -> list[str]:
@@ -68,20 +72,26 @@ class History:
         return [row for row in self.rows if self.key_metric in row]
 
     @property
+    def candidates(self) -> list[Row]:
+        """The rows of those epochs that were validated and may be the best."""
+        return [row for row in self.validated if row.get(CANDIDATE, 1)]
+
+    @property
     def best(self) -> Row | None:
-        """The row of the best epoch so far, the first of equals; None before the first validation."""
-        return max(self.validated, key=lambda row: row[self.key_metric], default=None)
+        """The row of the best epoch so far, the first of equals; None before the first candidate was validated."""
+        return max(self.candidates, key=lambda row: row[self.key_metric], default=None)
 
     @property
     def validations_since_best(self) -> int:
         """How many validations have not brought a better model."""
         best = self.best
-        return 0 if best is None else sum(row["epoch"] > best["epoch"] for row in self.validated)
+        return 0 if best is None else sum(row["epoch"] > best["epoch"] for row in self.candidates)
 
     def write(self) -> None:
         """Write history.csv, the whole of it."""
         names = ["epoch", "loss", *self.loss_terms, TRAIN_METRIC, "learning_rate", "seconds"]
         names += [self.key_metric, *self.label_columns]
+        names += dict.fromkeys(name for row in self.rows for name in row if name not in names)
         text = io.StringIO()
         table = csv.DictWriter(text, names, restval="", lineterminator="\n")
         table.writeheader()
@@ -147,6 +157,7 @@ class EpochRecorder:
             "learning_rate": self.optimizer.param_groups[0]["lr"],
             "seconds": round(time.perf_counter() - self._start, 2),
             **self._validation(engine.state.epoch),
+            **self.history.notes,
         }
         # all processes get the row of the first one, so that whatever follows from it is decided alike everywhere
         self.history.rows.append(from_rank_0(lambda: row))

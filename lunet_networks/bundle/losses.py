@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import torch
-from monai.losses import DiceLoss
+from monai.losses import DiceLoss, FocalLoss
 from torch import nn
 
 from lunet_networks.bundle.choices import choose
 
 __all__ = ["LOSSES", "SegmentationLoss"]
 
-LOSSES = {  # name: weights of the Dice and of the cross-entropy term
-    "dice": (1.0, 0.0),
-    "bce": (0.0, 1.0),
-    "dice_bce": (1.0, 1.0),
+LOSSES = {  # name: weights of the Dice, the cross-entropy and the focal term
+    "dice": (1.0, 0.0, 0.0),
+    "bce": (0.0, 1.0, 0.0),
+    "dice_bce": (1.0, 1.0, 0.0),
+    "dice_half_bce": (1.0, 0.5, 0.0),
+    "dice_focal": (1.0, 0.0, 1.0),
 }
 
 
 class SegmentationLoss(nn.Module):
-    """Soft Dice, cross entropy, or their sum, on logits.
+    """Soft Dice, cross entropy, or the sum of Dice and cross entropy or of Dice and focal loss, on logits.
 
     The Dice term is the published one: ``1 - 2 sum(p t) / (sum(p + t) + 1e-7)``, sums over the batch and all voxels,
     the mean over labels. One output channel is a sigmoid and the cross entropy is binary. Several channels are a
-    softmax over the labels, channel 0 the background, which the Dice term leaves out.
+    softmax over the labels, channel 0 the background, which the Dice term leaves out. The focal loss is MONAI's, with
+    a gamma of 2.
 
     Args:
-        loss_name: "dice", "bce" or "dice_bce"; the cross entropy of several labels goes by "bce" too.
+        loss_name: "dice", "bce", "dice_bce", "dice_half_bce" (half the cross entropy) or "dice_focal"; the cross
+            entropy of several labels goes by "bce" too.
         out_channels: of the network.
         ignore_label: value of the voxels that nobody has annotated, which take no part; None: there are none.
 
@@ -37,7 +41,8 @@ class SegmentationLoss(nn.Module):
 
     Source:
         Lean Unet, arXiv 2512.03834, published code; its Dice is that of STAMP (Dinsdale et al., Medical Image
-        Analysis 2022).
+        Analysis 2022). "dice_half_bce" is of LV-UNet, arXiv 2408.16886, which takes the Dice image by image, and
+        "dice_focal" of LMSC-UNet, ICAART 2025, which gives no weights.
 
     Example:
         >>> logits, label = torch.zeros(2, 3, 8, 8, 8), torch.ones(2, 1, 8, 8, 8)
@@ -47,7 +52,7 @@ class SegmentationLoss(nn.Module):
 
     def __init__(self, loss_name: str, out_channels: int, ignore_label: int | None = None) -> None:
         super().__init__()
-        self.dice_weight, self.entropy_weight = choose("loss_name", loss_name, LOSSES)
+        self.dice_weight, self.entropy_weight, self.focal_weight = choose("loss_name", loss_name, LOSSES)
         several = out_channels > 1
         self.dice = DiceLoss(
             include_background=not several,
@@ -58,6 +63,7 @@ class SegmentationLoss(nn.Module):
             smooth_nr=0.0,
             smooth_dr=1e-7,
         )
+        self.focal = FocalLoss(to_onehot_y=several, use_softmax=several, gamma=2.0)
         self.several = several
         self.ignore_label = ignore_label
 
@@ -73,10 +79,12 @@ class SegmentationLoss(nn.Module):
             loss = loss + self.dice_weight * self.dice(logits, label)
         if self.entropy_weight:
             loss = loss + self.entropy_weight * self.entropy(logits, label)
+        if self.focal_weight:
+            loss = loss + self.focal_weight * self.focal(logits, label)
         return loss
 
     def only_annotated(self, logits: torch.Tensor, label: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The annotated voxels as one row ``(1, C, N)``; the sums of both terms are over the batch anyway."""
+        """The annotated voxels as one row ``(1, C, N)``; the sums of all terms are over the batch anyway."""
         annotated = (label != self.ignore_label)[:, 0]
         return logits.movedim(1, -1)[annotated].T[None], label[:, 0][annotated][None, None]
 

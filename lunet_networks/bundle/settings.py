@@ -9,6 +9,7 @@ from typing import Any
 
 from lunet_networks.bundle.backends import EXPORT_FILES
 from lunet_networks.bundle.choices import check_whole_number, choose
+from lunet_networks.bundle.deep_training import SLOPES
 from lunet_networks.bundle.losses import LOSSES
 from lunet_networks.bundle.optimizers import OPTIMIZERS
 from lunet_networks.bundle.schedules import SCHEDULES
@@ -89,6 +90,7 @@ _CHECKS: dict[str, Check] = {
     "loss_name": _one_of(LOSSES),
     "optimizer_name": _one_of(OPTIMIZERS),
     "scheduler_name": _one_of(SCHEDULES),
+    "deep_training": _one_of({"none": None, **SLOPES}),
     "early_stop_patience": _whole_number(0),
     "fold": _whole_number(0),
     "num_folds": _whole_number(2),

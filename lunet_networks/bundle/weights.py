@@ -9,8 +9,8 @@ import torch
 from ignite.engine import Engine, Events
 from torch import nn
 
-from lunet_networks.bundle.pretrained import read_state_dict
 from lunet_networks.nets.pspseg import without_supervision
+from lunet_networks.state_dicts import read_state_dict
 
 __all__ = ["CheckpointLoader", "load_weights", "read_weights"]
 

@@ -1,8 +1,10 @@
 """The networks, one file an architecture."""
 
+from lunet_networks.nets.lmsc_unet import LMSCUNet
+from lunet_networks.nets.lv_unet import LVUNet
 from lunet_networks.nets.mednext import MedNeXt
 from lunet_networks.nets.pspseg import PSPSeg
 from lunet_networks.nets.unet import UNet
 from lunet_networks.nets.unetplusplus import UNetPlusPlus
 
-__all__ = ["MedNeXt", "PSPSeg", "UNet", "UNetPlusPlus"]
+__all__ = ["LMSCUNet", "LVUNet", "MedNeXt", "PSPSeg", "UNet", "UNetPlusPlus"]

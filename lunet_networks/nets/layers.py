@@ -11,8 +11,11 @@ from torch import nn
 __all__ = ["BlockMaker", "block_channels", "conv_unit", "pointwise", "pooling", "upsampling"]
 
 
-def conv_unit(spatial_dims: int, in_channels: int, out_channels: int, dropout: float | None) -> Convolution:
-    """Convolution (kernel 3, with bias) -> ReLU -> batch norm -> channel dropout, in this order.
+def conv_unit(
+    spatial_dims: int, in_channels: int, out_channels: int, dropout: float | None, adn_ordering: str = "AND"
+) -> Convolution:
+    """Convolution (kernel 3, with bias) -> ReLU -> batch norm -> channel dropout, or these in the order of
+    ``adn_ordering``.
 
     ``dropout=None`` leaves the dropout layer out.
     """
@@ -21,7 +24,7 @@ def conv_unit(spatial_dims: int, in_channels: int, out_channels: int, dropout: f
         in_channels,
         out_channels,
         kernel_size=3,
-        adn_ordering="AND",
+        adn_ordering=adn_ordering,
         act="relu",
         norm="batch",
         dropout=dropout,
@@ -36,12 +39,18 @@ class BlockMaker:
         spatial_dims: 2 or 3.
         dropout: of every unit, or by the name of the unit; one that is not named has none.
         conv_channels: channels by the name of the unit; one that is not named is as wide as its level.
+        adn_ordering: order of activation, dropout and norm in a unit.
     """
 
     def __init__(
-        self, spatial_dims: int, dropout: float | Mapping[str, float], conv_channels: Mapping[str, int] | None
+        self,
+        spatial_dims: int,
+        dropout: float | Mapping[str, float],
+        conv_channels: Mapping[str, int] | None,
+        adn_ordering: str = "AND",
     ) -> None:
         self.spatial_dims = spatial_dims
+        self.adn_ordering = adn_ordering
         self.dropout = dropout
         self.conv_channels = conv_channels or {}
         self.units: list[str] = []
@@ -54,7 +63,7 @@ class BlockMaker:
             self.units.append(unit)
             dropout = self.dropout.get(unit, 0.0) if isinstance(self.dropout, Mapping) else self.dropout
             width = self.conv_channels.get(unit, out_channels)
-            block.append(conv_unit(self.spatial_dims, in_channels, width, dropout))
+            block.append(conv_unit(self.spatial_dims, in_channels, width, dropout, self.adn_ordering))
             in_channels = width
         return block
 

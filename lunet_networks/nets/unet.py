@@ -33,6 +33,8 @@ class UNet(nn.Module):
         conv_channels: channels of single units by their name, such as ``{"encoders.0.1": 3}``, instead of those of
             their level: that is how a pruned network is described. Transposed convolutions and the segmenter are as
             wide as their level.
+        adn_ordering: order of activation (A), dropout (D) and norm (N) in a unit: "AND" as published with Lean Unet,
+            "NDA" for the convolution -> batch norm -> ReLU of most other U-Nets.
 
     Shape:
         Input ``(B, in_channels, [D,] H, W)``, each spatial size a multiple of ``size_multiple`` = 2 to the number of
@@ -62,17 +64,21 @@ class UNet(nn.Module):
         convs_per_block: int = 2,
         dropout: float | Mapping[str, float] = 0.0,
         conv_channels: Mapping[str, int] | None = None,
+        adn_ordering: str = "AND",
     ) -> None:
         super().__init__()
         check_arguments(
             spatial_dims, dropout, in_channels=in_channels, out_channels=out_channels, convs_per_block=convs_per_block
         )
         check_channels(channels, conv_channels)
+        if sorted(adn_ordering) != ["A", "D", "N"]:
+            raise ValueError(f"adn_ordering must hold each of A, D and N once, such as 'NDA', got {adn_ordering!r}")
+        self.adn_ordering = adn_ordering
         self.spatial_dims = spatial_dims
         self.in_channels = in_channels
         self.size_multiple = 2 ** (len(channels) - 1)
 
-        make_block = BlockMaker(spatial_dims, dropout, conv_channels)
+        make_block = BlockMaker(spatial_dims, dropout, conv_channels, adn_ordering)
         widths = [in_channels]  # of what the blocks take and give
         self.encoders = nn.ModuleList()
         for level, width in enumerate(channels[:-1]):
@@ -90,7 +96,7 @@ class UNet(nn.Module):
             self.decoders.append(make_block(f"decoders.{k}", width + skip, width, num_units))
             deeper = block_channels(self.decoders[-1])
         make_block.check_names()
-        self.segmenter = conv_unit(spatial_dims, deeper, channels[0], dropout=None)
+        self.segmenter = conv_unit(spatial_dims, deeper, channels[0], None, adn_ordering)
         self.head = pointwise(spatial_dims, channels[0], out_channels)
         avoid_slow_convolutions(self)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from lunet_networks.nets import PSPSeg, UNetPlusPlus
+from lunet_networks.nets import PSPSeg, UNet, UNetPlusPlus
 from lunet_networks.nets.redundant import redundant_modules
 from lunet_networks.pruning.wiring import prunable_convolutions
 
@@ -40,7 +40,7 @@ def describe_network(network: nn.Module) -> dict[str, Any]:
         upsamples, deepest = list(network.upsamples[0]), network.encoders[-1]
     else:
         upsamples, deepest = list(reversed(network.upsamples)), network.bottleneck
-    return {
+    description = {
         "spatial_dims": network.spatial_dims,
         "in_channels": network.in_channels,
         "out_channels": network.head.out_channels,
@@ -50,6 +50,9 @@ def describe_network(network: nn.Module) -> dict[str, Any]:
         "dropout": {name: unit.adn.D.p for name, unit in units.items()},
         "conv_channels": conv_channels,
     }
+    if isinstance(network, UNet):
+        description["adn_ordering"] = network.adn_ordering
+    return description
 
 
 def _describe_pspseg(network: PSPSeg) -> dict[str, Any]:

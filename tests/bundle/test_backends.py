@@ -21,7 +21,12 @@ from lunet_networks.bundle.backends import (
 )
 
 FAMILIES = ["unet_small_2f", "lunet_small_1f", "unetpp_small_1f", "lunetpp_small_1f", "mednext_small"]
-CASES = [*itertools.product(FAMILIES, (2, 3), ["torchscript", "onnx", "openvino"])]
+FAMILIES_2D = ["lmsc_unet", "lv_unet"]
+CASES = [
+    (*case, backend)
+    for case in (*itertools.product(FAMILIES, (2, 3)), *itertools.product(FAMILIES_2D, [2]))
+    for backend in ("torchscript", "onnx", "openvino")
+]
 QUICK = [
     ("unetpp_small_1f", 2, "onnx"),
     ("mednext_small", 3, "openvino"),

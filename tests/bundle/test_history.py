@@ -28,6 +28,25 @@ def test_before_the_first_validation_none_is_best(history):
     assert history.validations_since_best == 0
 
 
+def test_an_epoch_that_is_no_candidate_is_never_the_best(history):
+    for row in history.rows:
+        row["candidate"] = int(row["epoch"] in (2, 5, 6))
+    assert history.best["epoch"] == 6
+    history.rows.append({"epoch": 7, "val_mean_dice": 0.65, "candidate": 0})
+    assert history.validations_since_best == 0
+    history.rows = history.rows[:1]
+    assert history.best is None
+
+
+def test_what_handlers_note_comes_last(history):
+    history.rows[3]["slope"] = 0.25
+    history.write()
+    with open(history.path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0])[-1] == "slope"
+    assert [row["slope"] for row in rows] == ["", "", "", "0.25", "", ""]
+
+
 def test_the_file_has_a_row_an_epoch_and_empty_cells_where_nothing_was_validated(history):
     history.write()
     with open(history.path, newline="") as file:

@@ -3,28 +3,45 @@ import math
 import pytest
 import torch
 
-from lunet_networks.bundle.losses import SegmentationLoss
+from lunet_networks.bundle.losses import LOSSES, SegmentationLoss
 
 # Two volumes of two voxels. One output: probabilities 0.8, 0.4 and 0.5, 0.1; truth 1, 0 and 1, 0.
 PROBABILITIES = torch.tensor([[0.8, 0.4], [0.5, 0.1]]).view(2, 1, 1, 1, 2)
 TRUTH = torch.tensor([[1.0, 0.0], [1.0, 0.0]]).view(2, 1, 1, 1, 2)
 DICE = 1 - 2 * (0.8 + 0.5) / (0.8 + 0.4 + 0.5 + 0.1 + 2)  # sums over the batch and all voxels
+FOCAL = -(0.2**2 * math.log(0.8) + 0.4**2 * math.log(1 - 0.4) + 0.5**2 * math.log(0.5) + 0.1**2 * math.log(1 - 0.1)) / 4
 ENTROPY = -(math.log(0.8) + math.log(1 - 0.4) + math.log(0.5) + math.log(1 - 0.1)) / 4
 # Three outputs, one volume of two voxels: labels 1 and 0.
 THREE = torch.tensor([[0.2, 0.7, 0.1], [0.5, 0.2, 0.3]]).T.reshape(1, 3, 1, 1, 2)
 LABELS = torch.tensor([1.0, 0.0]).view(1, 1, 1, 1, 2)
 DICE_THREE = ((1 - 2 * 0.7 / (0.7 + 0.2 + 1)) + (1 - 0 / (0.1 + 0.3))) / 2  # the background is left out
+FOCAL_THREE = -(0.3**2 * math.log(0.7) + 0.5**2 * math.log(0.5)) / 6  # the mean over outputs, too
 ENTROPY_THREE = -(math.log(0.7) + math.log(0.5)) / 2
 
 
-@pytest.mark.parametrize(("name", "expected"), [("dice", DICE), ("bce", ENTROPY), ("dice_bce", DICE + ENTROPY)])
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("dice", DICE),
+        ("bce", ENTROPY),
+        ("dice_bce", DICE + ENTROPY),
+        ("dice_half_bce", DICE + ENTROPY / 2),
+        ("dice_focal", DICE + FOCAL),
+    ],
+)
 def test_published_formulas_of_one_output(name, expected):
     loss = SegmentationLoss(name, out_channels=1)(torch.logit(PROBABILITIES), TRUTH)
     assert loss.item() == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"), [("dice", DICE_THREE), ("bce", ENTROPY_THREE), ("dice_bce", DICE_THREE + ENTROPY_THREE)]
+    ("name", "expected"),
+    [
+        ("dice", DICE_THREE),
+        ("bce", ENTROPY_THREE),
+        ("dice_bce", DICE_THREE + ENTROPY_THREE),
+        ("dice_focal", DICE_THREE + FOCAL_THREE),
+    ],
 )
 def test_formulas_of_several_labels(name, expected):
     loss = SegmentationLoss(name, out_channels=3)(THREE.log(), LABELS)
@@ -42,7 +59,7 @@ def test_sums_over_a_batch_do_not_overflow_in_half_precision():
     assert loss.item() == pytest.approx(1 - 2 * 0.5 / 1.5, abs=1e-5)
 
 
-@pytest.mark.parametrize("name", ["dice", "bce", "dice_bce"])
+@pytest.mark.parametrize("name", LOSSES)
 @pytest.mark.parametrize("out_channels", [1, 3])
 def test_ignored_voxels_are_as_good_as_absent(name, out_channels):
     logits = torch.randn(2, out_channels, 4, 4, 8, requires_grad=True)
@@ -56,7 +73,7 @@ def test_ignored_voxels_are_as_good_as_absent(name, out_channels):
     assert logits.grad[..., :4].any()
 
 
-@pytest.mark.parametrize("name", ["dice", "bce", "dice_bce"])
+@pytest.mark.parametrize("name", LOSSES)
 def test_a_batch_without_annotation_teaches_nothing(name):
     logits = torch.randn(1, 1, 4, 4, 4, requires_grad=True)
     loss = SegmentationLoss(name, out_channels=1, ignore_label=2)(logits, torch.full((1, 1, 4, 4, 4), 2.0))

@@ -65,7 +65,10 @@ def test_two_processes_train_as_one_with_twice_the_batch(new_bundle, seven_cases
 def test_a_wrong_setting_ends_both_with_one_message(bundle):
     assert bundle.start_two(loss_name="focal").wait(TIMEOUT) == 1
     errors = bundle.errors.read_text()
-    assert errors.count("\nerror: loss_name is 'focal': it is one of dice, bce, dice_bce\n") == 1
+    assert (
+        errors.count("\nerror: loss_name is 'focal': it is one of dice, bce, dice_bce, dice_half_bce, dice_focal\n")
+        == 1
+    )
     assert errors.count("\nValueError: ") == 1
     assert "traceback : error: loss_name is 'focal'" in errors.splitlines()[-2]  # of torchrun's summary
     assert not bundle.eval.exists()

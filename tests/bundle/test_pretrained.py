@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from lunet_networks import create_network
-from lunet_networks.bundle.pretrained import load_pretrained, read_state_dict
+from lunet_networks.bundle.pretrained import load_pretrained
+from lunet_networks.state_dicts import read_state_dict
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ def test_booleans_of_the_command_line(given, meant):
         ("amp", None, "True or False"),
         ("loss_name", "focal", "dice, bce, dice_bce"),
         ("loss_name", None, "dice, bce, dice_bce"),
+        ("deep_training", True, "none, cosine, linear"),
         ("optimizer_name", "sgd", "adam, adamw"),
         ("scheduler_name", ["poly"], "none, cosine, step, poly"),
         ("epochs", 0, "from 1 on"),

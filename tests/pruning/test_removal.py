@@ -236,3 +236,12 @@ def test_widths_and_dropout_that_are_none(network_class):
         network_class(dropout={"encoders.0.0": 1.5})
     with pytest.raises(ValueError, match=r"dropout names 'head', which"):
         set_dropout(network_class(), {"head": 0.2})
+
+
+def test_the_order_of_layers_is_part_of_the_description() -> None:
+    network = UNet(spatial_dims=2, channels=(2, 3), adn_ordering="NDA").eval()
+    image = torch.randn(1, 1, 8, 8)
+    pruned = remove_channels(network, [("encoders.0.1", 0)])
+    assert pruned.adn_ordering == "NDA"
+    network.encoders[0][1].register_forward_hook(lambda _, __, output: output * torch.tensor([0, 1])[:, None, None])
+    torch.testing.assert_close(pruned.eval()(image), network(image))

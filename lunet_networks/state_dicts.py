@@ -1,0 +1,42 @@
+"""State dicts in files."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+__all__ = ["read_state_dict"]
+
+
+def read_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
+    """The state dict in a file, which can run no code.
+
+    Args:
+        path: of a file that ``torch.save(network.state_dict(), path)`` wrote.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it holds anything else, such as a pickled module.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp(), "model.pt")
+        >>> torch.save(torch.nn.Linear(2, 1).state_dict(), path)
+        >>> list(read_state_dict(path))
+        ['weight', 'bias']
+    """
+    right = "a state dict is needed, as torch.save(network.state_dict(), path) writes it"
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"there are no weights at {path}: {right}")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise ValueError(f"{path} holds pickled objects, such as a whole module, and is refused: {right}") from None
+    except Exception as error:  # of half a file, or a text, torch makes errors of many kinds
+        raise ValueError(f"{path} cannot be read ({error!r}): {right}") from None
+    if not isinstance(content, Mapping) or not all(isinstance(value, torch.Tensor) for value in content.values()):
+        raise ValueError(f"{path} holds no plain state dict: {right}")
+    return dict(content)
