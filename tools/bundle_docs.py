@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ def bundle_facts(values: Mapping[str, Any], records: Path | None) -> dict[str, s
         "lean_note": LEAN_NOTE if values["family"].startswith("lunet") else "",
         "performance": _performance(values, records),
         **{
-            f"{name}_settings": settings_table(name, values)
+            f"{name}_settings": settings_table(templates(values, name), values)
             for name in ("train", "inference", "visualize", "benchmark")
         },
         "pruning": _pruning(values) if FAMILIES[values["family"]].pruning else "",
@@ -68,7 +68,7 @@ models/model.pt`. It leaves in `output_dir` a bundle of the pruned network, `pru
 
 ### Settings of prune.json
 
-{settings_table("prune", values)}"""
+{settings_table(templates(values, "prune"), values)}"""
 
 
 def _performance(values: Mapping[str, Any], records: Path | None) -> str:
@@ -90,7 +90,7 @@ def _training(values: Mapping[str, Any], ckpt_dir: str, records: Path) -> str:
     run = json.loads((records / RECORDS["run.json"]).read_text(encoding="utf-8"))
     history, summary = (read_rows(records / RECORDS[name]) for name in ("history.csv", "summary.csv"))
     settings, versions, training, validation = run["settings"], run["versions"], *run["cases"].values()
-    others = other_settings(settings, _defaults("train", values))
+    others = other_settings(settings, _defaults(templates(values, "train"), values))
     with_others = f" but {others}" if others else ""
     minutes = sum(float(row["seconds"]) for row in history) / 60
     chose = ", which also chose the best epoch" if summary[0]["chose_best_model"] == "yes" else ""
@@ -112,39 +112,44 @@ def _how_to_use(ckpt_dir: str, preset: str) -> str:
     return f" They lie in `docs/{preset}`. To use these weights: `--preset {preset} --ckpt_dir {ckpt_dir}`."
 
 
-def settings_table(config: str, values: Mapping[str, Any]) -> str:
+def templates(values: Mapping[str, Any], config: str) -> list[Path]:
+    """The templates that a config of a bundle is made of, each merged over the one before."""
+    paths = [folder / f"{config}.yaml" for folder in template_dirs(values["family"])]
+    return [path for path in paths if path.is_file()]
+
+
+def settings_table(templates: Sequence[Path], values: Mapping[str, Any]) -> str:
     """Table of the settings of a config: in its templates they stand before the line ``# ---- the rest follows``, or
     before the first nested key.
 
     Args:
-        config: its name, such as "train"; templates have one setting a line, with what it means behind ``#``.
-        values: of the bundle; they fill the placeholders ``<key>`` of the defaults.
+        templates: YAML files, one setting a line, with what it means behind ``#``.
+        values: fill the placeholders ``<key>`` of the defaults.
 
     Raises:
         ValueError: if a setting has no comment; every one is to be explained.
     """
     rows = ["| setting | default | |", "|---|---|---|"]
-    for name, default, comment in _settings(config, values):
+    for name, default, comment in _settings(templates):
         if comment is None:
-            raise ValueError(f"{config}.yaml: the setting {name!r} has no comment to explain it")
+            raise ValueError(f"{templates[0]}: the setting {name!r} has no comment to explain it")
         default = PLACEHOLDER.sub(lambda placeholder: str(values[placeholder[1]]), default)
         rows.append(f"| `{name}` | `{default}` | {comment.replace('|', 'or')} |")
     return "\n".join(rows)
 
 
-def _defaults(config: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    defaults = {name: yaml.safe_load(default) for name, default, _ in _settings(config, values)}
+def _defaults(templates: Sequence[Path], values: Mapping[str, Any]) -> dict[str, Any]:
+    defaults = {name: yaml.safe_load(default) for name, default, _ in _settings(templates)}
     return {
         name: values[default[1:-1]] if PLACEHOLDER.fullmatch(str(default)) else default
         for name, default in defaults.items()
     }
 
 
-def _settings(config: str, values: Mapping[str, Any]) -> list[tuple[str, str, str | None]]:
+def _settings(templates: Sequence[Path]) -> list[tuple[str, str, str | None]]:
     """Name, default and comment of each; a later template may change those of an earlier one."""
     found: dict[str, tuple[str, str, str | None]] = {}
-    templates = [folder / f"{config}.yaml" for folder in template_dirs(values["family"])]
-    for template in filter(Path.is_file, templates):
+    for template in templates:
         for line in template.read_text(encoding="utf-8").split(END_OF_SETTINGS)[0].splitlines():
             match = SETTING.match(line)
             if match and not line.startswith(("imports:", "#")):

@@ -19,7 +19,7 @@ def test_booleans_of_the_command_line(given, meant):
         ("loss_name", "focal", "dice, bce, dice_bce"),
         ("loss_name", None, "dice, bce, dice_bce"),
         ("deep_training", True, "none, cosine, linear"),
-        ("optimizer_name", "sgd", "adam, adamw"),
+        ("optimizer_name", "lion", "adam, adamw, sgd"),
         ("scheduler_name", ["poly"], "none, cosine, step, poly"),
         ("epochs", 0, "from 1 on"),
         ("epochs", "ten", "from 1 on"),

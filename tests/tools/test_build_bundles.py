@@ -40,8 +40,9 @@ def test_every_setting_of_a_training_is_explained():
     assert {line.partition(":")[0] for line in unexplained} <= {"epochs", "batch_size", "learning_rate", "num_folds"}
 
 
-def test_every_setting_is_checked_and_recorded(written):
-    config = ConfigParser.load_config_file(written / "lunet_small" / "configs" / "train.json")
+@pytest.mark.parametrize("family", ["lunet_small", "pspseg_small"])
+def test_every_setting_is_checked_and_recorded(family, written):
+    config = ConfigParser.load_config_file(written / family / "configs" / "train.json")
     places = {"imports", "bundle_root", "dataset_dir", "output_dir", "ckpt_dir", "device"}
     names = list(config)
     settings = set(names[: names.index("settings")]) - places
@@ -64,7 +65,7 @@ def test_placeholders_keep_types_and_fill_texts(tmp_path):
     (tmp_path / "train.yaml").write_text("roi: <roi>  # voxels\nlist: [<roi>, plain]\nstep: $pad(<roi>)\n")
     (tmp_path / "README.md").write_text("# <title>\n")
     (tmp_path / "logging.conf").write_text("[loggers]\n")
-    files = render(tmp_path, {"roi": [1, 2], "title": "Lean"})
+    files = render({"roi": [1, 2], "title": "Lean"}, tmp_path)
     assert json.loads(files.pop("configs/train.json")) == {
         "roi": [1, 2],
         "list": [[1, 2], "plain"],
@@ -73,10 +74,26 @@ def test_placeholders_keep_types_and_fill_texts(tmp_path):
     assert files == {"docs/README.md": "# Lean\n", "configs/logging.conf": "[loggers]\n"}
 
 
+def test_a_later_template_is_merged_over_an_earlier_one(tmp_path):
+    for folder, text in {
+        "all": "epochs: 3\nsettings: {epochs: '@epochs'}\ntrain: {steps: [{loss: a}, b]}\n",
+        "some": "epochs: 5\nweight: <weight>\ntrain#steps#0#loss: c\nother#part: d\n",
+    }.items():
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "train.yaml").write_text(text)
+    (tmp_path / "some" / "prune.yaml").write_text("train#steps: []\n")
+    files = render({"weight": 0.5}, tmp_path / "all", tmp_path / "some")
+    config = json.loads(files["configs/train.json"])
+    assert list(config) == ["epochs", "weight", "settings", "train", "other#part"]
+    assert config["train"] == {"steps": [{"loss": "c"}, "b"]}
+    assert (config["epochs"], config["weight"]) == (5, 0.5)
+    assert json.loads(files["configs/prune.json"]) == {"train#steps": []}
+
+
 def test_a_placeholder_without_a_value_is_an_error(tmp_path):
     (tmp_path / "train.yaml").write_text("roi: <rio>\n")
     with pytest.raises(KeyError, match="rio"):
-        render(tmp_path, {"roi": 1})
+        render({"roi": 1}, tmp_path)
 
 
 def test_templates_are_yaml_without_duplicate_keys():
@@ -89,5 +106,5 @@ def test_templates_are_yaml_without_duplicate_keys():
         return loader.construct_mapping(node, deep=True)
 
     Strict.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, mapping)
-    for path in TEMPLATES.glob("*.yaml"):
+    for path in TEMPLATES.rglob("*.yaml"):
         yaml.load(path.read_text(), Strict)

@@ -7,16 +7,18 @@ import pytest
 
 from lunet_networks.bundle.report_records import RECORDS
 from tools.build_bundles import repository_settings
-from tools.bundle_docs import TEMPLATES, bundle_facts, settings_table
+from tools.bundle_docs import bundle_facts, settings_table, templates
 from tools.templating import complete
 
 VALUES = complete(repository_settings("lunet_small"))
 
 
+@pytest.mark.parametrize("family", ["lunet_small", "pspseg_small"])
 @pytest.mark.parametrize("name", ["train", "inference"])
-def test_every_setting_on_top_of_a_config_is_in_its_table(name: str, repository: Path) -> None:
-    table = settings_table(TEMPLATES / f"{name}.yaml", VALUES)
-    config = json.loads((repository / "bundles" / "lunet_small" / "configs" / f"{name}.json").read_text())
+def test_every_setting_on_top_of_a_config_is_in_its_table(family: str, name: str, repository: Path) -> None:
+    values = complete(repository_settings(family))
+    table = settings_table(templates(values, name), values)
+    config = json.loads((repository / "bundles" / family / "configs" / f"{name}.json").read_text())
     follows = {"network", "in_channels", "out_channels"}  # from the training, in inference.json
     settings = [key for key, value in config.items() if not isinstance(value, (dict, list)) and key not in follows]
     assert len(settings) > 8
@@ -26,7 +28,7 @@ def test_every_setting_on_top_of_a_config_is_in_its_table(name: str, repository:
 def test_a_setting_without_a_comment_is_refused(tmp_path: Path) -> None:
     (tmp_path / "train.yaml").write_text("epochs: 3 # of all cases\nseed: 42\n")
     with pytest.raises(ValueError, match="'seed' has no comment"):
-        settings_table(tmp_path / "train.yaml", {})
+        settings_table([tmp_path / "train.yaml"], {})
 
 
 def test_performance_is_that_of_the_training_and_its_evaluation(tmp_path: Path) -> None:
