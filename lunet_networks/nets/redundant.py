@@ -58,11 +58,14 @@ class DownSample(nn.Module):
             Convolution(spatial_dims, in_channels, out_channels, strides=2, **_norm_act_dropout(spatial_dims, dropout)),
             Convolution(spatial_dims, out_channels, out_channels, **NORM_ONLY),
         )
-        self.bypass = Convolution(spatial_dims, in_channels, out_channels, strides=2, kernel_size=1, conv_only=True)
+        # The stride is taken before it: torch 2.13's backward of a strided 1 x 1 convolution in 2D, channels last on a
+        # CPU, writes where it must not.
+        self.bypass = Convolution(spatial_dims, in_channels, out_channels, kernel_size=1, conv_only=True)
         self.act = _activation()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.act(self.bypass(x) + self.units(x))
+        every_second = x[:, :, ::2, ::2, ::2] if x.dim() == 5 else x[:, :, ::2, ::2]
+        return self.act(self.bypass(every_second) + self.units(x))
 
 
 class Branch(nn.Module):

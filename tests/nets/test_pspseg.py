@@ -13,7 +13,7 @@ from lunet_networks import PSPSeg, create_network
 from lunet_networks.bundle.losses import SegmentationLoss
 from lunet_networks.bundle.pretrained import load_pretrained
 from lunet_networks.bundle.weights import load_weights
-from lunet_networks.nets.redundant import KERNELS, RedundantModule, redundant_modules
+from lunet_networks.nets.redundant import KERNELS, DownSample, RedundantModule, redundant_modules
 from lunet_networks.summary import count_parameters
 
 SMALL = {"channels": (4, 6, 8), "out_channels": 2}
@@ -202,3 +202,14 @@ def test_encoder_and_decoder_outputs_of_every_level() -> None:
 def test_arguments_that_describe_no_network(keywords: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         PSPSeg(**{**SMALL, **keywords})
+
+
+@pytest.mark.parametrize("spatial_dims", [2, 3])
+def test_the_bypass_is_the_published_strided_convolution(spatial_dims: int) -> None:
+    """In 2D, channels last, torch 2.13's own corrupts the memory of a training on a CPU, so there must be none."""
+    down = DownSample(spatial_dims, 4, 6, dropout=0.0).double()
+    assert not [m for m in down.modules() if getattr(m, "kernel_size", 0) == (1,) * spatial_dims and m.stride[0] > 1]
+    x = torch.rand(2, 4, *[8, 6, 4][:spatial_dims], dtype=torch.float64)
+    convolve = torch.nn.functional.conv2d if spatial_dims == 2 else torch.nn.functional.conv3d
+    bypass = convolve(x, down.bypass.conv.weight, down.bypass.conv.bias, stride=2)
+    torch.testing.assert_close(down(x), torch.nn.functional.leaky_relu(bypass + down.units(x), 0.01))
