@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 from torch import nn
 
 from lunet_networks.bundle.evaluation_report import write_csv
@@ -198,6 +199,9 @@ def draw_dice(results: Sequence[Result]) -> Figure:
         )
         axes.errorbar(parameters, dice.mean(axis=0), deviation, capsize=2, linewidth=1.2, **style)
     axes.set(xscale="log", xlabel="parameters", ylabel="mean Dice of the validation cases")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.minorticks_off()
     axes.invert_xaxis()
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
