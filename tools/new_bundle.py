@@ -39,7 +39,7 @@ def new_bundle(
 
     Args:
         family: lunet_small, unet_small, lunetpp_small, unetpp_small, mednext_small, lunet_large, unet_large,
-            lunetpp_large or unetpp_large.
+            lunetpp_large, unetpp_large, pspseg_small, pspseg_base, pspseg_large, or for pictures lmsc_unet or lv_unet.
         dataset_dir: the folder that holds dataset.json; python -m tools.make_datalist writes one.
         output_dir: the bundle's folder, which is made.
         preset: another network of the family, such as lunet_small_2f; python -m lunet_networks lists them.
