@@ -78,7 +78,10 @@ def test_it_trains_evaluates_and_labels_pictures(name: str, tmp_path: Path) -> N
     run_bundle(bundle, "train", **training, epochs=1)
     assert not list(check_weights(Bundle(bundle)))
     run_bundle(bundle, "train", "evaluate", "visualize", **training)
-    assert {row["case"] for row in read_rows(bundle / "eval" / "cases.csv")} == {f"nuclei_r3c{n}" for n in range(4)}
+    cases = read_rows(bundle / "eval" / "cases.csv")
+    assert {row["case"] for row in cases} == {f"nuclei_r3c{n}" for n in range(4)}
+    assert all(0 <= float(row["iou"]) <= float(row["accuracy"]) <= 1 for row in cases)
+    assert {"iou", "accuracy"} < {row["metric"] for row in read_rows(bundle / "eval" / "summary.csv")}
 
     places = {"dataset_dir": str(tmp_path / "nuclei" / "images"), "output_dir": str(tmp_path / "labels")}
     run_bundle(bundle, "inference", **places)
