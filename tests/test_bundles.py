@@ -6,6 +6,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.bundle.runnable import LPS_THICK_SLICES, bright_block, save_image
 from tests.running import run_bundle
@@ -13,6 +14,7 @@ from tools.build_bundles import repository_bundle
 from tools.bundle_checks.bundle import Bundle
 from tools.bundle_checks.networks import check_weights
 from tools.families import FAMILIES
+from tools.get_data import nuclei
 from tools.records import read_rows
 from tools.verify_bundle import find_faults
 
@@ -20,7 +22,8 @@ FOLDER = Path(__file__).parents[1] / "bundles"
 BUNDLES = sorted(path.parents[1].name for path in FOLDER.glob("*/configs/metadata.json"))
 # The small bundle, where there is one, stands for its architecture: the large ones differ by their numbers of channels.
 SMALL_LAST = sorted(BUNDLES, key=lambda name: name.endswith("_small"))
-ARCHITECTURES = {name.partition("_")[0]: name for name in SMALL_LAST}
+ARCHITECTURES = {name.partition("_")[0]: name for name in SMALL_LAST if not FAMILIES[name].colours}
+OF_PICTURES = [name for name in BUNDLES if FAMILIES[name].colours]
 SHAPE = (37, 29, 15)
 
 
@@ -63,3 +66,25 @@ def test_it_trains_evaluates_and_labels(name: str, tiny_dataset: Path, tmp_path:
     assert labels.shape == SHAPE
     np.testing.assert_allclose(labels.affine, LPS_THICK_SLICES, atol=1e-5)
     assert set(np.unique(np.asarray(labels.dataobj))) <= {0, 1, 2}
+
+
+@pytest.mark.parametrize("name", OF_PICTURES)
+@pytest.mark.usefixtures("one_thread")
+def test_it_trains_evaluates_and_labels_pictures(name: str, tmp_path: Path) -> None:
+    bundle = shutil.copytree(FOLDER / name, tmp_path / name, ignore=shutil.ignore_patterns("eval", "models"))
+    nuclei(str(tmp_path / "nuclei"))
+    training = {"dataset_dir": str(tmp_path / "nuclei")}
+
+    run_bundle(bundle, "train", **training, epochs=1)
+    assert not list(check_weights(Bundle(bundle)))
+    run_bundle(bundle, "train", "evaluate", "visualize", **training)
+    cases = read_rows(bundle / "eval" / "cases.csv")
+    assert {row["case"] for row in cases} == {f"nuclei_r3c{n}" for n in range(4)}
+    assert all(0 <= float(row["iou"]) <= float(row["accuracy"]) <= 1 for row in cases)
+    assert {"iou", "accuracy"} < {row["metric"] for row in read_rows(bundle / "eval" / "summary.csv")}
+
+    places = {"dataset_dir": str(tmp_path / "nuclei" / "images"), "output_dir": str(tmp_path / "labels")}
+    run_bundle(bundle, "inference", **places)
+    masks = [Image.open(path) for path in (tmp_path / "labels").iterdir()]
+    assert [mask.size for mask in masks] == [(128, 128)] * 16
+    assert all(set(np.unique(np.asarray(mask))) <= {0, 255} for mask in masks)

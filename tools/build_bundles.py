@@ -1,4 +1,5 @@
-"""The repository's bundles: one for each family, for the hippocampus. Never edit what this writes."""
+"""The repository's bundles: one for each family, for the hippocampus, or for nuclei where it takes pictures. Never edit
+what this writes."""
 
 import functools
 from pathlib import Path
@@ -12,9 +13,8 @@ from tools.families import FAMILIES, template_dirs
 from tools.fingerprint import Fingerprint, read_fingerprint
 from tools.templating import ROOT, complete, render
 
-HIPPOCAMPUS = ROOT / "tools" / "fingerprints" / "Task04_Hippocampus.json"
-DATASET_DIR = "/workspace/data/Task04_Hippocampus"
-FETCH = "`python -m tools.get_data hippocampus --output_dir data/Task04_Hippocampus` fetches it."
+HIPPOCAMPUS, NUCLEI = "Task04_Hippocampus", "Nuclei"
+GET_DATA = {HIPPOCAMPUS: "hippocampus", NUCLEI: "nuclei"}
 MEMORY_GIB = 8
 AUTHORS = "the lunet-bundles authors"
 BUSY = "The machine, two CPU cores, did other work at the same time: the minutes are no measure."
@@ -56,14 +56,16 @@ def repository_bundle(name: str) -> dict[str, str]:
 def repository_settings(name: str) -> dict[str, Any]:
     """What fills the templates of one of the repository's bundles."""
     preset = FAMILIES[name].preset
-    plan = plan_bundle(_hippocampus(), name, preset, MEMORY_GIB)
-    settings = bundle_settings(_hippocampus(), name, preset, plan)
+    dataset = NUCLEI if FAMILIES[name].colours else HIPPOCAMPUS
+    plan = plan_bundle(_fingerprint(dataset), name, preset, MEMORY_GIB)
+    settings = bundle_settings(_fingerprint(dataset), name, preset, plan)
+    fetch = f"`python -m tools.get_data {GET_DATA[dataset]} --output_dir data/{dataset}` fetches it."
     return {
         **settings,
         "name": name,
         "authors": AUTHORS,
-        "dataset_dir": DATASET_DIR,
-        "data": f"{settings['data']} {FETCH}",
+        "dataset_dir": f"/workspace/data/{dataset}",
+        "data": f"{settings['data']} {fetch}",
         "training_note": TRAINING_NOTES.get(name, ""),
     }
 
@@ -93,8 +95,8 @@ def bundle_files(settings: dict[str, Any], records: Path | None = None) -> dict[
 
 
 @functools.cache
-def _hippocampus() -> Fingerprint:
-    return read_fingerprint(HIPPOCAMPUS)
+def _fingerprint(dataset: str) -> Fingerprint:
+    return read_fingerprint(ROOT / "tools" / "fingerprints" / f"{dataset}.json")
 
 
 if __name__ == "__main__":

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from torch import nn
 
-from lunet_networks import PRESETS, create_network
+from lunet_networks import PRESETS, LVUNet, create_network
 from lunet_networks.bundle.report_records import RECORDS
+from lunet_networks.presets import input_shape
 from lunet_networks.summary import count_macs, count_parameters
 from tools.families import FAMILIES, template_dirs
 from tools.records import best_epoch, means_table, other_settings, read_rows
@@ -18,6 +20,10 @@ from tools.templating import PLACEHOLDER
 LEAN_NOTE = (
     " Lean networks save far more parameters than operations: the full-resolution level, which costs most, is as wide "
     "as in the conventional network."
+)
+DEPLOYMENT_NOTE = (
+    " Deep training takes the activation inside its blocks away; then `python -m tools.deploy_bundle` fuses them, and "
+    "all batch norms, into {parameters:,} parameters with the same output."
 )
 
 SETTING = re.compile(r"^(?P<name>[a-z_]+): (?P<default>.+?)(?: # (?P<comment>.+))?$")
@@ -38,13 +44,13 @@ def bundle_facts(values: Mapping[str, Any], records: Path | None) -> dict[str, s
         in_channels=values["in_channels"],
         out_channels=values["out_channels"],
     )
-    shape = [64] * values["spatial_dims"]
+    shape = [input_shape(values["preset"])[-1]] * values["spatial_dims"]
     return {
         "network": PRESETS.components[values["preset"]].description,
         "parameters": f"{count_parameters(network):,}",
         "macs": f"{count_macs(network, (1, values['in_channels'], *shape)) / 1e9:.3f}",
         "macs_shape": " x ".join(map(str, shape)),
-        "lean_note": LEAN_NOTE if values["family"].startswith("lunet") else "",
+        "network_note": _network_note(values, network),
         "performance": _performance(values, records),
         **{
             f"{name}_settings": settings_table(templates(values, name), values)
@@ -52,6 +58,14 @@ def bundle_facts(values: Mapping[str, Any], records: Path | None) -> dict[str, s
         },
         "pruning": _pruning(values) if FAMILIES[values["family"]].pruning else "",
     }
+
+
+def _network_note(values: Mapping[str, Any], network: nn.Module) -> str:
+    """What is special about a network, as a sentence behind its costs."""
+    if isinstance(network, LVUNet):
+        parameters = count_parameters(LVUNet(**{**network.describe(), "deployed": True}))
+        return DEPLOYMENT_NOTE.format(parameters=parameters)
+    return LEAN_NOTE if values["family"].startswith("lunet") else ""
 
 
 def _pruning(values: Mapping[str, Any]) -> str:

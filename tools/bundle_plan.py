@@ -4,6 +4,7 @@ Most are those of nnU-Net (Isensee et al., Nature Methods 18, 2021, supplementar
 they differ it is because the networks are given here: depth and kernels are not adapted to the data.
 """
 
+import dataclasses
 import functools
 import math
 import re
@@ -15,19 +16,19 @@ import numpy as np
 
 from lunet_networks import create_network
 from lunet_networks.bundle.losses import SegmentationLoss
+from lunet_networks.bundle.picture_files import COLOURS
 from lunet_networks.memory import TRAINING_BASE_MEMORY, estimate_training_memory
 from tools.families import FAMILIES
-from tools.fingerprint import ChannelIntensities, Fingerprint
+from tools.fingerprint import Fingerprint
 from tools.fingerprint_summary import by_axis
+from tools.normalisation import plan_normalisation
 from tools.patch_size import GIB, LEAST_BATCH, Patch, choose_patch, keep_patch
 from tools.templating import count_outputs
 
 ANISOTROPIC = 3  # nnU-Net: one spacing is this many times another
-EMPTY_SHARE = 0.25  # nnU-Net: from this share of zeros on, a z-score is that of the body inside them
 TRAINING_SHARE = 0.8  # of the cases trains, with five folds
 STEPS = 5  # an epoch has at least; nnU-Net: a batch has at most a twentieth of the voxels of all cases
 SPECTROGRAM = re.compile("spectrogram", re.IGNORECASE)
-CT = re.compile(r"(^|[\W_])ct([\W_]|$)", re.IGNORECASE)
 SIDES = re.compile(r"(^|[\W_])(left|right|l|r|lt|rt)([\W_]|$)", re.IGNORECASE)
 
 
@@ -39,6 +40,11 @@ class Decision:
     value: str
     why: str
     change: str
+
+
+COLOUR_CHANNELS = Decision(
+    "in_channels", "3", "published: red, green, blue; grey pictures are read as three equal channels", "another family"
+)
 
 
 @dataclass(frozen=True)
@@ -73,12 +79,15 @@ def plan_bundle(
     if family == "mednext_small" and fingerprint.spatial_dims == 2:
         # the backward of a strided 1 x 1 Conv2d in channels last corrupts the heap on a CPU, in torch 2.13
         raise ValueError("mednext_small cannot be trained on 2D images, torch ends in a crash: choose another family")
+    in_colours = FAMILIES[family].colours and fingerprint.of_pictures
+    fingerprint = _in_colours(fingerprint) if in_colours else fingerprint
     pixdim = _target_spacing(fingerprint) if pixdim is None else tuple(pixdim)
     shapes = _shapes_at(fingerprint, pixdim)
-    patch = _patch(fingerprint, family, preset, memory_gib, shapes, roi_size)
+    published = FAMILIES[family].roi_size if fingerprint.of_pictures else None
+    patch = _patch(fingerprint, family, preset, memory_gib, shapes, roi_size or published)
     whole = all(side <= most for shape in shapes for side, most in zip(shape, patch.roi_size, strict=True))
     cache_rate, cache_why = _cache(fingerprint, shapes, patch, memory_gib)
-    normalise, normalise_in_words, normalise_why = _normalisation(fingerprint)
+    normalise, normalise_in_words, normalise_why = plan_normalisation(fingerprint, FAMILIES[family].imagenet)
     turning, turning_why = _turning_axes(fingerprint, pixdim)
     sided = [name for name in fingerprint.label_names if SIDES.search(name)]
     mirrored = [] if sided else [0, 1] if fingerprint.of_pictures else [0]
@@ -107,6 +116,7 @@ def plan_bundle(
     decisions = [
         _outputs(fingerprint),
         *_ignored(fingerprint),
+        *([COLOUR_CHANNELS] if in_colours else []),
         Decision("pixdim", f"{by_axis(pixdim)} mm", _spacing_why(fingerprint, pixdim), "new_bundle --pixdim"),
         Decision("normalisation", normalise_in_words, normalise_why, "new_bundle --modality"),
         Decision(
@@ -145,6 +155,14 @@ def _ignored(fingerprint: Fingerprint) -> Iterable[Decision]:
         yield Decision("ignore_label", str(fingerprint.ignore_label), why, "the labels in dataset.json")
 
 
+def _in_colours(fingerprint: Fingerprint) -> Fingerprint:
+    """The dataset as a network sees it that takes colours."""
+    if fingerprint.in_channels != 1:
+        return fingerprint
+    modalities, intensities = COLOURS * fingerprint.modalities, COLOURS * fingerprint.intensities
+    return dataclasses.replace(fingerprint, modalities=modalities, intensities=intensities)
+
+
 def _target_spacing(fingerprint: Fingerprint) -> tuple[float, ...]:
     """nnU-Net: the median; along a coarse axis of few slices the 10th percentile, yet not finer than the others."""
     spacing, shape = list(fingerprint.median_spacing), fingerprint.median_shape
@@ -181,54 +199,6 @@ def _shapes_at(fingerprint: Fingerprint, pixdim: Sequence[float]) -> list[tuple[
     ]
 
 
-def _normalisation(fingerprint: Fingerprint) -> tuple[dict[str, Any], str, str]:
-    """The transform, the same in words, and why."""
-    is_ct = [bool(CT.search(modality)) for modality in fingerprint.modalities]
-    channels = fingerprint.intensities
-    if not any(is_ct):
-        nonzero = all(channel.zero_share > EMPTY_SHARE for channel in channels)
-        transform = {"_target_": "NormalizeIntensityd", "keys": "image", "nonzero": nonzero, "channel_wise": True}
-        share = f"; {min(channel.zero_share for channel in channels):.0%} of an image is 0" if nonzero else ""
-        words = "mean 0, standard deviation 1 of each image" + (" where it is not 0" if nonzero else "")
-        return transform, words, f"{' and '.join(dict.fromkeys(fingerprint.modalities))} has no scale of its own{share}"
-    words = ", ".join(_clipping(channel) for channel, ct in zip(channels, is_ct, strict=True) if ct)
-    why = "CT has a scale: the 0.5 and 99.5 percentiles, mean and standard deviation of all foreground voxels"
-    if len(channels) == 1:
-        return _ct_transform(channels[0]), words, why
-    if not all(is_ct):
-        words += "; the other channels mean 0, standard deviation 1 of each image"
-    each = [_ct_statistics(channel) if ct else None for channel, ct in zip(channels, is_ct, strict=True)]
-    target = "lunet_networks.bundle.intensity.NormalizeChannelsd"
-    return {"_target_": target, "keys": "image", "channels": each}, words, why
-
-
-def _clipping(channel: ChannelIntensities) -> str:
-    bounds = f"clipped from {channel.percentile_00_5:g} to {channel.percentile_99_5:g}"
-    return f"{bounds}, minus {channel.mean:.4g}, divided by {channel.std:.4g}"
-
-
-def _ct_statistics(channel: ChannelIntensities) -> dict[str, float]:
-    return {
-        "lower": channel.percentile_00_5,
-        "upper": channel.percentile_99_5,
-        "mean": round(channel.mean, 4),
-        "std": round(channel.std, 4),
-    }
-
-
-def _ct_transform(channel: ChannelIntensities) -> dict[str, Any]:
-    lower, upper, mean, std = _ct_statistics(channel).values()
-    return {
-        "_target_": "ScaleIntensityRanged",
-        "keys": "image",
-        "a_min": lower,
-        "a_max": upper,
-        "b_min": round((lower - mean) / std, 6),
-        "b_max": round((upper - mean) / std, 6),
-        "clip": True,
-    }
-
-
 def _patch(
     fingerprint: Fingerprint,
     family: str,
@@ -250,7 +220,8 @@ def _patch(
 
     enough_steps = max(LEAST_BATCH, int(len(shapes) * TRAINING_SHARE / STEPS))
     batch_size = min(FAMILIES[family].batch_size, enough_steps)
-    limits = (network.size_multiple, batch_size, memory_needed, int(memory_gib * GIB))
+    multiple = getattr(network, "padded_multiple", network.size_multiple)
+    limits = (multiple, batch_size, memory_needed, int(memory_gib * GIB))
     return choose_patch(shapes, *limits) if roi_size is None else keep_patch(roi_size, *limits)
 
 

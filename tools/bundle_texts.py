@@ -20,17 +20,17 @@ def bundle_texts(fingerprint: Fingerprint, family: str, plan: Plan) -> dict[str,
     modality = ", ".join(dict.fromkeys(MODALITIES.get(name, name) for name in fingerprint.modalities))
     labels = ", ".join(fingerprint.label_names)
     references = [*FAMILIES[family].papers, *([fingerprint.reference] if fingerprint.reference else [])]
-    channels = "one channel" if fingerprint.in_channels == 1 else f"{fingerprint.in_channels} channels"
+    in_channels = plan.values["in_channels"]
     return {
         "title": f"{FAMILIES[family].title}: {fingerprint.name}",
         "task": f"{fingerprint.name}: segmentation of {labels} in {modality} images",
         "modality": modality,
         "labels": labels,
         "data_type": "png" if fingerprint.of_pictures else "nifti",
-        "channel_names": ["image"] if fingerprint.in_channels == 1 else list(fingerprint.modalities),
-        "image_classes": f"{channels} of {modality}, normalised: {plan.values['normalisation']}",
+        "channel_names": _channel_names(fingerprint, in_channels),
+        "image_classes": f"{_count(in_channels)} of {modality}, normalised: {plan.values['normalisation']}",
         "data_source": fingerprint.reference or fingerprint.name,
-        "data": _data(fingerprint, channels, modality, labels),
+        "data": _data(fingerprint, modality, labels),
         "data_licence": _licence(fingerprint),
         "dataset_dir": f"/workspace/data/{fingerprint.name.replace(' ', '_')}",
         "references": references,
@@ -40,8 +40,19 @@ def bundle_texts(fingerprint: Fingerprint, family: str, plan: Plan) -> dict[str,
     }
 
 
-def _data(fingerprint: Fingerprint, channels: str, modality: str, labels: str) -> str:
+def _channel_names(fingerprint: Fingerprint, in_channels: int) -> list[str]:
+    if in_channels != fingerprint.in_channels:
+        return ["red", "green", "blue"]
+    return ["image"] if in_channels == 1 else list(fingerprint.modalities)
+
+
+def _count(channels: int) -> str:
+    return "one channel" if channels == 1 else f"{channels} channels"
+
+
+def _data(fingerprint: Fingerprint, modality: str, labels: str) -> str:
     cases = fingerprint.num_training + fingerprint.num_validation
+    channels = _count(fingerprint.in_channels)
     about = [text.rstrip(".") + "." for text in (fingerprint.description, fingerprint.reference) if text]
     return (
         f"{fingerprint.name}: {cases} labelled cases in {fingerprint.spatial_dims} dimensions, {channels} of "

@@ -10,11 +10,14 @@ from tools.templating import TEMPLATES
 SMALL = {"batch_size": 16, "learning_rate": 0.01}
 LARGE = {"batch_size": 1, "learning_rate": 0.001}
 PSP = {"batch_size": 2, "learning_rate": 0.001}
+COLOURS = {"colours": True, "pruning": None}
 
 LEAN_UNET = "Lean Unet: A Compact Model for Image Segmentation, arXiv 2512.03834"
 UNET = "Ronneberger et al., U-Net: Convolutional Networks for Biomedical Image Segmentation, MICCAI 2015"
 UNETPP = "Zhou et al., UNet++: A Nested U-Net Architecture for Medical Image Segmentation, DLMIA 2018"
 PSPSEG = "PSP-Seg, arXiv 2509.09267"
+LMSC_UNET = "LMSC-UNet, ICAART 2025"
+LV_UNET = "Jiang et al., LV-UNet: A Lightweight and Vanilla Model for Medical Image Segmentation, arXiv 2408.16886"
 MEDNEXT = "Roy et al., MedNeXt: Transformer-driven Scaling of ConvNets for Medical Image Segmentation, MICCAI 2023"
 
 
@@ -29,6 +32,9 @@ class Family:
         learning_rate: published.
         papers: that the architecture is from.
         pruning: what can be removed from it, "channels" or "branches"; None: nothing.
+        colours: whether it takes pictures in colour, grey ones as three equal channels.
+        imagenet: whether it takes colours less ImageNet's mean, divided by ImageNet's standard deviation.
+        roi_size: published patch, in pixels; None: as the data ask for.
     """
 
     title: str
@@ -37,6 +43,9 @@ class Family:
     learning_rate: float
     papers: tuple[str, ...]
     pruning: str | None = "channels"
+    colours: bool = False
+    imagenet: bool = False
+    roi_size: tuple[int, ...] | None = None
 
 
 FAMILIES = {
@@ -52,18 +61,23 @@ FAMILIES = {
     "pspseg_small": Family("PSP-Seg, small", "pspseg_s", **PSP, papers=(PSPSEG,), pruning="branches"),
     "pspseg_base": Family("PSP-Seg, base", "pspseg_b", **PSP, papers=(PSPSEG,), pruning="branches"),
     "pspseg_large": Family("PSP-Seg, large", "pspseg_l", **PSP, papers=(PSPSEG,), pruning="branches"),
+    "lmsc_unet": Family("LMSC-UNet", "lmsc_unet", 32, 0.01, papers=(LMSC_UNET,), **COLOURS),
+    "lv_unet": Family("LV-UNet", "lv_unet", 8, 0.001, papers=(LV_UNET,), **COLOURS, imagenet=True, roi_size=(256, 256)),
 }
 
 
 def template_dirs(family: str) -> list[Path]:
-    """The templates of a family's bundles: those of all, and those that go with what can be removed from it.
+    """The templates of a family's bundles: those of all, those that go with what can be removed from it, and its own.
 
     Example:
-        >>> [folder.name for folder in template_dirs("mednext_small") + template_dirs("pspseg_small")]
-        ['templates', 'templates', 'branches']
+        >>> for family in ("mednext_small", "pspseg_small", "lv_unet"):
+        ...     print([folder.name for folder in template_dirs(family)])
+        ['templates']
+        ['templates', 'branches']
+        ['templates', 'lv_unet']
     """
-    pruning = FAMILIES[family].pruning
-    return [TEMPLATES, *([TEMPLATES / pruning] if pruning else [])]
+    overlays = [TEMPLATES / name for name in (FAMILIES[family].pruning, family) if name]
+    return [TEMPLATES, *filter(Path.is_dir, overlays)]
 
 
 def choose_preset(family: str, preset: str | None) -> str:

@@ -1,10 +1,11 @@
-"""Datasets to try the bundles with, in the layout of the Medical Segmentation Decathlon."""
+"""Datasets to try the bundles with, in the layout of the Medical Segmentation Decathlon, and ImageNet weights."""
 
 import shutil
 from pathlib import Path
 
 from tools.command_line import as_bool, run_commands
 from tools.decathlon import fetch_hippocampus, is_complete
+from tools.imagenet import fetch_imagenet_weights
 from tools.phantom_dataset import write_phantoms
 from tools.phantom_settings import PhantomSettings
 from tools.rf_spectrograms import write_spectrograms
@@ -119,6 +120,17 @@ def rf_spectrograms(
     print(f"{num_cases} training and {num_test} test cases in {output_dir}")
 
 
+def mobilenet_v3_large(output_dir: str, url: str | None = None) -> None:
+    """Fetch torchvision's ImageNet weights of MobileNetV3-Large (22 MB), from which a training of LV-UNet may start:
+    --imagenet_weights PATH. They are verified; run again, the command finds the file.
+
+    Args:
+        output_dir: the folder to put it into.
+        url: of another copy, also file:///...; its name is mobilenet_v3_large-HASH.pth.
+    """
+    print(f"the weights are {fetch_imagenet_weights(Path(str(output_dir)), url)}")
+
+
 def _check_whole_numbers(*settings: tuple[str, object, int]) -> None:
     for name, number, least in settings:
         if not isinstance(number, int) or isinstance(number, bool) or number < least:
@@ -126,4 +138,4 @@ def _check_whole_numbers(*settings: tuple[str, object, int]) -> None:
 
 
 if __name__ == "__main__":
-    run_commands(phantom, hippocampus, nuclei, rf_spectrograms)
+    run_commands(phantom, hippocampus, nuclei, rf_spectrograms, mobilenet_v3_large)

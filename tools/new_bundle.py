@@ -1,23 +1,17 @@
 """A dataset becomes a complete bundle: measured, planned by the rules of docs/new_bundle.md, written."""
 
 import dataclasses
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from lunet_networks.bundle.files import write_atomically
 from tools.build_bundles import bundle_files, bundle_settings
+from tools.bundle_folder import check_bundle_folder, write_bundle
 from tools.bundle_plan import Plan, plan_bundle
 from tools.command_line import as_bool, run_commands
 from tools.families import choose_preset
 from tools.fingerprint import Fingerprint, fingerprint_dataset, write_fingerprint
 from tools.fingerprint_picture import draw_fingerprint
 from tools.fingerprint_summary import summarise
-from tools.staging import staged_dataset
-
-BUNDLE_MARK = "configs/metadata.json"
-# MONAI Label takes the kind of a model from its folder's name; the model zoo cuts the name at _v and a digit
-MISLEADING = ("detection", "classification", "deepedit", "deepgrow")
 
 
 def new_bundle(
@@ -39,7 +33,7 @@ def new_bundle(
 
     Args:
         family: lunet_small, unet_small, lunetpp_small, unetpp_small, mednext_small, lunet_large, unet_large,
-            lunetpp_large or unetpp_large.
+            lunetpp_large, unetpp_large, pspseg_small, pspseg_base, pspseg_large, or for pictures lmsc_unet or lv_unet.
         dataset_dir: the folder that holds dataset.json; python -m tools.make_datalist writes one.
         output_dir: the bundle's folder, which is made.
         preset: another network of the family, such as lunet_small_2f; python -m lunet_networks lists them.
@@ -54,7 +48,7 @@ def new_bundle(
     preset = choose_preset(family, preset)
     target = Path(str(output_dir)).resolve()  # fire reads a folder named 2026 as a number
     overwrite = as_bool("overwrite", overwrite)
-    _check_target(target, overwrite)
+    check_bundle_folder(target, overwrite)
     _check_numbers("memory_gib", memory_gib, (int, float))
     fingerprint = _with_modality(fingerprint_dataset(str(dataset_dir), spatial_dims), modality)
     given = {"pixdim": pixdim, "roi_size": roi_size}
@@ -63,27 +57,12 @@ def new_bundle(
             _check_numbers(name, given[name], kinds, fingerprint.spatial_dims)
     plan = plan_bundle(fingerprint, family, preset, memory_gib, **given)
     settings = bundle_settings(fingerprint, family, preset, plan)
-    _write(target, bundle_files({**settings, "authors": str(authors)}), overwrite)
+    files = bundle_files({**settings, "authors": str(authors)})
+    write_bundle(target, {path: text.encode() for path, text in files.items()}, overwrite)
     beside = {kind: target.with_name(f"{target.name}_fingerprint.{kind}") for kind in ("json", "png")}
     write_fingerprint(fingerprint, beside["json"])
     draw_fingerprint(fingerprint, beside["png"])
     print(_report(fingerprint, plan, target, beside.values(), str(dataset_dir)))
-
-
-def _check_target(target: Path, overwrite: bool) -> None:
-    misleading = [word for word in MISLEADING if word in target.name.lower()]
-    if not re.fullmatch(r"\w+", target.name, re.ASCII) or re.search(r"_v\d", target.name) or misleading:
-        raise ValueError(
-            f"--output_dir {target.name}: a bundle's name has letters, digits and _ only, no _v before a digit, and "
-            f"none of {', '.join(MISLEADING)}, by which MONAI Label and the model zoo take it for something else"
-        )
-    if target.is_file():
-        raise NotADirectoryError(f"{target} is a file: name a folder")
-    if target.exists() and any(target.iterdir()):
-        if not overwrite:
-            raise FileExistsError(f"{target} is not empty: name another folder, or write over it with --overwrite True")
-        if not (target / BUNDLE_MARK).is_file():
-            raise FileExistsError(f"{target} holds no {BUNDLE_MARK}, so it is no bundle and is not overwritten")
 
 
 def _check_numbers(name: str, given: object, kinds: tuple[type, ...], count: int | None = None) -> None:
@@ -101,18 +80,6 @@ def _with_modality(fingerprint: Fingerprint, modality: str | tuple[str, ...] | N
     if len(names) != fingerprint.in_channels:
         raise ValueError(f"--modality names {len(names)} channels, the images have {fingerprint.in_channels}")
     return dataclasses.replace(fingerprint, modalities=tuple(names))
-
-
-def _write(target: Path, files: dict[str, str], overwrite: bool) -> None:
-    """A new bundle appears whole; of one that is there the generated files are replaced one by one."""
-    if overwrite and (target / BUNDLE_MARK).is_file():
-        for path, text in files.items():
-            write_atomically(target / path, text.encode())
-        return
-    with staged_dataset(target) as folder:
-        for path, text in files.items():
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            (folder / path).write_text(text, encoding="utf-8")
 
 
 def _report(fingerprint: Fingerprint, plan: Plan, target: Path, beside: Iterable[Path], dataset_dir: str) -> str:

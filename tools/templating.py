@@ -8,13 +8,14 @@ from typing import Any
 
 import yaml
 from monai.bundle import ConfigParser
+from monai.bundle.utils import merge_kv
 
 import lunet_networks
 from lunet_networks.bundle.files import config_text
 from lunet_networks.bundle.picture_files import COLOURS
 
 ROOT = Path(__file__).parent.parent
-TEMPLATES = ROOT / "tools" / "templates"  # of all bundles; its folders: of those from which channels or branches go
+TEMPLATES = ROOT / "tools" / "templates"  # of all bundles; its folders: merged over them, see tools.families
 PLACEHOLDER = re.compile(r"<([a-z_]+)>")
 SPLICE = re.compile(r"<\*([a-z_]+)>")
 VERSIONED = {"monai": "monai", "pytorch": "torch", "numpy": "numpy"}  # metadata's name_version, by package
@@ -195,15 +196,19 @@ def render(values: Mapping[str, Any], *template_dirs: str | Path) -> dict[str, s
 
 
 def _merge(config: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """A config with changes to parts of it, named by MONAI's ids, and with what else the changes hold: settings stand
-    behind those that there are, ids of parts that another config has at the end."""
+    """A config with changes to parts of it, named by MONAI's ids (with ``+`` in front items are added to a list), and
+    with what else the changes hold: settings stand behind those that there are, ids of parts that another config has at
+    the end."""
     settings = {name: value for name, value in changes.items() if name not in config and "#" not in name}
-    of_others = {name: value for name, value in changes.items() if name.partition("#")[0] not in {*config, *settings}}
+    parts = {name: name.removeprefix("+").partition("#")[0] for name in changes}
+    of_others = {name: value for name, value in changes.items() if parts[name] not in {*config, *settings}}
     own = list(config)
     place = own.index("settings") if "settings" in own else len(own)
     ordered = {name: config.get(name, settings.get(name)) for name in [*own[:place], *settings, *own[place:]]}
     parser = ConfigParser(ordered)
-    parser.update({name: value for name, value in changes.items() if name not in {*settings, *of_others}})
+    for name, value in changes.items():
+        if name not in {*settings, *of_others}:
+            merge_kv(parser, name, value)
     return {**parser.get(), **of_others}
 
 

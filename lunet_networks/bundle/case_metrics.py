@@ -1,4 +1,4 @@
-"""Dice, HD95, surface Dice and volumes of single cases, on the voxels of the label file itself."""
+"""Dice, HD95, surface Dice and volumes of single cases, in 2D also IoU and accuracy, on the label file's own voxels."""
 
 from __future__ import annotations
 
@@ -30,6 +30,9 @@ class CaseMetrics:
             surface elements of their reference code; 1 where neither holds the label, 0 where only one does.
         volume_truth: in mm3.
         volume_prediction: in mm3.
+        iou: intersection over union, which is Dice / (2 - Dice), of a 2D case; nan of a volume.
+        accuracy: share of the pixels of a 2D case that are rightly said to have the label or not to have it, those
+            included that nobody has annotated; nan of a volume, most of which is background whatever is found.
     """
 
     dice: float
@@ -37,6 +40,8 @@ class CaseMetrics:
     nsd: float
     volume_truth: float
     volume_prediction: float
+    iou: float = math.nan
+    accuracy: float = math.nan
 
 
 def measure_case(
@@ -68,24 +73,29 @@ def measure_case(
     if len(spacing) != truth.ndim:
         raise ValueError(f"{truth.ndim} axes need as many spacings, not {tuple(spacing)}")
     spacing = [float(step) for step in spacing]
+    num_pixels = truth.numel() if truth.ndim == 2 else None
     # Surfaces take no notice of what lies around them: of a large volume only the box of the labels is looked at.
     corners = generate_spatial_bounding_box(((prediction > 0) | (truth > 0))[None])
     box = tuple(slice(start, end) for start, end in zip(*corners, strict=True))
     # plain tensors: MONAI's carry their metadata through every single operation
     prediction, truth = prediction[box].as_subclass(torch.Tensor), truth[box].as_subclass(torch.Tensor)
     found = {
-        name: _measure(prediction == value, truth == value, spacing) for value, name in enumerate(label_names, start=1)
+        name: _measure(prediction == value, truth == value, spacing, num_pixels)
+        for value, name in enumerate(label_names, start=1)
     }
-    return {**found, WHOLE: _measure(prediction > 0, truth > 0, spacing)}
+    return {**found, WHOLE: _measure(prediction > 0, truth > 0, spacing, num_pixels)}
 
 
-def _measure(prediction: torch.Tensor, truth: torch.Tensor, spacing: list[float]) -> CaseMetrics:
+def _measure(
+    prediction: torch.Tensor, truth: torch.Tensor, spacing: list[float], num_pixels: int | None
+) -> CaseMetrics:
+    flat = {} if num_pixels is None else _measure_pixels(prediction, truth, num_pixels)
     voxel = math.prod(spacing)
     volumes = float(truth.sum()) * voxel, float(prediction.sum()) * voxel
     if not truth.any() and not prediction.any():
-        return CaseMetrics(1.0, 0.0, 1.0, *volumes)
+        return CaseMetrics(1.0, 0.0, 1.0, *volumes, **flat)
     if not truth.any() or not prediction.any():
-        return CaseMetrics(0.0, math.nan, 0.0, *volumes)
+        return CaseMetrics(0.0, math.nan, 0.0, *volumes, **flat)
     masks = prediction[None, None], truth[None, None]
     with warnings.catch_warnings():
         # MONAI 1.6 warns of an argument that it gives to a function of its own
@@ -94,4 +104,10 @@ def _measure(prediction: torch.Tensor, truth: torch.Tensor, spacing: list[float]
         nsd = compute_surface_dice(
             *masks, include_background=True, class_thresholds=[NSD_TOLERANCE], spacing=spacing, use_subvoxels=True
         )
-    return CaseMetrics(compute_dice(*masks).item(), hd95.item(), nsd.item(), *volumes)
+    return CaseMetrics(compute_dice(*masks).item(), hd95.item(), nsd.item(), *volumes, **flat)
+
+
+def _measure_pixels(prediction: torch.Tensor, truth: torch.Tensor, num_pixels: int) -> dict[str, float]:
+    """What 2D cases have besides. Around the masks, which are cut to the labels' box, both are background."""
+    union, wrong = (prediction | truth).sum().item(), (prediction ^ truth).sum().item()
+    return {"iou": (union - wrong) / union if union else 1.0, "accuracy": 1 - wrong / num_pixels}

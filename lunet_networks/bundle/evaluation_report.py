@@ -38,8 +38,11 @@ COLUMNS = {  # of cases.csv, by field of CaseMetrics
     "nsd": "nsd_1mm",
     "volume_truth": "volume_truth_mm3",
     "volume_prediction": "volume_prediction_mm3",
+    "iou": "iou",
+    "accuracy": "accuracy",
 }
 TABLE = {"dice": "Dice", "hd95": "HD95 (mm)", "nsd": "NSD at 1 mm"}  # what the log shows
+TABLE_2D = {"iou": "IoU", "accuracy": "accuracy"}  # the same of 2D cases, which alone have these columns
 logger = logging.getLogger(__name__)
 
 
@@ -49,10 +52,10 @@ class EvaluationReport:
     Each item of ``engine.state.output`` holds "pred" and "label", label maps ``(1, [D,] H, W)`` on the voxels of the
     label file, and "image", whose metadata name the case. With several processes the first one writes for all.
 
-    ``cases.csv`` has a row per case and label and one for their union, ``whole``. ``summary.csv`` has a row per label
-    and metric: mean, sd (of the sample), median, min and max over the ``n`` cases that have the metric; ``missing``
-    counts those that have none (HD95 where truth or prediction lack the label); ``cases`` says which cases these
-    were and ``chose_best_model`` whether the training picked its best model by them.
+    ``cases.csv`` has a row per case and label and one for their union, ``whole``; of 2D cases also IoU and accuracy.
+    ``summary.csv`` has a row per label and metric: mean, sd (of the sample), median, min and max over the ``n`` cases
+    that have the metric; ``missing`` counts those that have none (HD95 where truth or prediction lack the label);
+    ``cases`` says which cases these were and ``chose_best_model`` whether the training picked its best model by them.
 
     Args:
         output_dir: where to write; made if need be.
@@ -140,9 +143,9 @@ def case_rows(measured: Measured) -> list[dict[str, Any]]:
     Args:
         measured: metrics by the path of the case's image, then by label.
     """
-    names = case_names(measured)
+    names, fields = case_names(measured), _fields(measured)
     return [
-        {"case": names[path], "label": label, **_columns(metrics)}
+        {"case": names[path], "label": label, **{COLUMNS[field]: _number(getattr(metrics, field)) for field in fields}}
         for path in sorted(measured, key=names.__getitem__)
         for label, metrics in measured[path].items()
     ]
@@ -153,7 +156,7 @@ def read_cases(path: str | Path) -> dict[str, dict[str, CaseMetrics]]:
     measured: dict[str, dict[str, CaseMetrics]] = {}
     with open(path, newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
-            metrics = CaseMetrics(**{field: float(row[column]) for field, column in COLUMNS.items()})
+            metrics = CaseMetrics(**{field: float(row[column]) for field, column in COLUMNS.items() if column in row})
             measured.setdefault(row["case"], {})[row["label"]] = metrics
     return measured
 
@@ -170,7 +173,7 @@ def summary_rows(measured: Measured, section: str, chose_best_model: bool) -> li
         _summary_row(label, field, measured)
         | {"cases": section, "chose_best_model": "yes" if chose_best_model else "no"}
         for label in next(iter(measured.values()))
-        for field in COLUMNS
+        for field in _fields(measured)
     ]
 
 
@@ -186,8 +189,11 @@ def _summary_row(label: str, field: str, measured: Measured) -> dict[str, Any]:
     }
 
 
-def _columns(metrics: CaseMetrics) -> dict[str, str]:
-    return {column: _number(getattr(metrics, field)) for field, column in COLUMNS.items()}
+def _fields(measured: Measured) -> list[str]:
+    """The fields of CaseMetrics that these cases have."""
+    found = [metrics for labels in measured.values() for metrics in labels.values()]
+    in_2d = any(not math.isnan(metrics.accuracy) for metrics in found)
+    return [field for field in COLUMNS if in_2d or field not in TABLE_2D]
 
 
 def _statistics(values: list[float]) -> dict[str, str]:
@@ -215,9 +221,10 @@ def summary_table(summary: Sequence[Mapping[str, Any]]) -> str:
     cells = {(row["label"], row["metric"]): row for row in summary}
     labels = list(dict.fromkeys(row["label"] for row in summary))
     width = max(map(len, labels))
-    lines = [f"{'label':{width}}" + "".join(f"{title:>22}" for title in TABLE.values())]
+    titles = {**TABLE, **{field: title for field, title in TABLE_2D.items() if (labels[0], COLUMNS[field]) in cells}}
+    lines = [f"{'label':{width}}" + "".join(f"{title:>22}" for title in titles.values())]
     for label in labels:
-        shown = (cells[label, COLUMNS[field]] for field in TABLE)
+        shown = (cells[label, COLUMNS[field]] for field in titles)
         lines.append(f"{label:{width}}" + "".join(f"{_mean_and_sd(row):>22}" for row in shown))
     return "\n".join(lines)
 

@@ -124,6 +124,22 @@ def test_two_dimensions():
     assert (found.dice, found.hd95, found.volume_truth) == (0.75, 1.0, 24)
 
 
+def test_iou_and_accuracy_of_pixels():
+    prediction, truth = (torch.rand(2, 9, 13) * 3).floor()
+    in_a_margin = (torch.nn.functional.pad(labels, (5, 0, 0, 4)) for labels in (prediction, truth))
+    found = measure_case(*in_a_margin, (1.0, 1.0), ["a", "b"])
+    for value, label in ((1, "a"), (2, "b")):
+        p, t = prediction == value, truth == value
+        metrics = found[label]
+        assert metrics.iou == pytest.approx(((p & t).sum() / (p | t).sum()).item())
+        assert metrics.iou == pytest.approx(metrics.dice / (2 - metrics.dice))
+        wrong = (p != t).sum().item()
+        assert metrics.accuracy == pytest.approx(1 - wrong / (13 * 18)), "of the whole picture, margins included"
+    empty = only(torch.zeros(4, 4), torch.zeros(4, 4), (1.0, 1.0))
+    assert (empty.iou, empty.accuracy) == (1, 1)
+    assert math.isnan(only(box((4, 4, 4), (10, 8, 6)), box((4, 4, 4), (10, 8, 6))).accuracy), "not told of volumes"
+
+
 @pytest.mark.parametrize(("shape", "spacing"), [((4, 4, 5), SPACING), ((4, 4, 4), (1.0, 1.0))])
 def test_grids_that_do_not_match_are_refused(shape, spacing):
     with pytest.raises(ValueError, match=r"voxels|spacings"):

@@ -3,6 +3,8 @@
 import dataclasses
 
 import pytest
+import torch
+from monai.transforms import NormalizeIntensityd
 
 from tools.bundle_plan import plan_bundle
 from tools.families import FAMILIES
@@ -57,7 +59,7 @@ def why(planned, setting):
     return found.why
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", [name for name, family in FAMILIES.items() if not family.colours])
 def test_the_hippocampus(family):
     values = plan(read_fingerprint(ROOT / "tools" / "fingerprints" / "Task04_Hippocampus.json"), family).values
     # six levels take multiples of 32
@@ -168,6 +170,31 @@ def test_spectrograms_are_not_turned():
     assert (planned.values["turning_axes"], planned.values["quarter_turns"]) == ([], False)
     assert planned.values["mirrored_axes"] == [0, 1]
     assert "one axis is time" in why(planned, "augmentation")
+
+
+def test_networks_that_take_colours_are_given_them():
+    planned = plan(pictures(), "lmsc_unet").values
+    assert (planned["in_channels"], planned["roi_size"], planned["batch_size"]) == (3, [128, 128], 3)
+    assert planned["normalise"]["nonzero"] is False
+    slices = plan(dataset(((128, 128),) * 20, (1.0, 1.0)), "lmsc_unet")
+    assert slices.values["in_channels"] == 1, "no pictures: nothing makes three channels of one"
+
+
+def test_lv_unet_sees_colours_as_they_are_published():
+    eight_bits = (dataclasses.replace(INTENSITIES, max=255.0),)
+    planned = plan(pictures(intensities=eight_bits), "lv_unet").values
+    assert planned["roi_size"] == [256, 256], "at 128 its coarsest level would be a single pixel"
+    assert planned["quarter_turns"]
+    white = NormalizeIntensityd(**{key: value for key, value in planned["normalise"].items() if key != "_target_"})
+    assert white({"image": torch.full((3, 1, 1), 255.0)})["image"].flatten().tolist() == pytest.approx(
+        [(1 - 0.485) / 0.229, (1 - 0.456) / 0.224, (1 - 0.406) / 0.225], abs=1e-4
+    )
+    assert "subtrahend" not in plan(pictures(), "lv_unet").values["normalise"], "16 bits have another white"
+    assert plan(pictures((128, 128)), "lv_unet", roi_size=(128, 256)).values["roi_size"] == [128, 256]
+    with pytest.raises(ValueError, match="every side is a multiple of 128, one at least 256"):
+        plan(pictures(), "lv_unet", roi_size=(128, 128))
+    with pytest.raises(ValueError, match="spatial_dims must be 2"):
+        plan(dataset(), "lv_unet")
 
 
 def test_less_memory_smaller_patch_less_cache():

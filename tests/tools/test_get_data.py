@@ -9,13 +9,16 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+import torch
 from monai.transforms import LoadImaged, Orientationd
 from PIL import Image
 
+from lunet_networks import create_network
 from lunet_networks.bundle.data_checks import check_data
 from lunet_networks.bundle.datalist import SECTIONS, labels_of, load_datalist, read_dataset_json
+from lunet_networks.nets.mobilenet_v3 import mobilenet_v3_large as torchvisions_network
 from tools.command_line import run_commands
-from tools.get_data import hippocampus, nuclei, phantom, rf_spectrograms
+from tools.get_data import hippocampus, mobilenet_v3_large, nuclei, phantom, rf_spectrograms
 from tools.rf_emissions import MODULATIONS, emission
 from tools.rf_spectrograms import make_spectrogram
 
@@ -347,6 +350,41 @@ class TestSpectrograms:
         with pytest.raises(ValueError, match=message):
             rf_spectrograms(str(tmp_path / "data"), **setting)
         assert not list(tmp_path.iterdir())
+
+
+class TestImageNetWeights:
+    @pytest.fixture
+    def copy(self, tmp_path):
+        """A file as torchvision has it, with a classifier besides the features."""
+        network = torch.nn.Module()
+        network.features = torchvisions_network()
+        return self.named_by_hash(tmp_path, {**network.state_dict(), "classifier.0.weight": torch.zeros(2, 2)})
+
+    def named_by_hash(self, folder: Path, state: dict[str, torch.Tensor]) -> Path:
+        torch.save(state, folder / "weights.pth")
+        start = hashlib.sha256((folder / "weights.pth").read_bytes()).hexdigest()[:8]
+        return (folder / "weights.pth").rename(folder / f"mobilenet_v3_large-{start}.pth")
+
+    def test_it_is_fetched_once_and_a_network_starts_from_it(self, copy, tmp_path, capsys):
+        mobilenet_v3_large(str(tmp_path / "place"), url=copy.as_uri())
+        (fetched,) = (tmp_path / "place").iterdir()
+        assert str(fetched) in capsys.readouterr().out
+        network = create_network("lv_unet", pretrained=fetched)
+        assert torch.equal(network.features[0][0].weight, torch.load(copy)["features.0.0.weight"])
+        copy.unlink()
+        mobilenet_v3_large(str(tmp_path / "place"), url=copy.as_uri())
+
+    def test_what_is_refused(self, copy, tmp_path):
+        def fails(path: Path, message: str, error: type = ValueError) -> None:
+            with pytest.raises(error, match=message):
+                mobilenet_v3_large(str(tmp_path / "place"), url=path.as_uri())
+            assert not list((tmp_path / "place").glob("*")), "nothing half-written is left"
+
+        fails(copy.with_name("weights.pth"), "mobilenet_v3_large-HASH.pth")
+        fails(copy.with_name("mobilenet_v3_large-01234567.pth"), "could not fetch .* --url https://", OSError)
+        fails(self.named_by_hash(tmp_path, {"conv1.weight": torch.zeros(1)}), "lacks 'features.0.0.weight'")
+        copy.write_bytes(copy.read_bytes()[:-1])
+        fails(copy, "its SHA-256 does not begin with")
 
 
 def md5_of(path: Path) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 import lunet_networks
 from lunet_networks import PRESETS
-from lunet_networks.bundle.pruned_bundle import without_preset
+from lunet_networks.bundle.derived_bundle import without_preset
 from tools.families import FAMILIES, choose_preset
 
 FACTORY = "lunet_networks.create_network"
