@@ -484,7 +484,9 @@ def test_it_trains_and_evaluates_without_our_package(copy: Path, tmp_path: Path)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_can_be_packed(family: str, repository: Path, tmp_path: Path) -> None:
     bundle, preset = repository / "bundles" / family, FAMILIES[family].preset
-    network = lunet_networks.create_network(preset, out_channels=3)
+    of_bundle = config(bundle, TRAIN)
+    channels = {name: of_bundle[name] for name in ("in_channels", "out_channels")}
+    network = lunet_networks.create_network(preset, **channels)
     torch.save(network.state_dict(), tmp_path / "model.pt")
     package_bundle(
         str(bundle),
