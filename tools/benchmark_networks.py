@@ -4,9 +4,10 @@ import os
 import random
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,16 +16,14 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from lunet_networks import create_network, list_presets
 from lunet_networks.bundle.benchmark import threads
 from lunet_networks.bundle.benchmark_machine import describe_machine, describe_versions
 from lunet_networks.bundle.benchmark_memory import measure_peak_memory
-from lunet_networks.bundle.benchmark_steps import Inference, TrainingStep
+from lunet_networks.bundle.benchmark_steps import Inference, Step, TrainingStep
 from lunet_networks.bundle.benchmark_timing import Timing, time_runs
 from lunet_networks.bundle.engines import READERS
 from lunet_networks.bundle.losses import SegmentationLoss
 from lunet_networks.summary import count_macs, count_parameters
-from tools.peers import PEERS
 
 BACKENDS = ("eager", "onnx", "openvino")
 TRAINING = "training_step"
@@ -35,19 +34,23 @@ PARALLEL = 2  # processes that measure memory at the same time, which does not d
 Factories = Mapping[str, Callable[[], nn.Module]]
 
 
-def all_networks() -> dict[str, Callable[[], nn.Module]]:
-    """Every preset and every peer by its name, each a function that makes a new one."""
-    presets = {name: partial(create_network, name) for name in list_presets()}
-    return {**presets, **{name: peer.make_network for name, peer in PEERS.items()}}
-
-
 def static_costs(network: nn.Module, input_shape: Sequence[int]) -> dict[str, int]:
     """Parameters, and multiply-accumulates of an input."""
     return {"parameters": count_parameters(network), "macs": count_macs(network, input_shape)}
 
 
+def load_average() -> float | None:
+    """How many processes ran or waited for a processor in the last minute; None where the system does not tell."""
+    return round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None
+
+
 def measure_networks(
-    networks: Factories, input_shape: Sequence[int], rounds: int, num_threads: int, backends: Sequence[str] = BACKENDS
+    networks: Factories,
+    input_shape: Sequence[int],
+    rounds: int,
+    num_threads: int,
+    backends: Sequence[str] = BACKENDS,
+    inference_only: Collection[str] = (),
 ) -> dict[str, Any]:
     """Raw figures of networks, as ``docs/benchmark.json`` holds them.
 
@@ -57,24 +60,25 @@ def measure_networks(
         rounds: visits to every network; each gives the median of its runs.
         num_threads: of the CPU.
         backends: of inference.
+        inference_only: names of networks that are not trained.
 
     Returns:
-        Machine, versions, conditions; and for each network parameters, MACs, the seconds of every round and the peaks
-        of memory in bytes.
+        Date, machine, versions, conditions; and for each network parameters, MACs, the seconds of every round and the
+        peaks of memory in bytes.
     """
-    load = round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None
     with tempfile.TemporaryDirectory() as folder, threads(num_threads), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the older exporter announces its end
-        measurement = _Measurement(networks, tuple(input_shape), num_threads, tuple(backends), Path(folder))
+        steps = {name: [*backends] if name in inference_only else [*backends, TRAINING] for name in networks}
+        measurement = _Measurement(networks, tuple(input_shape), num_threads, steps, Path(folder))
         figures = measurement.run(rounds)
     return {
+        "date": datetime.now(UTC).date().isoformat(),
         "machine": describe_machine(),
         "versions": describe_versions(),
         "num_threads": num_threads,
         "input_shape": list(input_shape),
         "memory_layout": MEMORY_LAYOUT,
         "rounds": rounds,
-        "load_before": load,
         "networks": figures,
     }
 
@@ -84,21 +88,20 @@ class _Measurement:
     networks: Factories
     input_shape: tuple[int, ...]
     num_threads: int
-    backends: tuple[str, ...]
+    steps: Mapping[str, Sequence[str]]  # of every network what is timed
     folder: Path
     bar: tqdm = field(init=False)
 
     def run(self, rounds: int) -> dict[str, Any]:
-        stops = len(self.networks) * (2 + 2 + rounds * (len(self.backends) + 1))
-        with tqdm(total=stops, disable=None, smoothing=0) as self.bar:
+        visits = [(name, what) for name, steps in self.steps.items() for what in steps]
+        with tqdm(total=len(self.networks) * (2 + 2) + rounds * len(visits), disable=None, smoothing=0) as self.bar:
             figures = {name: self._static(name) for name in self.networks}
             with ThreadPoolExecutor(PARALLEL) as pool:
                 for name, peaks in zip(self.networks, pool.map(self._peaks, self.networks), strict=True):
                     figures[name]["peak_memory_bytes"] = peaks
             for number in range(rounds):
-                visits = [(name, what) for name in self.networks for what in (*self.backends, TRAINING)]
-                random.Random(number).shuffle(visits)  # nobody always stands beside the same neighbour
-                for name, what in visits:
+                # nobody always stands beside the same neighbour
+                for name, what in random.Random(number).sample(visits, len(visits)):
                     self._show(f"round {number + 1}: {name}, {what}")
                     figures[name]["seconds"][what].append(self._time(name, what))
                     self.bar.update()
@@ -107,20 +110,21 @@ class _Measurement:
     def _static(self, name: str) -> dict[str, Any]:
         self._show(f"exporting {name}")
         network = self.networks[name]().eval()
-        if set(self.backends) - {"eager"}:
+        if set(self.steps[name]) - {"eager", TRAINING}:
             # of fixed size, for all alike: not every peer can be exported with sizes left free
             example = torch.zeros(self.input_shape)
             torch.onnx.export(network, (example,), self._exported(name), dynamo=False, input_names=["image"])
         self.bar.update(2)
         costs = static_costs(network, (1, *self.input_shape[1:]))
-        return {**costs, "seconds": {what: [] for what in (*self.backends, TRAINING)}}
+        return {**costs, "seconds": {what: [] for what in self.steps[name]}}
 
     def _peaks(self, name: str) -> dict[str, int | None]:
         self._show(f"memory of {name}")
-        peaks = {}
-        for what, step in (("inference", self._inference(name)), (TRAINING, self._training(name))):
-            peaks[what] = measure_peak_memory(step, self.num_threads)
-            self.bar.update()
+        steps: dict[str, Step] = {"inference": self._inference(name)}
+        if TRAINING in self.steps[name]:
+            steps[TRAINING] = self._training(name)
+        peaks = {what: measure_peak_memory(step, self.num_threads) for what, step in steps.items()}
+        self.bar.update(2)
         return peaks
 
     def _time(self, name: str, what: str) -> float:

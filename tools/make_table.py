@@ -1,17 +1,17 @@
 """Write the tables of README.md and docs/presets.md: bundles and their weights, what presets and peers cost."""
 
 import functools
-import json
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
+from lunet_networks.bundle.choices import check_whole_number, choose
 from lunet_networks.bundle.files import write_atomically
 from lunet_networks.bundle.report_records import RECORDS
-from tools.benchmark_networks import all_networks, measure_networks, static_costs
+from tools.benchmark_figures import Figures, as_json, read_figures
+from tools.benchmark_networks import load_average, measure_networks
 from tools.benchmark_tables import (
     conditions,
-    missing_networks,
     network_table,
     peer_table,
     preset_table,
@@ -25,7 +25,6 @@ from tools.marks import write_between_marks
 from tools.records import label_dice, read_rows
 from tools.templating import ROOT
 
-INPUT_SHAPE = (1, 1, 64, 64, 64)
 COMMAND = "python -m tools.make_table"
 
 
@@ -33,80 +32,100 @@ def make_table(
     readme: str = str(ROOT / "README.md"),
     presets: str = str(ROOT / "docs" / "presets.md"),
     figures: str = str(ROOT / "docs" / "benchmark.json"),
-    measure: bool = False,
+    measure: str | Sequence[str] = (),
     rounds: int = 3,
     num_threads: int | None = None,
     check: bool = False,
 ) -> None:
     """Write the tables between their marks in two documents, out of figures that were measured before or are measured
-    first, which takes a quarter of an hour on two cores that do nothing else.
+    first: all of them take some twenty minutes on two cores that do nothing else.
 
     Args:
         readme: Markdown file with the marks of the tables of bundles and of networks.
         presets: Markdown file with the marks of the tables in full.
         figures: JSON file of what was measured.
-        measure: measure all presets and peers, and write that file.
+        measure: networks to measure before, whose figures replace those in that file: "all"; "missing", those that it
+            lacks; "provisional", those whose times are no measure; or names.
         rounds: visits to every network, with measure.
         num_threads: of the CPU, with measure; as many as there are cores unless it is given.
         check: write nothing, and fail when a table is not up to date.
     """
-    check, measure = as_bool("check", check), as_bool("measure", measure)
+    check = as_bool("check", check)
     if measure and check:
         raise ValueError("--measure writes figures and --check writes nothing: give one of them")
-    if measure:
-        num_threads = os.cpu_count() if num_threads is None else num_threads
-        for name, value in {"rounds": rounds, "num_threads": num_threads}.items():
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"--{name} takes a whole number from 1 on, not {value!r}")
-        measured = measure_networks(all_networks(), INPUT_SHAPE, rounds, num_threads)
-        write_atomically(str(figures), as_json(measured).encode())
-    measured = read_figures(str(figures))
-    tables = {
-        str(readme): {"bundles": bundle_table(), "presets": readme_table(measured)},
-        str(presets): {
-            "conditions": conditions(measured),
-            "summary": summary(measured),
-            "networks": network_table(measured),
-            "twins": twin_table(measured),
-            "peers": peer_table(),
-            "list": preset_table(),
-        },
-    }
-    for document, parts in tables.items():
+    num_threads = os.cpu_count() if num_threads is None else num_threads
+    for option, number in {"--rounds": rounds, "--num_threads": num_threads}.items():
+        check_whole_number(option, number, least=1)
+    path, measured = Path(figures), read_figures(figures)
+    if names := choose_networks(measure, measured):
+        measured = measure_into(path, measured, names, rounds, num_threads)
+    if missing := [name for each in measured.values() for name in each.missing()]:
+        what = f"lacks figures of {', '.join(missing)} as they are now" if path.is_file() else "is not there"
+        raise ValueError(f"{path} {what}: {COMMAND} --measure missing measures them")
+    for document, parts in tables(str(readme), str(presets), measured).items():
         changed = [write_between_marks(document, name, COMMAND, text, check) for name, text in parts.items()]
         print(f"{document}: tables written" if any(changed) else f"{document} is up to date")
 
 
-def read_figures(path: str | Path) -> dict[str, Any]:
-    """What was measured.
+def tables(readme: str, presets: str, figures: Mapping[str, Figures]) -> dict[str, dict[str, str]]:
+    """What belongs between the marks of each document."""
+    volumes, pictures = figures["3D"], figures["2D"]
+    return {
+        readme: {"bundles": bundle_table(), "presets": readme_table(figures)},
+        presets: {
+            "conditions": conditions(volumes),
+            "summary": summary(volumes),
+            "networks": network_table(volumes),
+            "twins": twin_table(volumes),
+            "2D conditions": conditions(pictures),
+            "2D networks": network_table(pictures),
+            "peers": peer_table(),
+            "list": preset_table(),
+        },
+    }
+
+
+def choose_networks(measure: str | Sequence[str], figures: Mapping[str, Figures]) -> list[str]:
+    """The names of the networks to measure.
 
     Raises:
-        FileNotFoundError: if nothing was.
-        ValueError: if networks are missing in it, or have other parameters or MACs by now.
+        ValueError: if there is no such network.
     """
-    path = Path(path)
-    again = f"{COMMAND} --measure True measures"
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no {path}: {again}")
-    figures = json.loads(path.read_text(encoding="utf-8"))
-    if missing := missing_networks(figures, all_networks()):
-        raise ValueError(f"{path} lacks {', '.join(missing)}: {again} anew")
-    for name, costs in _static_costs().items():
-        if any(figures["networks"][name][cost] != value for cost, value in costs.items()):
-            raise ValueError(f"{path} is of another {name}, it has {costs} now: {again} anew")
+    every = {name: [name] for each in figures.values() for name in each.comparison.networks}
+    groups = {
+        "all": [*every],
+        "missing": [name for each in figures.values() for name in each.missing()],
+        "provisional": [name for each in figures.values() for name in each.provisional()],
+    }
+    given = measure if isinstance(measure, list | tuple) else str(measure).split(",")
+    return [name for each in given for name in choose("--measure", each, {**groups, **every})]
+
+
+def measure_into(
+    path: Path, figures: Mapping[str, Figures], names: Sequence[str], rounds: int, num_threads: int
+) -> dict[str, Figures]:
+    """Measure networks, each comparison in a run of its own with the reference along, and write the file after it.
+
+    Returns:
+        What the file holds in the end.
+    """
+    figures, load = dict(figures), load_average()  # once: behind the first run it would be our own
+    for title, each in figures.items():
+        comparison = each.comparison
+        chosen = {name: make for name, make in comparison.networks.items() if name in {*names, comparison.reference}}
+        if chosen.keys().isdisjoint(names):
+            continue
+        run = measure_networks(
+            chosen,
+            comparison.input_shape,
+            rounds,
+            num_threads,
+            inference_only=comparison.inference_only,
+        )
+        along = [name for name in chosen if name not in names]
+        figures[title] = each.with_run({**run, "load_before": load, "along": along})
+        write_atomically(str(path), as_json(figures).encode())
     return figures
-
-
-@functools.cache
-def _static_costs() -> dict[str, dict[str, int]]:
-    return {name: static_costs(make_network(), INPUT_SHAPE) for name, make_network in all_networks().items()}
-
-
-def as_json(figures: dict[str, Any]) -> str:
-    """The figures with a line for every network."""
-    networks = ",\n".join(f'  "{name}": {json.dumps(costs)}' for name, costs in figures["networks"].items())
-    rest = ",\n".join(f' "{name}": {json.dumps(value)}' for name, value in figures.items() if name != "networks")
-    return f'{{\n{rest},\n "networks": {{\n{networks}\n }}\n}}\n'
 
 
 @functools.cache

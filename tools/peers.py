@@ -8,6 +8,13 @@ from monai.networks.nets import UNETR, AttentionUnet, BasicUNet, DynUNet, SegRes
 from torch import nn
 
 VOLUMES = {"spatial_dims": 3, "in_channels": 1, "out_channels": 1}
+PICTURES = {"spatial_dims": 2, "in_channels": 3, "out_channels": 1}
+FIVE_LEVELS = {"channels": (16, 32, 64, 128, 256), "strides": (2, 2, 2, 2)}
+NNUNET = {
+    "norm_name": ("instance", {"affine": True}),
+    "act_name": ("leakyrelu", {"negative_slope": 0.01, "inplace": True}),
+    "trans_bias": True,
+}
 
 
 @dataclass(frozen=True)
@@ -23,13 +30,13 @@ class Peer:
     description: str
 
 
-PEERS = {
+VOLUME_PEERS = {
     "BasicUNet": Peer(
         partial(BasicUNet, **VOLUMES),
         "MONAI's defaults: features 32, 32, 64, 128, 256, 32, instance norm, leaky ReLU",
     ),
     "UNet": Peer(
-        partial(UNet, **VOLUMES, channels=(16, 32, 64, 128, 256), strides=(2, 2, 2, 2), num_res_units=2, norm="batch"),
+        partial(UNet, **VOLUMES, **FIVE_LEVELS, num_res_units=2, norm="batch"),
         "as in the model zoo's `spleen_ct_segmentation`: channels 16, 32, 64, 128, 256, strides 2, 2 residual units, "
         "batch norm; it halves the resolution in its first layer",
     ),
@@ -37,13 +44,11 @@ PEERS = {
         partial(
             DynUNet,
             **VOLUMES,
+            **NNUNET,
             kernel_size=[3] * 5,
             strides=[1, 2, 2, 2, 2],
             upsample_kernel_size=[2] * 4,
             filters=[32, 64, 128, 256, 320],
-            norm_name=("instance", {"affine": True}),
-            act_name=("leakyrelu", {"negative_slope": 0.01, "inplace": True}),
-            trans_bias=True,
         ),
         "as nnU-Net plans a 3D full-resolution network for patches of 64 x 64 x 64: 5 stages of 32, 64, 128, 256, 320 "
         "filters, kernel 3, strides 1, 2, 2, 2, 2, instance norm, leaky ReLU 0.01; without deep supervision",
@@ -53,7 +58,7 @@ PEERS = {
         "MONAI's defaults: 8 initial filters, blocks 1, 2, 2, 4 down and 1, 1, 1 up, group norm",
     ),
     "AttentionUnet": Peer(
-        partial(AttentionUnet, **VOLUMES, channels=(16, 32, 64, 128, 256), strides=(2, 2, 2, 2)),
+        partial(AttentionUnet, **VOLUMES, **FIVE_LEVELS),
         "channels 16, 32, 64, 128, 256, strides 2, batch norm",
     ),
     "SwinUNETR": Peer(
@@ -65,3 +70,26 @@ PEERS = {
         "as published: feature size 16, hidden size 768, 12 heads; it takes 64 x 64 x 64 only",
     ),
 }
+PICTURE_PEERS = {
+    "BasicUNet_2d": Peer(partial(BasicUNet, **PICTURES), "MONAI's defaults, as above"),
+    "UNet_2d": Peer(
+        partial(UNet, **PICTURES, **FIVE_LEVELS, num_res_units=2, norm="batch"),
+        "the channels, strides, units and norm of `UNet`",
+    ),
+    "DynUNet_2d": Peer(
+        partial(
+            DynUNet,
+            **PICTURES,
+            **NNUNET,
+            kernel_size=[3] * 7,
+            strides=[1, 2, 2, 2, 2, 2, 2],
+            upsample_kernel_size=[2] * 6,
+            filters=[32, 64, 128, 256, 512, 512, 512],
+        ),
+        "as nnU-Net plans a 2D network for patches of 256 x 256: 7 stages of 32, 64, 128, 256, 512, 512, 512 filters, "
+        "kernel 3, strides 1, then 2, instance norm, leaky ReLU 0.01; without deep supervision",
+    ),
+    "SegResNet_2d": Peer(partial(SegResNet, **PICTURES), "MONAI's defaults, as above"),
+    "AttentionUnet_2d": Peer(partial(AttentionUnet, **PICTURES, **FIVE_LEVELS), "the channels of `AttentionUnet`"),
+}
+PEERS = {**VOLUME_PEERS, **PICTURE_PEERS}
