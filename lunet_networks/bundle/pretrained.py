@@ -29,6 +29,7 @@ def load_pretrained(network: nn.Module, path: str | Path) -> None:
 
     Example:
         >>> import tempfile
+        >>> import torch
         >>> from lunet_networks import create_network
         >>> path = Path(tempfile.mkdtemp(), "model.pt")
         >>> torch.save(create_network("lunet_small_4f", out_channels=2).state_dict(), path)
