@@ -70,9 +70,10 @@ def by_hand(name: str, preset: str | None = None) -> torch.nn.Module:
 
 
 @torch.inference_mode()
-def logits(network: torch.nn.Module, shape: tuple[int, ...] = (32, 16, 16)) -> torch.Tensor:
+def logits(network: torch.nn.Module) -> torch.Tensor:
     """What a network answers to noise."""
-    return network(torch.randn(1, 1, *shape, generator=torch.Generator().manual_seed(0)))
+    shape = (64, 32, 32)[: network.spatial_dims]
+    return network(torch.randn(1, network.in_channels, *shape, generator=torch.Generator().manual_seed(0)))
 
 
 @pytest.mark.parametrize("kind", ["train", "inference"])
