@@ -12,5 +12,5 @@ def test_published_optimizers(name, kind, weight_decay):
 
 
 def test_unknown_optimizer():
-    with pytest.raises(ValueError, match="optimizer_name is 'sgd': it is one of adam, adamw"):
-        create_optimizer("sgd", nn.Linear(1, 1), 0.01)
+    with pytest.raises(ValueError, match="optimizer_name is 'lion': it is one of adam, adamw, sgd"):
+        create_optimizer("lion", nn.Linear(1, 1), 0.01)
