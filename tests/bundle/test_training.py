@@ -145,7 +145,7 @@ def test_a_federated_client_trains_round_after_round(bundle):
     [
         ({"loss_name": "focal"}, "loss_name is 'focal': it is one of dice, bce, dice_bce"),
         ({"scheduler_name": "plateau"}, "scheduler_name is 'plateau': it is one of none, cosine, step, poly"),
-        ({"optimizer_name": "sgd"}, "optimizer_name is 'sgd': it is one of adam, adamw"),
+        ({"optimizer_name": "lion"}, "optimizer_name is 'lion': it is one of adam, adamw"),
         ({"resume": "yes"}, "resume is 'yes': it takes True or False"),
         ({"overwrite": 1}, "overwrite is 1: it takes True or False"),
         ({"epochs": 0}, "epochs is 0: it is a whole number from 1 on"),

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from lunet_networks import PSPSeg, UNet
-from lunet_networks.bundle.decoupling import DecouplingLoss
+from lunet_networks.bundle.decoupling import DecouplingInferer, DecouplingLoss
 from lunet_networks.bundle.losses import SegmentationLoss
 from lunet_networks.bundle.weights import load_weights
 from lunet_networks.nets.redundant import RedundantModule, redundant_modules
@@ -376,7 +376,7 @@ def train(resume_at: int | None) -> tuple[PSPSeg, list[str], list[int]]:
     label[..., 4:10, 5:12] = 1
     image, actions, parameters = label.double() + 0.1 * torch.randn(label.shape), [], []
     for epoch in range(20):
-        terms = loss(network.train(), image, label)
+        terms = loss.terms(DecouplingInferer()(image, network.train()), label)
         optimizer.zero_grad()
         terms.total.backward()
         optimizer.step()
