@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from monai.networks.blocks import Convolution
+from monai.networks.blocks import ADN, Convolution
 from monai.networks.layers.factories import Conv, Pool
 from torch import nn
 
-__all__ = ["BlockMaker", "block_channels", "conv_unit", "pointwise", "pooling", "upsampling"]
+__all__ = ["BlockMaker", "block_channels", "conv_unit", "mark_order", "pointwise", "pooling", "upsampling"]
 
 
 def conv_unit(
@@ -19,7 +19,7 @@ def conv_unit(
 
     ``dropout=None`` leaves the dropout layer out.
     """
-    return Convolution(
+    unit = Convolution(
         spatial_dims,
         in_channels,
         out_channels,
@@ -30,6 +30,19 @@ def conv_unit(
         dropout=dropout,
         dropout_dim=spatial_dims,  # whole channels; MONAI's default of 1 drops single voxels
     )
+    return mark_order(unit, adn_ordering)
+
+
+class NormFirst(ADN):
+    """Norm before activation, as a class of its own: TorchScript gives modules of one class with the same layers the
+    code that it made for the first of them, whatever the order of their layers."""
+
+
+def mark_order(unit: Convolution, adn_ordering: str) -> Convolution:
+    """Let a unit whose norm comes first be scripted as what it is."""
+    if adn_ordering.startswith("N") and "A" in adn_ordering:
+        unit.adn.__class__ = NormFirst
+    return unit
 
 
 class BlockMaker:

@@ -11,7 +11,7 @@ from torch import nn
 
 from lunet_networks.nets.batch_one import avoid_slow_convolutions
 from lunet_networks.nets.checks import check_arguments, check_channels, check_input
-from lunet_networks.nets.layers import BlockMaker, pointwise, pooling, upsampling
+from lunet_networks.nets.layers import BlockMaker, mark_order, pointwise, pooling, upsampling
 
 __all__ = ["LMSCUNet"]
 
@@ -145,7 +145,7 @@ def _inverted_bottleneck(spatial_dims: int, in_channels: int, out_channels: int,
 def _convolution(
     spatial_dims: int, in_channels: int, out_channels: int, kernel_size: int, groups: int = 1, adn_ordering: str = "NA"
 ) -> Convolution:
-    return Convolution(
+    unit = Convolution(
         spatial_dims,
         in_channels,
         out_channels,
@@ -156,6 +156,7 @@ def _convolution(
         groups=groups,
         bias=False,
     )
+    return mark_order(unit, adn_ordering)
 
 
 def _check_brb_levels(brb_levels: Collection[int], channels: Sequence[int]) -> None:

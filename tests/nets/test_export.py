@@ -6,7 +6,7 @@ import itertools
 import pytest
 import torch
 
-from lunet_networks import create_network
+from lunet_networks import UNet, create_network
 
 FAMILIES_2D = ["lmsc_unet", "lv_unet"]
 FAMILIES = ["unet_small_2f", "lunet_large_6f", "unetpp_small_1f", "mednext_small", "pspseg_s"]
@@ -45,3 +45,12 @@ def test_a_script_still_names_the_multiple() -> None:
     script = torch.jit.script(create_network("lunet_small_1f").eval())
     with pytest.raises(torch.jit.Error, match="every spatial size must be a multiple of 16"):
         script(torch.zeros(1, 1, 30, 32, 32))
+
+
+def test_scripting_tells_orders_of_the_same_layers_apart() -> None:
+    image = torch.randn(1, 1, 32, 32)
+    for adn_ordering in ("AND", "NDA"):
+        network = UNet(2, channels=(2, 4), adn_ordering=adn_ordering)
+        network(torch.randn(4, 1, 32, 32))  # statistics of its own
+        network.eval()
+        torch.testing.assert_close(torch.jit.script(network)(image), network(image))
