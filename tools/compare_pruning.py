@@ -264,9 +264,10 @@ class Run:
 
     def read(self) -> Result:
         """What it has come to."""
-        read = read_pruning if self.contender.pruned else read_training
         contender = self.contender
-        return read(contender.name, self.seed, contender.network, contender.patch_shape, self.folder)
+        if contender.pruned:
+            return read_pruning(contender.name, self.seed, contender.network, self.folder)
+        return read_training(contender.name, self.seed, contender.network, contender.patch_shape, self.folder)
 
     def start(self) -> subprocess.Popen:
         """Start the command; what it says goes to its log."""

@@ -59,7 +59,7 @@ class Result:
     steps: Sequence[Step]
 
 
-def read_pruning(contender: str, seed: int, network: nn.Module, patch_shape: Sequence[int], folder: Path) -> Result:
+def read_pruning(contender: str, seed: int, network: nn.Module, folder: Path) -> Result:
     """The steps in pruning_history.csv of ``network``, as it was before."""
     widths = Counter(describe_network(network)["conv_channels"])
     steps: dict[str, Step] = {}

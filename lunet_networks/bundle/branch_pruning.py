@@ -9,16 +9,16 @@ from itertools import islice
 from typing import Any
 
 import torch
-from ignite.engine import Engine, Events
+from ignite.engine import Engine
 from monai.engines import Evaluator
 from torch import nn
 from torch.optim import Optimizer
 
-from lunet_networks.bundle.batches import channels_last, prepare_batch
+from lunet_networks.bundle.batches import prepare_batch
 from lunet_networks.bundle.choices import check_whole_number
 from lunet_networks.bundle.history import History
 from lunet_networks.bundle.pruned_bundle import PrunedBundle
-from lunet_networks.bundle.pruning_checkpoints import become
+from lunet_networks.bundle.pruning_handler import PruningHandler, become
 from lunet_networks.bundle.pruning_history import PruningHistory
 from lunet_networks.pruning import (
     ProgressiveSchedule,
@@ -41,8 +41,8 @@ logger = logging.getLogger(__name__)
 Branches = Mapping[str, Iterable[int]]
 
 
-class BranchPruning:
-    """Handler that prunes the network of a trainer between epochs, in place, as a schedule says by its losses.
+class BranchPruning(PruningHandler):
+    """Handler that masks and removes branches of the network of a trainer between epochs, as a schedule says by losses.
 
     The pruned bundle holds the best network since branches were masked or came back for the last time, without those
     that are masked: so it is what the training ends with, however often it was changed before.
@@ -84,33 +84,22 @@ class BranchPruning:
         patch_shape: tuple[int, ...],
         allow_empty: bool = False,
     ) -> None:
-        self.network, self.optimizer, self.schedule = network, optimizer, schedule
-        self.loader = loader
+        super().__init__(network, optimizer, evaluator, history, steps, bundle, patch_shape)
+        self.schedule, self.loader = schedule, loader
         self.calibration_batches = check_whole_number("calibration_batches", calibration_batches, least=1)
-        self.evaluator, self.history = evaluator, history
-        self.steps, self.bundle = steps, bundle
-        self.patch_shape = tuple(patch_shape)
         self.allow_empty = allow_empty
-
-    def attach(self, engine: Engine) -> None:
-        """Follow a trainer."""
-        engine.add_event_handler(Events.STARTED, self._begin)
-        engine.add_event_handler(Events.EPOCH_COMPLETED, self._end_epoch)
 
     def state(self) -> dict[str, Any]:
         """For a checkpoint."""
-        return {**self.steps.state(), "schedule": self.schedule.state()}
+        return {**super().state(), "schedule": self.schedule.state()}
 
     def load(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
-        self.steps.load(state)
+        super().load(state)
         self.schedule.load(state["schedule"])
 
     def _begin(self, engine: Engine) -> None:
-        if engine.network is not self.network:
-            raise ValueError(
-                "a network that is compiled or trained by several processes cannot be pruned: --compile False"
-            )
+        super()._begin(engine)
         spare = spare_branches(self.network, self.allow_empty)
         if self.schedule.step > spare:
             rest = "" if self.allow_empty else " besides the one that it keeps"
@@ -153,7 +142,6 @@ class BranchPruning:
 
     def _prune(self, engine: Engine) -> None:
         become(self.network, remove_branches(self.network, self.optimizer))
-        self.network.to(memory_format=channels_last(self.network.spatial_dims))  # as a resumed run has it
         step = min(self.schedule.step, spare_branches(self.network, self.allow_empty))
         if step == 0:
             logger.info("the pruning has ended, no module can do without another branch")
@@ -178,8 +166,7 @@ class BranchPruning:
             logger.info("the pruning has ended, the network trains on as it is")
 
     def _note(self, engine: Engine, event: str, branches: Branches, scores: Mapping[str, float]) -> None:
-        self.evaluator.run(engine.state.epoch)
-        dice = float(self.evaluator.state.metrics[self.history.key_metric])
+        dice = self._dice_now(engine)
         parts = [(name, number, scores.get(name, "")) for name, numbers in branches.items() for number in numbers]
         self.steps.changed(engine.state.epoch, self._left(), event, parts, *self._costs(), dice)
         logger.info(self.steps.line())

@@ -6,19 +6,18 @@ import logging
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from ignite.engine import Engine, Events
+from ignite.engine import Engine
 from monai.engines import Evaluator
 from torch import nn
 from torch.optim import Optimizer
 
-from lunet_networks.bundle.batches import channels_last, prepare_batch
+from lunet_networks.bundle.batches import prepare_batch
 from lunet_networks.bundle.choices import check_whole_number
 from lunet_networks.bundle.history import History
 from lunet_networks.bundle.pruned_bundle import PrunedBundle
-from lunet_networks.bundle.pruning_checkpoints import become
+from lunet_networks.bundle.pruning_handler import PruningHandler, become
 from lunet_networks.bundle.pruning_history import PruningHistory
 from lunet_networks.bundle.seeding import mix_seed
 from lunet_networks.pruning import (
@@ -90,8 +89,8 @@ class PruningSchedule:
         return parameters <= self.target_params or macs <= self.target_macs
 
 
-class ChannelPruning:
-    """Handler that prunes the network of a trainer between epochs, in place: whoever holds it holds the pruned one.
+class ChannelPruning(PruningHandler):
+    """Handler that removes channels of the network of a trainer between epochs.
 
     When a step's recovery has ended the network goes to the pruned bundle, unless its Dice is below ``min_dice``: so
     the bundle holds the last one that was good enough. All channels are ranked on one pass over the training data.
@@ -136,31 +135,13 @@ class ChannelPruning:
         dropout_from_ranks: bool,
         seed: int,
     ) -> None:
-        self.network, self.optimizer, self.schedule = network, optimizer, schedule
-        self.loader, self.loss, self.evaluator = loader, loss, evaluator
-        self.history, self.steps, self.bundle = history, steps, bundle
-        self.patch_shape = tuple(patch_shape)
+        super().__init__(network, optimizer, evaluator, history, steps, bundle, patch_shape)
+        self.schedule, self.loader, self.loss = schedule, loader, loss
         self.ranking, self.selection, self.dropout_from_ranks = ranking, selection, dropout_from_ranks
         self.seed = seed
 
-    def attach(self, engine: Engine) -> None:
-        """Follow a trainer."""
-        engine.add_event_handler(Events.STARTED, self._begin)
-        engine.add_event_handler(Events.EPOCH_COMPLETED, self._end_epoch)
-
-    def state(self) -> dict[str, Any]:
-        """For a checkpoint."""
-        return self.steps.state()
-
-    def load(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
-        self.steps.load(state)
-
     def _begin(self, engine: Engine) -> None:
-        if engine.network is not self.network:
-            raise ValueError(
-                "a network that is compiled or trained by several processes cannot be pruned: --compile False"
-            )
+        super()._begin(engine)
         widths = self._widths()
         removals = [(name, channel) for name, width in widths.items() for channel in range(1, width)]
         if self.schedule.channels_per_step > len(removals):
@@ -232,11 +213,9 @@ class ChannelPruning:
         scores = raw if self.ranking == "random" else normalise_scores(raw)
         removals = select_channels(scores, self.schedule.channels_per_step, self.selection, generator)
         become(self.network, remove_channels(self.network, removals, self.optimizer))
-        self.network.to(memory_format=channels_last(self.network.spatial_dims))  # as a resumed run has it
         if self.dropout_from_ranks:
             set_dropout(self.network, targeted_dropout(scores))
-        self.evaluator.run(engine.state.epoch)
-        dice = float(self.evaluator.state.metrics[self.history.key_metric])
+        dice = self._dice_now(engine)
         removed = [(name, channel, float(scores[name][channel])) for name, channel in removals]
         costs = self._costs(self.network)
         self.steps.changed(engine.state.epoch, self._widths(), "removed", removed, *costs, dice)

@@ -2,38 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 from ignite.engine import Engine, Events
-from torch import nn
 
 from lunet_networks.bundle.batches import channels_last
 from lunet_networks.bundle.checkpoints import Checkpoints
-from lunet_networks.bundle.pruning_history import PruningHistory
+from lunet_networks.bundle.pruning_handler import PruningHandler, become
 from lunet_networks.pruning import describe_network
 
-__all__ = ["Pruning", "PruningCheckpoints", "become"]
-
-
-class Pruning(Protocol):
-    """Handler that prunes the network of a trainer between epochs."""
-
-    steps: PruningHistory
-
-    def attach(self, engine: Engine) -> None:
-        """Follow a trainer."""
-
-    def state(self) -> dict[str, Any]:
-        """For a checkpoint."""
-
-    def load(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
-
-
-def become(network: nn.Module, other: nn.Module) -> None:
-    """Give a network the parts of another one of its class, so that whoever holds it goes on with these."""
-    for name, module in other.named_children():
-        setattr(network, name, module)
+__all__ = ["PruningCheckpoints"]
 
 
 class PruningCheckpoints(Checkpoints):
@@ -44,7 +22,7 @@ class PruningCheckpoints(Checkpoints):
         others: those of :class:`Checkpoints`.
     """
 
-    def __init__(self, pruning: Pruning, **others: Any) -> None:
+    def __init__(self, pruning: PruningHandler, **others: Any) -> None:
         super().__init__(**others)
         self.pruning = pruning
 
