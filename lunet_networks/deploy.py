@@ -3,62 +3,101 @@
 from __future__ import annotations
 
 import copy
+import math
 
 import torch
 from torch import nn
 
-from lunet_networks.nets import LVUNet
+from lunet_networks.nets import LMSCUNet, LVUNet, MedNeXt, PSPSeg, UNet, UNetPlusPlus
+from lunet_networks.nets.layers import ConvUnit, FusedUnit, NormFirst
+from lunet_networks.nets.pspseg import without_supervision
+from lunet_networks.pruning import describe_network
 
 __all__ = ["deploy"]
 
 
 def deploy(network: nn.Module) -> nn.Module:
-    """The fused form of a trained network.
+    """The form of a trained network that only predicts.
 
-    Of an LV-UNet the two 1 x 1 convolutions of every block become one, and all batch norms, also those of the
-    MobileNet, a part of the convolution before them.
+    Batch norms become a part of the convolutions beside them: behind a ReLU (U-Net, UNet++) as limits between which
+    its channels are clamped, in front of it (LMSC-UNet, LV-UNet) as weights. Of an LV-UNet the two 1 x 1 convolutions
+    of every block become one besides. The instance norms of PSP-Seg and MedNeXt depend on the image and stay: a
+    PSP-Seg loses the heads of its deep supervision, a MedNeXt is copied.
 
     Args:
-        network: a :class:`LVUNet` in evaluation, with a slope of 1; unchanged.
+        network: of any class of this package, in evaluation; unchanged. An LV-UNet has a slope of 1.
 
     Returns:
         A network of the same class in evaluation, on the same device and of the same type, with the same output but
-        for rounding. Its ``describe()`` and its state dict are all that it takes to make it again. A network that is
-        deployed already comes back as a copy.
+        for rounding; its parameters ask for no gradients. The arguments of its class, with ``deployed=True``, and its
+        state dict are all that it takes to make it again. A network that is deployed already comes back as a copy.
 
     Raises:
-        TypeError: if there is no such form of this class.
+        TypeError: if it is none of these classes.
         ValueError: if the network is in training, or its slope is below 1: the leaky ReLU between the convolutions
             would be lost, and the output be another.
 
     Example:
-        >>> network = LVUNet().eval()
-        >>> network.set_slope(1)
-        >>> fused = deploy(network)
-        >>> [sum(p.numel() for p in each.parameters()) for each in (network, fused)]
-        [934545, 510985]
-        >>> again = LVUNet(**fused.describe())
-        >>> again.load_state_dict(fused.state_dict())
+        >>> network = UNet(channels=(4, 4, 4, 4, 4)).eval()  # lunet_small_4f
+        >>> deployed = deploy(network)
+        >>> image = torch.rand(1, 1, 32, 32, 32)
+        >>> torch.allclose(deployed(image), network(image), atol=1e-5)
+        True
+        >>> again = UNet(channels=(4, 4, 4, 4, 4), deployed=True)
+        >>> again.load_state_dict(deployed.state_dict())
         <All keys matched successfully>
     """
     if type(network) not in _FORMS:
-        known = " or ".join(network_class.__name__ for network_class in _FORMS)
-        raise TypeError(f"a {known} can be deployed, not a {type(network).__name__}")
+        known = ", ".join(network_class.__name__ for network_class in _FORMS)
+        raise TypeError(f"one of {known} can be deployed, not a {type(network).__name__}")
     if network.training:
         raise ValueError("this network is in training, whose batch norms still move: deploy(network.eval())")
-    return _FORMS[type(network)](network)
+    form = copy.deepcopy(network) if getattr(network, "deployed", False) else _FORMS[type(network)](network)
+    return form.eval().requires_grad_(False)
+
+
+def _deploy_units(network: UNet | UNetPlusPlus | LMSCUNet) -> nn.Module:
+    description = network.describe() if isinstance(network, LMSCUNet) else describe_network(network)
+    fused = type(network)(**{**description, "dropout": 0.0, "deployed": True}).to(next(network.parameters()))
+    for name, module in fused.named_modules():
+        source = network.get_submodule(name)
+        if isinstance(module, FusedUnit):
+            _fuse(source, module)
+        elif isinstance(module, nn.modules.conv._ConvNd) and not name.endswith(".conv"):
+            module.load_state_dict(source.state_dict())
+    return fused
+
+
+@torch.no_grad()
+def _fuse(unit: ConvUnit, fused: FusedUnit) -> None:
+    norm = unit.adn.N
+    weight, bias = _fold(unit.conv, norm)
+    fused.conv.weight.copy_(weight)
+    fused.conv.bias.copy_(bias)
+    if fused.limited and isinstance(unit.adn, NormFirst):
+        fused.low.zero_()
+        fused.high.fill_(math.inf)
+    elif fused.limited:
+        scale, shift = _scale_and_shift(norm)  # of a ReLU's output, which is at least 0
+        fused.low.copy_(torch.where(scale < 0, -math.inf, shift))
+        fused.high.copy_(torch.where(scale > 0, math.inf, shift))
+
+
+def _deploy_pspseg(network: PSPSeg) -> PSPSeg:
+    description = {**describe_network(network), "deep_supervision": False, "dropout": 0.0}
+    form = PSPSeg(**description).to(next(network.parameters()))
+    form.load_state_dict(without_supervision(form, network.state_dict()))
+    return form
 
 
 def _deploy_lv_unet(network: LVUNet) -> LVUNet:
-    if network.deployed:
-        return copy.deepcopy(network)
     if network.slope < 1:
         raise ValueError(
             f"the slope in the blocks of this LV-UNet is {network.slope:g}, it has to be 1 before they fuse: deep "
             "training raises it, and the best weights are of an epoch that had 1"
         )
     fused = LVUNet(**{**network.describe(), "dropout": 0.0, "deployed": True})
-    fused = fused.to(next(network.parameters())).eval()
+    fused = fused.to(next(network.parameters()))
     for name, target in fused.named_modules():
         if isinstance(target, nn.Conv2d):
             weight, bias = _sources(network, name)
@@ -68,7 +107,14 @@ def _deploy_lv_unet(network: LVUNet) -> LVUNet:
     return fused
 
 
-_FORMS = {LVUNet: _deploy_lv_unet}
+_FORMS = {
+    UNet: _deploy_units,
+    UNetPlusPlus: _deploy_units,
+    LMSCUNet: _deploy_units,
+    LVUNet: _deploy_lv_unet,
+    MedNeXt: copy.deepcopy,
+    PSPSeg: _deploy_pspseg,
+}
 
 Affine = tuple[torch.Tensor, torch.Tensor]  # weight and bias
 
@@ -84,12 +130,18 @@ def _sources(network: LVUNet, name: str) -> Affine:
     return _fold(module, behind) if isinstance(behind, nn.BatchNorm2d) else (module.weight, module.bias)
 
 
-def _fold(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> Affine:
+def _fold(convolution: nn.Module, norm: nn.Module) -> Affine:
     """A convolution that does what a batch norm does behind it. Computed in float64, as the fused network of another
     type would otherwise be further from the exact one than the network itself."""
+    scale, shift = _scale_and_shift(norm)
+    bias = 0 if convolution.bias is None else convolution.bias.double()
+    return convolution.weight.double() * scale.view(-1, *[1] * (convolution.weight.dim() - 1)), bias * scale + shift
+
+
+def _scale_and_shift(norm: nn.Module) -> Affine:
+    """What a batch norm multiplies by and then adds."""
     scale = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
-    bias = -norm.running_mean.double() if convolution.bias is None else convolution.bias - norm.running_mean.double()
-    return convolution.weight.double() * scale[:, None, None, None], norm.bias + bias * scale
+    return scale, norm.bias.double() - norm.running_mean.double() * scale
 
 
 def _merge(first: Affine, second: Affine) -> Affine:

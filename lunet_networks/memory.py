@@ -40,7 +40,7 @@ def estimate_training_memory(
     same time are counted: batch, activations, loss and gradients. Weights, their gradients and the two moments of
     Adam are added, and what the allocator holds unused. It does not rise with every voxel: tensors of 32 MiB and more
     leave no gaps in the heap, so that a step up to them can take less. A single 3D volume takes up to three times its
-    share, see ``lunet_networks.nets.batch_one``. Kernels of a GPU are not counted.
+    share, see ``lunet_networks.nets.fast_layers``. Kernels of a GPU are not counted.
 
     Args:
         network: any network of this package; unchanged.
@@ -113,7 +113,7 @@ def _count_onednn_copies(network: nn.Module, single_volume: bool) -> None:
         if not isinstance(module, nn.Conv2d | nn.Conv3d) or module.groups > 1:
             continue
         pointwise = set(module.kernel_size) == {1}
-        if single_volume and not pointwise:  # see lunet_networks.nets.batch_one
+        if single_volume and not pointwise:  # see lunet_networks.nets.fast_layers
             module.register_forward_pre_hook(lambda _, inputs: (_ToOneDNN.apply(inputs[0]),))
             module.register_forward_hook(lambda _, __, output: _FromOneDNN.apply(output))
         elif pointwise and module.in_channels == 1 and not single_volume:

@@ -9,7 +9,7 @@ def randomise(network: torch.nn.Module, image: torch.Tensor) -> torch.nn.Module:
 
     With the statistics that a new network has, little of an image would come through many layers.
     """
-    norms = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    norms = [module for module in network.modules() if isinstance(module, torch.nn.modules.batchnorm._BatchNorm)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = 1.0

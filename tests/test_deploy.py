@@ -2,11 +2,22 @@
 
 import copy
 import json
+from pathlib import Path
 
 import pytest
 import torch
 
-from lunet_networks import LVUNet, UNet, create_network, deploy
+from lunet_networks import (
+    LMSCUNet,
+    LVUNet,
+    PSPSeg,
+    UNet,
+    UNetPlusPlus,
+    create_network,
+    deploy,
+    list_presets,
+)
+from lunet_networks.pruning import describe_network, remove_channels
 from lunet_networks.summary import count_macs, count_parameters
 from tests.randomised import randomise
 
@@ -90,5 +101,84 @@ def test_a_deployed_network_has_no_slope_to_set(trained: LVUNet) -> None:
 
 
 def test_other_networks() -> None:
-    with pytest.raises(TypeError, match="a LVUNet can be deployed, not a UNet"):
-        deploy(UNet().eval())
+    with pytest.raises(TypeError, match=r"one of UNet, .*, PSPSeg can be deployed, not a Conv3d"):
+        deploy(torch.nn.Conv3d(1, 1, 1).eval())
+
+
+def _randomised(network: torch.nn.Module) -> tuple[torch.nn.Module, torch.Tensor]:
+    """With scales of both signs, and one of 0, and an image."""
+    size = (256, 128) if isinstance(network, LVUNet) else tuple(n * network.size_multiple for n in (2, 1, 2))
+    image = torch.randn(1, network.in_channels, *size[: network.spatial_dims])
+    if isinstance(network, LVUNet):
+        network.set_slope(1)
+    randomise(network, torch.cat([image, -image]))
+    for name, parameter in network.named_parameters():
+        if name.endswith("adn.N.weight"):
+            parameter.data *= torch.randint(0, 2, parameter.shape) * 2 - 1
+            parameter.data[1:2] = 0
+    return network, image
+
+
+def _check(network: torch.nn.Module, image: torch.Tensor) -> None:
+    deployed = deploy(network)
+    with torch.no_grad():
+        plain_single, deployed_single = network(image), deployed(image)
+        plain = network.double()(image.double())
+        assert plain.std() > 1e-3
+        assert (deploy(network)(image.double()) - plain).abs().max() < 1e-10 * max(1, plain.abs().max())
+    noise = (plain_single - plain).abs().max()
+    assert (deployed_single - plain).abs().max() <= 3 * noise + 1e-6 * plain.abs().max()
+
+
+@pytest.mark.parametrize("name", list_presets())
+def test_every_preset_computes_what_it_did(name: str) -> None:
+    torch.manual_seed(0)
+    _check(*_randomised(create_network(name, dropout=0.1)))
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        UNet(2, channels=(3, 4, 5), adn_ordering="NDA", conv_channels={"encoders.0.1": 2}),
+        UNet(channels=(2, 3), convs_per_block=1, adn_ordering="DAN", dropout={"bottleneck.0": 0.5}),
+        UNetPlusPlus(2, 2, 3, channels=(2, 3, 4), conv_channels={"nodes.0.0.1": 1}),
+        LMSCUNet(3, 1, channels=(4, 8, 8), brb_levels=(1, 2)),
+        PSPSeg(channels=(4, 8, 16), deep_supervision=True, branches={"bottleneck": [0, 2], "encoders.1": []}),
+    ],
+)
+def test_other_arguments(network: torch.nn.Module) -> None:
+    _check(*_randomised(network.eval()))
+
+
+def _class_and_arguments(network: torch.nn.Module) -> torch.nn.Module:
+    description = network.describe() if isinstance(network, LMSCUNet) else describe_network(network)
+    return type(network)(**json.loads(json.dumps(description)))
+
+
+@pytest.mark.parametrize("name", ["unet_small_2f", "lunetpp_small_2f", "lmsc_unet", "pspseg_s"])
+def test_the_form_is_arguments_and_a_state_dict(name: str, tmp_path: Path) -> None:
+    network, image = _randomised(create_network(name))
+    deployed = deploy(network)
+    torch.save(deployed.state_dict(), tmp_path / "model.pt")
+    again = _class_and_arguments(deployed).eval()
+    again.load_state_dict(torch.load(tmp_path / "model.pt", weights_only=True))
+    with torch.no_grad():
+        assert torch.equal(again(image), deployed(image))
+        assert torch.equal(deploy(again)(image), deployed(image))
+    assert not [module for module in deployed.modules() if isinstance(module, torch.nn.modules.batchnorm._BatchNorm)]
+    assert not [parameter for parameter in deployed.parameters() if parameter.requires_grad]
+
+
+@pytest.mark.parametrize("name", ["lunet_small_1f", "unetpp_small_1f", "lmsc_unet", "mednext_small"])
+def test_the_form_in_torchscript(name: str) -> None:
+    network, image = _randomised(create_network(name))
+    script = torch.jit.script(deploy(network))
+    with torch.no_grad():
+        expected = network(image)
+        assert (script(image) - expected).abs().max() <= 1e-4 * expected.abs().max()
+
+
+def test_a_deployed_network_is_not_pruned() -> None:
+    deployed = deploy(UNet(channels=(2, 3)).eval())
+    with pytest.raises(ValueError, match="deployed"):
+        remove_channels(deployed, [("encoders.0.0", 0)])

@@ -10,12 +10,13 @@ from typing import Any
 from torch import nn
 
 from lunet_networks.bundle.files import config_text
-from lunet_networks.nets import LVUNet
+from lunet_networks.nets import LMSCUNet, LVUNet
 from lunet_networks.pruning import describe_network
 
 __all__ = ["derived_files", "spell_out", "without_preset"]
 
 TRAINING_ONLY = ("dropout", "deep_supervision")  # a config that trains nothing does not name them
+SOURCES = (".py", ".cpp")
 COPIED = ("LICENSE", "docs/data_license.txt", "configs/logging.conf")
 
 
@@ -32,7 +33,7 @@ def derived_files(
         sections: of the model card, by heading: what stands there instead of what the source says of its own network.
     """
     source = Path(source)
-    package = [path.relative_to(source) for path in (source / "lunet_networks").rglob("*.py")]
+    package = [path.relative_to(source) for path in (source / "lunet_networks").rglob("*") if path.suffix in SOURCES]
     copied = [*COPIED, *package]  # a packed bundle brings the package along
     content = {str(name): (source / name).read_bytes() for name in copied if (source / name).is_file()}
     for path in sorted((source / "configs").glob("*.json")):
@@ -53,7 +54,7 @@ def spell_out(config: dict[str, Any], network: nn.Module) -> dict[str, Any]:
 
     Args:
         config: of a bundle.
-        network: a :class:`UNet`, :class:`UNetPlusPlus`, :class:`PSPSeg` or :class:`LVUNet`.
+        network: a :class:`UNet`, :class:`UNetPlusPlus`, :class:`PSPSeg`, :class:`LMSCUNet` or :class:`LVUNet`.
 
     Example:
         >>> from lunet_networks import UNet
@@ -68,7 +69,7 @@ def spell_out(config: dict[str, Any], network: nn.Module) -> dict[str, Any]:
         return config
     spelled = {name: value for name, value in config["network_def"].items() if name != "preset"}
     spelled["_target_"] = f"lunet_networks.nets.{type(network).__name__}"
-    description = network.describe() if isinstance(network, LVUNet) else describe_network(network)
+    description = network.describe() if isinstance(network, (LMSCUNet, LVUNet)) else describe_network(network)
     for name, value in description.items():
         if spelled.get(name) in (f"@{name}", f"$@settings['{name}']"):
             config[name] = value

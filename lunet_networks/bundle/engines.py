@@ -40,7 +40,7 @@ def read_torchscript(path: str, device: torch.device) -> tuple[Run, Facts]:
     script = torch.jit.load(path, map_location=device).eval()
     facts = {name: getattr(script, name) for name in INPUT_FACTS if hasattr(script, name)}
     facts["state_dict"] = script.state_dict()
-    # PyTorch's plain convolution of a single volume is slow on a CPU, see lunet_networks.nets.batch_one. What this
+    # PyTorch's plain convolution of a single volume is slow on a CPU, see lunet_networks.nets.fast_layers. What this
     # makes of it is fast, but for a batch it takes twice as long as the plain one.
     single = script if device.type == "cuda" else torch.jit.optimize_for_inference(script)
 

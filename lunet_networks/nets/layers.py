@@ -4,22 +4,90 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from monai.networks.blocks import ADN, Convolution
 from monai.networks.layers.factories import Conv, Pool
 from torch import nn
 
-__all__ = ["BlockMaker", "block_channels", "conv_unit", "mark_order", "pointwise", "pooling", "upsampling"]
+from lunet_networks import kernels
+from lunet_networks.nets.fast_layers import takes_kernel
+
+__all__ = [
+    "Block",
+    "BlockMaker",
+    "ConvUnit",
+    "FusedUnit",
+    "block_channels",
+    "conv_unit",
+    "mark_order",
+    "pointwise",
+    "pooling",
+    "upsampling",
+]
+
+
+class ConvUnit(Convolution):
+    """MONAI's convolution and what follows it, of the concatenation of its inputs. In evaluation a kernel computes it
+    in one go, if one can."""
+
+    def forward(self, inputs: list[torch.Tensor]) -> torch.Tensor:
+        if not torch.jit.is_scripting():  # noqa: SIM102, TorchScript leaves this branch out only if it stands alone
+            if not self.training and hasattr(self.adn, "A") and not _watched(self) and takes_kernel(self.conv, inputs):
+                norm_first = isinstance(self.adn, NormFirst)
+                return kernels.convolve(inputs, self.conv.weight, self.conv.bias, self.adn.N, norm_first)
+        return self.adn(self.conv(torch.cat(inputs, dim=1) if len(inputs) > 1 else inputs[0]))
+
+
+def _watched(unit: ConvUnit) -> bool:
+    """Whether somebody's hook wants to see what the layers inside take and give."""
+    return any(module._forward_hooks or module._forward_pre_hooks for module in unit.modules() if module is not unit)
+
+
+class FusedUnit(nn.Module):
+    """What a :class:`ConvUnit` is in a deployed network: a convolution with bias whose output is clamped, each channel
+    between limits of its own. As ``scale * relu(x) + shift`` is ``scale * x + shift``, clamped at the shift, that does
+    for a ReLU and a batch norm in either order.
+
+    Args:
+        conv: of the unit in training; its form is taken over, not its weights.
+        limited: without limits it is the convolution alone.
+    """
+
+    def __init__(self, conv: nn.Module, limited: bool = True) -> None:
+        super().__init__()
+        self.conv = type(conv)(
+            conv.in_channels, conv.out_channels, conv.kernel_size, padding=conv.padding, groups=conv.groups
+        )
+        self.limited = limited
+        self.shape = [-1, *[1] * len(conv.kernel_size)]
+        for name in ("low", "high"):
+            self.register_buffer(name, torch.zeros(conv.out_channels), persistent=limited)
+
+    def forward(self, inputs: list[torch.Tensor]) -> torch.Tensor:
+        if not torch.jit.is_scripting():  # noqa: SIM102
+            if takes_kernel(self.conv, inputs):
+                limits = (self.low, self.high) if self.limited else None
+                return kernels.convolve(inputs, self.conv.weight, self.conv.bias, limits=limits)
+        x = self.conv(torch.cat(inputs, dim=1) if len(inputs) > 1 else inputs[0])
+        if self.limited:
+            x = torch.minimum(torch.maximum(x, self.low.view(self.shape)), self.high.view(self.shape))
+        return x
 
 
 def conv_unit(
-    spatial_dims: int, in_channels: int, out_channels: int, dropout: float | None, adn_ordering: str = "AND"
-) -> Convolution:
+    spatial_dims: int,
+    in_channels: int,
+    out_channels: int,
+    dropout: float | None,
+    adn_ordering: str = "AND",
+    deployed: bool = False,
+) -> ConvUnit | FusedUnit:
     """Convolution (kernel 3, with bias) -> ReLU -> batch norm -> channel dropout, or these in the order of
-    ``adn_ordering``.
+    ``adn_ordering``; or what is left of them in a deployed network.
 
     ``dropout=None`` leaves the dropout layer out.
     """
-    unit = Convolution(
+    unit = ConvUnit(
         spatial_dims,
         in_channels,
         out_channels,
@@ -30,7 +98,7 @@ def conv_unit(
         dropout=dropout,
         dropout_dim=spatial_dims,  # whole channels; MONAI's default of 1 drops single voxels
     )
-    return mark_order(unit, adn_ordering)
+    return FusedUnit(unit.conv) if deployed else mark_order(unit, adn_ordering)
 
 
 class NormFirst(ADN):
@@ -45,6 +113,15 @@ def mark_order(unit: Convolution, adn_ordering: str) -> Convolution:
     return unit
 
 
+class Block(nn.Sequential):
+    """Units in a row, of the concatenation of its inputs."""
+
+    def forward(self, inputs: list[torch.Tensor]) -> torch.Tensor:
+        for unit in self:
+            inputs = [unit(inputs)]
+        return inputs[0]
+
+
 class BlockMaker:
     """Makes the blocks of a network, units in a row, each as wide and with as much dropout as is asked for by its name.
 
@@ -53,6 +130,7 @@ class BlockMaker:
         dropout: of every unit, or by the name of the unit; one that is not named has none.
         conv_channels: channels by the name of the unit; one that is not named is as wide as its level.
         adn_ordering: order of activation, dropout and norm in a unit.
+        deployed: make units that only predict.
     """
 
     def __init__(
@@ -61,22 +139,24 @@ class BlockMaker:
         dropout: float | Mapping[str, float],
         conv_channels: Mapping[str, int] | None,
         adn_ordering: str = "AND",
+        deployed: bool = False,
     ) -> None:
+        self.deployed = deployed
         self.spatial_dims = spatial_dims
         self.adn_ordering = adn_ordering
         self.dropout = dropout
         self.conv_channels = conv_channels or {}
         self.units: list[str] = []
 
-    def __call__(self, name: str, in_channels: int, out_channels: int, num_units: int) -> nn.Sequential:
+    def __call__(self, name: str, in_channels: int, out_channels: int, num_units: int) -> Block:
         """A block whose units are called ``name.0``, ``name.1`` ...; ``out_channels`` are those of its level."""
-        block = nn.Sequential()
+        block = Block()
         for k in range(num_units):
             unit = f"{name}.{k}"
             self.units.append(unit)
             dropout = self.dropout.get(unit, 0.0) if isinstance(self.dropout, Mapping) else self.dropout
             width = self.conv_channels.get(unit, out_channels)
-            block.append(conv_unit(self.spatial_dims, in_channels, width, dropout, self.adn_ordering))
+            block.append(conv_unit(self.spatial_dims, in_channels, width, dropout, self.adn_ordering, self.deployed))
             in_channels = width
         return block
 
@@ -92,7 +172,7 @@ class BlockMaker:
                 )
 
 
-def block_channels(block: nn.Sequential) -> int:
+def block_channels(block: Block) -> int:
     """Channels that come out of a block."""
     return block[-1].conv.out_channels
 

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
-from monai.networks.blocks import Convolution
 from torch import nn
 
-from lunet_networks.nets.batch_one import avoid_slow_convolutions
 from lunet_networks.nets.checks import check_arguments, check_channels, check_input
-from lunet_networks.nets.layers import BlockMaker, mark_order, pointwise, pooling, upsampling
+from lunet_networks.nets.fast_layers import use_fast_layers
+from lunet_networks.nets.layers import (
+    Block,
+    BlockMaker,
+    ConvUnit,
+    FusedUnit,
+    mark_order,
+    pointwise,
+    pooling,
+    upsampling,
+)
 
 __all__ = ["LMSCUNet"]
 
@@ -34,6 +43,7 @@ class LMSCUNet(nn.Module):
         expansion_ratio: factor by which an inverted bottleneck widens between its 1 x 1 convolutions.
         brb_levels: levels whose skip holds a BRB; 1 is full resolution. The paper settles on level 2.
         dropout: probability of dropping a channel after each unit; the paper has none.
+        deployed: the form of :py:func:`lunet_networks.deploy`, which only predicts.
 
     Shape:
         Input ``(B, in_channels, [D,] H, W)``, each spatial size a multiple of ``size_multiple`` = 2 to the number of
@@ -69,6 +79,7 @@ class LMSCUNet(nn.Module):
         expansion_ratio: int = 2,
         brb_levels: Collection[int] = (2,),
         dropout: float = 0.0,
+        deployed: bool = False,
     ) -> None:
         super().__init__()
         check_arguments(
@@ -82,14 +93,24 @@ class LMSCUNet(nn.Module):
         _check_brb_levels(brb_levels, channels)
         self.spatial_dims = spatial_dims
         self.in_channels = in_channels
+        self.out_channels = out_channels
+        self.channels = list(channels)
+        self.expansion_ratio = expansion_ratio
+        self.brb_levels = sorted(brb_levels)
+        self.dropout = dropout
+        self.deployed = deployed
         self.size_multiple = 2 ** (len(channels) - 1)
 
-        make_block = BlockMaker(spatial_dims, dropout, None, adn_ordering="NDA")
-        deeper_blocks = [_inverted_bottleneck(spatial_dims, *widths, expansion_ratio) for widths in pairwise(channels)]
+        make_block = BlockMaker(spatial_dims, dropout, None, "NDA", deployed)
+        deeper_blocks = [
+            _inverted_bottleneck(spatial_dims, *widths, expansion_ratio, deployed) for widths in pairwise(channels)
+        ]
         self.encoders = nn.ModuleList([make_block("encoders.0", in_channels, channels[0], 2), *deeper_blocks[:-1]])
         self.skips = nn.ModuleList()
         for level, width in enumerate(channels[:-1], start=1):
-            self.skips.append(_ResidualBottleneck(spatial_dims, width) if level in brb_levels else nn.Identity())
+            self.skips.append(
+                _ResidualBottleneck(spatial_dims, width, deployed) if level in brb_levels else nn.Identity()
+            )
         self.pool = pooling(spatial_dims)
         self.bridge = deeper_blocks[-1]
         self.upsamples = nn.ModuleList()
@@ -100,52 +121,81 @@ class LMSCUNet(nn.Module):
             self.decoders.append(make_block(f"decoders.{k}", 2 * width, width, 2))
         self.head = pointwise(spatial_dims, channels[0], out_channels)
         self.apply(_initialise)
-        avoid_slow_convolutions(self)
+        use_fast_layers(self)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         check_input(x, self.spatial_dims, self.in_channels, self.size_multiple, "batch" if self.training else "")
         skips = []
         for encoder, skip in zip(self.encoders, self.skips):  # noqa: B905, TorchScript knows no strict=
-            x = encoder(x)
+            x = encoder([x])
             skips.append(skip(x))
             x = self.pool(x)
-        x = self.bridge(x)
+        x = self.bridge([x])
         for upsample, decoder in zip(self.upsamples, self.decoders):  # noqa: B905
-            x = decoder(torch.cat([upsample(x), skips.pop()], dim=1))
+            x = decoder([upsample(x), skips.pop()])
         return self.head(x)
+
+    def describe(self) -> dict[str, Any]:
+        """The arguments with which this class makes a network like it, of types that JSON has.
+
+        Example:
+            >>> LMSCUNet(**LMSCUNet(brb_levels=(1, 3)).describe()).brb_levels
+            [1, 3]
+        """
+        names = (
+            "spatial_dims",
+            "in_channels",
+            "out_channels",
+            "channels",
+            "expansion_ratio",
+            "brb_levels",
+            "dropout",
+            "deployed",
+        )
+        return {name: getattr(self, name) for name in names}
 
 
 class _ResidualBottleneck(nn.Module):
     """The block on a skip: 1 x 1 to a quarter of the channels, kernel 3, 1 x 1 back, and a projection beside them."""
 
-    def __init__(self, spatial_dims: int, channels: int) -> None:
+    def __init__(self, spatial_dims: int, channels: int, deployed: bool) -> None:
         super().__init__()
         narrow = max(1, channels // 4)
-        self.bottleneck = nn.Sequential(
-            _convolution(spatial_dims, channels, narrow, kernel_size=1),
-            _convolution(spatial_dims, narrow, narrow, kernel_size=3),
-            _convolution(spatial_dims, narrow, channels, kernel_size=1, adn_ordering="N"),
+        form = {"deployed": deployed}
+        self.bottleneck = Block(
+            _convolution(spatial_dims, channels, narrow, kernel_size=1, **form),
+            _convolution(spatial_dims, narrow, narrow, kernel_size=3, **form),
+            _convolution(spatial_dims, narrow, channels, kernel_size=1, adn_ordering="N", **form),
         )
-        self.projection = _convolution(spatial_dims, channels, channels, kernel_size=1, adn_ordering="N")
+        self.projection = _convolution(spatial_dims, channels, channels, kernel_size=1, adn_ordering="N", **form)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.relu(self.bottleneck(x) + self.projection(x))
+        return torch.relu(self.bottleneck([x]) + self.projection([x]))
 
 
-def _inverted_bottleneck(spatial_dims: int, in_channels: int, out_channels: int, expansion_ratio: int) -> nn.Sequential:
+def _inverted_bottleneck(
+    spatial_dims: int, in_channels: int, out_channels: int, expansion_ratio: int, deployed: bool
+) -> Block:
     """MobileNetV2's block without its residual connection."""
     wide = expansion_ratio * in_channels
-    return nn.Sequential(
-        _convolution(spatial_dims, in_channels, wide, kernel_size=1),
-        _convolution(spatial_dims, wide, wide, kernel_size=3, groups=wide),
-        _convolution(spatial_dims, wide, out_channels, kernel_size=1, adn_ordering="N"),
+    form = {"deployed": deployed}
+    return Block(
+        _convolution(spatial_dims, in_channels, wide, kernel_size=1, **form),
+        _convolution(spatial_dims, wide, wide, kernel_size=3, groups=wide, **form),
+        _convolution(spatial_dims, wide, out_channels, kernel_size=1, adn_ordering="N", **form),
     )
 
 
 def _convolution(
-    spatial_dims: int, in_channels: int, out_channels: int, kernel_size: int, groups: int = 1, adn_ordering: str = "NA"
-) -> Convolution:
-    unit = Convolution(
+    spatial_dims: int,
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int,
+    deployed: bool,
+    groups: int = 1,
+    adn_ordering: str = "NA",
+) -> ConvUnit | FusedUnit:
+    unit = ConvUnit(
         spatial_dims,
         in_channels,
         out_channels,
@@ -156,7 +206,7 @@ def _convolution(
         groups=groups,
         bias=False,
     )
-    return mark_order(unit, adn_ordering)
+    return FusedUnit(unit.conv, "A" in adn_ordering) if deployed else mark_order(unit, adn_ordering)
 
 
 def _check_brb_levels(brb_levels: Collection[int], channels: Sequence[int]) -> None:

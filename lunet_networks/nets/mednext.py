@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from monai.networks.blocks.mednext_block import MedNeXtBlock, MedNeXtDownBlock, MedNeXtUpBlock
 from torch import nn
 
-from lunet_networks.nets.batch_one import avoid_slow_convolutions
 from lunet_networks.nets.checks import check_arguments, check_input
+from lunet_networks.nets.fast_layers import use_fast_layers
 
 __all__ = ["MedNeXt"]
 
@@ -89,7 +89,7 @@ class MedNeXt(monai.networks.nets.MedNeXt):
                 block.__class__ = _SCRIPTABLE[type(block)]
                 if dropout > 0:
                     block.act = nn.Sequential(block.act, channel_dropout(dropout))
-        avoid_slow_convolutions(self)
+        use_fast_layers(self)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         check_input(x, self.spatial_dims, self.in_channels, self.size_multiple, "instance")

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import nn
 
-from lunet_networks.nets.batch_one import avoid_slow_convolutions
 from lunet_networks.nets.checks import check_arguments, check_channels, check_input
+from lunet_networks.nets.fast_layers import use_fast_layers
 from lunet_networks.nets.layers import pointwise
 from lunet_networks.nets.redundant import (
     KERNELS,
@@ -126,7 +126,7 @@ class PSPSeg(nn.Module):
         self.head = pointwise(spatial_dims, channels[0], out_channels)
         self.apply(_initialise)
         self.register_load_state_dict_pre_hook(_leave_out_supervision)
-        avoid_slow_convolutions(self)
+        use_fast_layers(self)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
         return self.predict(self.decode(self.encode(x)))

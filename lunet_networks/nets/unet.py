@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import nn
 
-from lunet_networks.nets.batch_one import avoid_slow_convolutions
 from lunet_networks.nets.checks import check_arguments, check_channels, check_input
+from lunet_networks.nets.fast_layers import use_fast_layers
 from lunet_networks.nets.layers import BlockMaker, block_channels, conv_unit, pointwise, pooling, upsampling
 
 __all__ = ["UNet"]
@@ -35,6 +35,7 @@ class UNet(nn.Module):
             wide as their level.
         adn_ordering: order of activation (A), dropout (D) and norm (N) in a unit: "AND" as published with Lean Unet,
             "NDA" for the convolution -> batch norm -> ReLU of most other U-Nets.
+        deployed: the form of :py:func:`lunet_networks.deploy`, which only predicts.
 
     Shape:
         Input ``(B, in_channels, [D,] H, W)``, each spatial size a multiple of ``size_multiple`` = 2 to the number of
@@ -65,6 +66,7 @@ class UNet(nn.Module):
         dropout: float | Mapping[str, float] = 0.0,
         conv_channels: Mapping[str, int] | None = None,
         adn_ordering: str = "AND",
+        deployed: bool = False,
     ) -> None:
         super().__init__()
         check_arguments(
@@ -76,9 +78,10 @@ class UNet(nn.Module):
         self.adn_ordering = adn_ordering
         self.spatial_dims = spatial_dims
         self.in_channels = in_channels
+        self.deployed = deployed
         self.size_multiple = 2 ** (len(channels) - 1)
 
-        make_block = BlockMaker(spatial_dims, dropout, conv_channels, adn_ordering)
+        make_block = BlockMaker(spatial_dims, dropout, conv_channels, adn_ordering, deployed)
         widths = [in_channels]  # of what the blocks take and give
         self.encoders = nn.ModuleList()
         for level, width in enumerate(channels[:-1]):
@@ -96,18 +99,18 @@ class UNet(nn.Module):
             self.decoders.append(make_block(f"decoders.{k}", width + skip, width, num_units))
             deeper = block_channels(self.decoders[-1])
         make_block.check_names()
-        self.segmenter = conv_unit(spatial_dims, deeper, channels[0], None, adn_ordering)
+        self.segmenter = conv_unit(spatial_dims, deeper, channels[0], None, adn_ordering, deployed)
         self.head = pointwise(spatial_dims, channels[0], out_channels)
-        avoid_slow_convolutions(self)
+        use_fast_layers(self)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         check_input(x, self.spatial_dims, self.in_channels, self.size_multiple, "batch" if self.training else "")
         skips = []
         for encoder in self.encoders:
-            x = encoder(x)
+            x = encoder([x])
             skips.append(x)
             x = self.pool(x)
-        x = self.bottleneck(x)
+        x = self.bottleneck([x])
         for upsample, decoder in zip(self.upsamples, self.decoders):  # noqa: B905, TorchScript knows no strict=
-            x = decoder(torch.cat([upsample(x), skips.pop()], dim=1))
-        return self.head(self.segmenter(x))
+            x = decoder([upsample(x), skips.pop()])
+        return self.head(self.segmenter([x]))

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import nn
 
-from lunet_networks.nets.batch_one import avoid_slow_convolutions
 from lunet_networks.nets.checks import check_arguments, check_channels, check_input
+from lunet_networks.nets.fast_layers import use_fast_layers
 from lunet_networks.nets.layers import BlockMaker, block_channels, conv_unit, pointwise, pooling, upsampling
 
 __all__ = ["UNetPlusPlus"]
@@ -34,6 +34,7 @@ class UNetPlusPlus(nn.Module):
         conv_channels: channels of single units by their name, such as ``{"encoders.0.1": 3}``, instead of those of
             their level: that is how a pruned network is described. Transposed convolutions and the segmenter are as
             wide as their level.
+        deployed: the form of :py:func:`lunet_networks.deploy`, which only predicts.
 
     Shape:
         Input ``(B, in_channels, [D,] H, W)``, each spatial size a multiple of ``size_multiple`` = 2 to the number of
@@ -63,6 +64,7 @@ class UNetPlusPlus(nn.Module):
         convs_per_block: int = 2,
         dropout: float | Mapping[str, float] = 0.0,
         conv_channels: Mapping[str, int] | None = None,
+        deployed: bool = False,
     ) -> None:
         super().__init__()
         check_arguments(
@@ -71,9 +73,10 @@ class UNetPlusPlus(nn.Module):
         check_channels(channels, conv_channels)
         self.spatial_dims = spatial_dims
         self.in_channels = in_channels
+        self.deployed = deployed
         self.size_multiple = 2 ** (len(channels) - 1)
 
-        make_block = BlockMaker(spatial_dims, dropout, conv_channels)
+        make_block = BlockMaker(spatial_dims, dropout, conv_channels, deployed=deployed)
         self.encoders = nn.ModuleList()
         widths: list[list[int]] = []  # widths[i] holds those of the nodes X(i, 0), X(i, 1), ... made so far
         for i, width in enumerate(channels):
@@ -99,18 +102,18 @@ class UNetPlusPlus(nn.Module):
             for i, node in enumerate(self.nodes[-1]):
                 widths[i].append(block_channels(node))
         make_block.check_names()
-        self.segmenter = conv_unit(spatial_dims, widths[0][-1], channels[0], dropout=None)
+        self.segmenter = conv_unit(spatial_dims, widths[0][-1], channels[0], dropout=None, deployed=deployed)
         self.head = pointwise(spatial_dims, channels[0], out_channels)
-        avoid_slow_convolutions(self)
+        use_fast_layers(self)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         check_input(x, self.spatial_dims, self.in_channels, self.size_multiple, "batch" if self.training else "")
         levels: list[list[torch.Tensor]] = []  # levels[i] holds the nodes X(i, 0), X(i, 1), ... made so far
         for i, encoder in enumerate(self.encoders):
-            x = encoder(self.pool(x) if i > 0 else x)
+            x = encoder([self.pool(x) if i > 0 else x])
             levels.append([x])
         for upsamples, nodes in zip(self.upsamples, self.nodes):  # noqa: B905, TorchScript knows no strict=
             for i, (upsample, node) in enumerate(zip(upsamples, nodes)):  # noqa: B905
                 x = upsample(levels[i + 1][-1])
-                levels[i].append(node(torch.cat(levels[i] + [x], dim=1)))
-        return self.head(self.segmenter(levels[0][-1]))
+                levels[i].append(node(levels[i] + [x]))
+        return self.head(self.segmenter([levels[0][-1]]))

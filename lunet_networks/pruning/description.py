@@ -47,11 +47,13 @@ def describe_network(network: nn.Module) -> dict[str, Any]:
         # nothing but its units is as wide as the deepest level
         "channels": [upsample.out_channels for upsample in upsamples] + [deepest[-1].conv.out_channels],
         "convs_per_block": len(network.encoders[0]),
-        "dropout": {name: unit.adn.D.p for name, unit in units.items()},
+        "dropout": 0.0 if network.deployed else {name: unit.adn.D.p for name, unit in units.items()},
         "conv_channels": conv_channels,
     }
     if isinstance(network, UNet):
         description["adn_ordering"] = network.adn_ordering
+    if network.deployed:
+        description["deployed"] = True
     return description
 
 

@@ -10,6 +10,7 @@ from torch import nn
 
 from lunet_networks.nets.modes import in_eval_mode
 from lunet_networks.pruning.description import describe_network
+from lunet_networks.pruning.wiring import refuse_deployed
 
 __all__ = ["RANKINGS", "normalise_scores", "rank_channels"]
 
@@ -74,8 +75,8 @@ def rank_channels(
 
     Raises:
         TypeError: if the network is of another class.
-        ValueError: if there is no such ranking, no batch, no batch with the two samples that ``l1_std`` takes, or a
-            score is not finite.
+        ValueError: if the network is a deployed one, there is no such ranking, no batch, no batch with the two samples
+            that ``l1_std`` takes, or a score is not finite.
 
     Source:
         STAMP (Dinsdale et al., Medical Image Analysis 2022) and its code.
@@ -89,6 +90,7 @@ def rank_channels(
         {'encoders.0.0': 2, 'encoders.0.1': 2, 'bottleneck.0': 4, 'bottleneck.1': 4, 'decoders.0.0': 2}
     """
     widths = describe_network(network)["conv_channels"]
+    refuse_deployed(network)
     if ranking == "random":
         return {name: torch.rand(width, generator=generator, dtype=torch.float64) for name, width in widths.items()}
     if ranking not in RANKINGS:

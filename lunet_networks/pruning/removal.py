@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 
 from lunet_networks.pruning.carrying import carry_over
 from lunet_networks.pruning.description import describe_network
-from lunet_networks.pruning.wiring import IMAGE, prunable_convolutions, wiring
+from lunet_networks.pruning.wiring import IMAGE, prunable_convolutions, refuse_deployed, wiring
 
 __all__ = ["remove_channels"]
 
@@ -37,7 +37,7 @@ def remove_channels(
     Raises:
         TypeError: if the network is of another class.
         ValueError: if there is no such convolution or channel, a channel is named twice, a convolution would have none
-            left, or the optimizer trains something else.
+            left, the optimizer trains something else, or the network is a deployed one.
 
     Source:
         The removal of STAMP (Dinsdale et al., Medical Image Analysis 2022).
@@ -50,6 +50,7 @@ def remove_channels(
         (1, 3)
     """
     kept = _kept_channels(network, removals)
+    refuse_deployed(network)
     description = describe_network(network)
     units = prunable_convolutions(network)
     description["conv_channels"] = {name: len(kept[name]) for name in units}

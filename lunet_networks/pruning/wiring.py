@@ -6,7 +6,7 @@ from torch import nn
 
 from lunet_networks.nets import UNet, UNetPlusPlus
 
-__all__ = ["IMAGE", "prunable_convolutions", "wiring"]
+__all__ = ["IMAGE", "prunable_convolutions", "refuse_deployed", "wiring"]
 
 IMAGE = "image"  # the source of what the network itself takes
 
@@ -51,6 +51,12 @@ def wiring(network: nn.Module) -> dict[str, list[str]]:
         known = " or ".join(network_class.__name__ for network_class in _WIRINGS)
         raise TypeError(f"channels can be pruned of a {known}, not of a {type(network).__name__}")
     return _WIRINGS[type(network)](network)
+
+
+def refuse_deployed(network: nn.Module) -> None:
+    """Raise ValueError for a network whose batch norms are gone, as removal has to know them."""
+    if network.deployed:
+        raise ValueError("this is a deployed network: prune the one that it was made of, and deploy what is left")
 
 
 def _unet(network: UNet) -> dict[str, list[str]]:

@@ -31,7 +31,7 @@ def test_every_choice_of_levels_has_the_counts_of_the_plan(brb_levels: tuple[int
 def test_the_standard_u_net_of_the_paper() -> None:
     network = create_network("unet_2d", out_channels=2)
     assert count_parameters(network) == 31_043_586
-    units = [module for module in network.modules() if type(module).__name__ == "Convolution"]
+    units = [module for module in network.modules() if type(module).__name__ == "ConvUnit"]
     for unit in units:  # norm before activation
         assert [type(layer) for layer in unit.adn if not isinstance(layer, torch.nn.Dropout2d)] == [
             torch.nn.BatchNorm2d,

@@ -8,7 +8,8 @@ from torch import nn
 from torch.profiler import profile
 
 from lunet_networks import create_network
-from lunet_networks.nets.batch_one import avoid_slow_convolutions
+from lunet_networks.nets.fast_layers import use_fast_layers
+from lunet_networks.nets.layers import ConvUnit
 
 NETWORKS = ["lunet_small_4f", "unet_small_1f", "lunet_large_6f", "lunetpp_small_2f", "mednext_small", "pspseg_s"]
 
@@ -49,7 +50,7 @@ def test_layers_compute_what_pytorch_computes(layer, bias: bool, size: tuple[int
     image = torch.randn(1, 4, *size, requires_grad=True)
     expected = _gradients(module.double(), image.double())
     plain = _gradients(module.float(), image)
-    fast = _gradients(avoid_slow_convolutions(nn.Sequential(module)), image)
+    fast = _gradients(use_fast_layers(nn.Sequential(module)), image)
     for exact, slow, new in zip(expected, plain, fast, strict=True):
         scale = exact.abs().max()
         assert (new - exact).abs().max() <= 3 * (slow - exact).abs().max() + 1e-6 * scale
@@ -65,12 +66,19 @@ def test_no_slow_convolution_runs_forward_or_backward(name: str) -> None:
     assert not [event.key for event in record.key_averages() if "slow_conv" in event.key]
 
 
+PLAIN = [nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d, nn.MaxPool2d, nn.MaxPool3d]
+
+
+class _PlainUnit(ConvUnit):
+    def forward(self, inputs: list[torch.Tensor]) -> torch.Tensor:
+        return self.adn(self.conv(torch.cat(inputs, dim=1)))
+
+
 def _plain(network: nn.Module) -> nn.Module:
     for module in network.modules():
-        if isinstance(module, nn.Conv3d):
-            module.__class__ = nn.Conv3d
-        elif isinstance(module, nn.ConvTranspose3d):
-            module.__class__ = nn.ConvTranspose3d
+        for kind in [ConvUnit, *PLAIN]:
+            if isinstance(module, kind):
+                module.__class__ = _PlainUnit if kind is ConvUnit else kind
     return network
 
 
@@ -86,15 +94,15 @@ def test_networks_compute_what_their_plain_layers_compute(name: str) -> None:
     assert (fast - plain_double).abs().max() <= 3 * noise + 1e-7
 
 
-def test_2d_layers_and_the_state_dict_stay() -> None:
-    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Conv3d(1, 2, 3), nn.ConvTranspose3d(2, 1, 2, stride=2))
+def test_the_state_dict_stays_and_so_do_layers_without_a_faster_form() -> None:
+    network = nn.Sequential(nn.Conv2d(4, 4, 3, groups=4), nn.Conv3d(1, 2, 3), nn.ConvTranspose3d(2, 1, 2, stride=2))
     keys = list(network.state_dict())
-    avoid_slow_convolutions(network)
+    use_fast_layers(network)
     assert type(network[0]) is nn.Conv2d
     assert isinstance(network[1], nn.Conv3d)
     assert type(network[1]) is not nn.Conv3d
     assert list(network.state_dict()) == keys
-    assert avoid_slow_convolutions(network) is network
+    assert use_fast_layers(network) is network
 
 
 def test_autocast_chooses_the_type() -> None:

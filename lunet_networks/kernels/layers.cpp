@@ -1,0 +1,285 @@
+// Float32 layers on a CPU for networks of few channels, each in one pass over memory.
+//
+// Volumes are channels x depth x height x width. Vectors run along the width, so that a layer of a single channel fills
+// them as well as one of eight; libraries run them along the channels. A picture is a volume whose height is its depth
+// here, and whose kernel has one tap along the height.
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <memory>
+#include <vector>
+
+#include <omp.h>
+
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int LANES = 16, REGISTERS = 32;
+#elif defined(__AVX2__)
+constexpr int LANES = 8, REGISTERS = 16;
+#else
+constexpr int LANES = 4, REGISTERS = 16;
+#endif
+constexpr int TAPS = 3;      // of the kernel along depth and width; along the height 1 or 3
+constexpr int BLOCK = 6;     // output channels that are computed together, at most
+constexpr int VECTORS = 4;   // vectors of one row that are computed together, at most
+
+typedef float Vector __attribute__((vector_size(LANES * sizeof(float))));
+typedef float Unaligned __attribute__((vector_size(LANES * sizeof(float)), aligned(sizeof(float))));
+
+inline Vector load(const float* from) { return *reinterpret_cast<const Unaligned*>(from); }
+inline void store(float* to, Vector values) { *reinterpret_cast<Unaligned*>(to) = values; }
+inline Vector every(float value) { return value - Vector{}; }
+
+struct Volume {
+  int depth, height, width;
+  int64_t size() const { return int64_t(depth) * height * width; }
+};
+
+struct Weights {               // of a convolution, in the order in which they are read
+  std::vector<float> kernel;   // by block of output channels: input channel, tap, output channel
+  std::vector<float> bias, low, high;
+};
+
+// Where the inputs of a tap lie, from those of the first one on.
+struct Strides {
+  int64_t channel, row;
+  const float* plane[TAPS];
+};
+
+int block_size(int left) { return left <= 5 ? left : left <= 8 && left != BLOCK ? 4 : BLOCK; }
+
+// So many vectors of one row, of so many output channels, whole in registers.
+template <int CHANNELS, int COUNT>
+void row(const Strides& in, int64_t offset, int in_channels, int height_taps, const Weights& weights, int first,
+         float* out, int64_t out_channel, int width) {
+  const float* kernel = weights.kernel.data() + int64_t(first) * in_channels * TAPS * height_taps * TAPS;
+  Vector sums[CHANNELS][COUNT];
+  for (int o = 0; o < CHANNELS; o++)
+    for (int v = 0; v < COUNT; v++) sums[o][v] = every(weights.bias[first + o]);
+  for (int c = 0; c < in_channels; c++)
+    for (int d = 0; d < TAPS; d++) {
+      const float* from = in.plane[d] + c * in.channel + offset;
+      for (int h = 0; h < height_taps; h++, from += in.row)
+#pragma GCC unroll 3
+        for (int w = 0; w < TAPS; w++, kernel += CHANNELS) {
+          Vector values[COUNT];
+#pragma GCC unroll 4
+          for (int v = 0; v < COUNT; v++) values[v] = load(from + w + v * LANES);
+#pragma GCC unroll 6
+          for (int o = 0; o < CHANNELS; o++) {
+            Vector weight = every(kernel[o]);
+#pragma GCC unroll 4
+            for (int v = 0; v < COUNT; v++) sums[o][v] += weight * values[v];
+          }
+        }
+    }
+  float beyond[COUNT * LANES];  // takes what reaches over the end of the row
+  for (int o = 0; o < CHANNELS; o++) {
+    float* to = width < COUNT * LANES ? beyond : out + o * out_channel;
+    Vector low = every(weights.low[first + o]), high = every(weights.high[first + o]);
+    for (int v = 0; v < COUNT; v++) {
+      Vector values = sums[o][v];
+      values = values < low ? low : values;
+      store(to + v * LANES, values > high ? high : values);
+    }
+    if (to == beyond) std::memcpy(out + o * out_channel, beyond, width * sizeof(float));
+  }
+}
+
+// All of a row, as many vectors at a time as there are registers for.
+template <int CHANNELS>
+void long_row(const Strides& in, int64_t offset, int in_channels, int height_taps, const Weights& weights, int first,
+              float* out, int64_t out_channel, int width) {
+  constexpr int most = std::min(VECTORS, (REGISTERS - 1) / (CHANNELS + 1));
+  while (width > 0) {
+    int count = std::min(most, (width + LANES - 1) / LANES);
+    auto part = row<CHANNELS, 1>;
+    if constexpr (most >= 2) part = count == 2 ? row<CHANNELS, 2> : part;
+    if constexpr (most >= 3) part = count == 3 ? row<CHANNELS, 3> : part;
+    if constexpr (most >= 4) part = count == 4 ? row<CHANNELS, 4> : part;
+    part(in, offset, in_channels, height_taps, weights, first, out, out_channel, width);
+    offset += count * LANES, out += count * LANES, width -= count * LANES;
+  }
+}
+
+void block_row(int channels, const Strides& in, int64_t offset, int in_channels, int height_taps,
+               const Weights& weights, int first, float* out, int64_t out_channel, int width) {
+  using Row = decltype(&long_row<1>);
+  static constexpr Row rows[] = {long_row<1>, long_row<2>, long_row<3>, long_row<4>, long_row<5>, long_row<BLOCK>};
+  rows[channels - 1](in, offset, in_channels, height_taps, weights, first, out, out_channel, width);
+}
+
+// Rows that fill vectors: the planes around the current one are kept, with a margin of zeros, where the cache is.
+void conv_planes(const float* const* in, int in_channels, int out_channels, const Weights& weights, float* out,
+                 Volume size, int height_taps, int threads) {
+  int margin = height_taps / 2;
+  int64_t row_length = (size.width + LANES - 1) / LANES * LANES + 2;
+  int64_t channel = (size.height + 2 * margin) * row_length, plane = channel * in_channels;
+  int parts = std::min(threads, size.depth);
+#pragma omp parallel for num_threads(parts) schedule(static, 1)
+  for (int part = 0; part < parts; part++) {
+    static thread_local std::vector<float> planes;
+    planes.assign(TAPS * plane + LANES, 0.0f);
+    auto place = [&](int d) { return planes.data() + int64_t((d + TAPS) % TAPS) * plane; };
+    auto fill = [&](int d) {
+      for (int c = 0; c < in_channels; c++)
+        for (int h = 0; h < size.height; h++) {
+          float* to = place(d) + c * channel + (h + margin) * row_length + 1;
+          if (d < 0 || d >= size.depth) std::memset(to, 0, size.width * sizeof(float));
+          else std::memcpy(to, in[c] + (int64_t(d) * size.height + h) * size.width, size.width * sizeof(float));
+        }
+    };
+    int begin = int64_t(size.depth) * part / parts, end = int64_t(size.depth) * (part + 1) / parts;
+    fill(begin - 1);
+    fill(begin);
+    for (int d = begin; d < end; d++) {
+      fill(d + 1);
+      Strides strides{channel, row_length, {place(d - 1), place(d), place(d + 1)}};
+      for (int first = 0; first < out_channels;) {
+        int channels = block_size(out_channels - first);
+        for (int h = 0; h < size.height; h++)
+          block_row(channels, strides, h * row_length, in_channels, height_taps, weights, first,
+                    out + first * size.size() + (int64_t(d) * size.height + h) * size.width, size.size(), size.width);
+        first += channels;
+      }
+    }
+  }
+}
+
+// Rows too short for vectors: all of the volume, with its margin, is one long row.
+void conv_flat(const float* const* in, int in_channels, int out_channels, const Weights& weights, float* out,
+               Volume size, int height_taps, int threads) {
+  int margin = height_taps / 2;
+  int64_t row_length = size.width + 2, plane = (size.height + 2 * margin) * row_length;
+  int64_t length = (size.depth - 1) * plane + (size.height - 1) * row_length + size.width;  // from first to last voxel
+  int64_t step = VECTORS * LANES, steps = (length + step - 1) / step, padded = (size.depth + 2) * plane + step;
+  std::unique_ptr<float[]> from(new float[in_channels * padded]), to(new float[out_channels * steps * step]);
+  std::vector<int> blocks;
+  for (int first = 0; first < out_channels; first += block_size(out_channels - first)) blocks.push_back(first);
+  Strides strides{padded, row_length, {from.get(), from.get() + plane, from.get() + 2 * plane}};
+  int num_blocks = blocks.size();
+#pragma omp parallel num_threads(threads)
+  {
+#pragma omp for
+    for (int c = 0; c < in_channels; c++) {
+      float* begin = from.get() + c * padded;
+      std::memset(begin, 0, padded * sizeof(float));
+      for (int d = 0; d < size.depth; d++)
+        for (int h = 0; h < size.height; h++)
+          std::memcpy(begin + (d + 1) * plane + (h + margin) * row_length + 1,
+                      in[c] + (int64_t(d) * size.height + h) * size.width, size.width * sizeof(float));
+    }
+#pragma omp for collapse(2)
+    for (int b = 0; b < num_blocks; b++)
+      for (int64_t s = 0; s < steps; s++)
+        block_row(block_size(out_channels - blocks[b]), strides, s * step, in_channels, height_taps, weights,
+                  blocks[b], to.get() + blocks[b] * steps * step + s * step, steps * step,
+                  std::min<int64_t>(step, length - s * step));
+#pragma omp for
+    for (int o = 0; o < out_channels; o++)
+      for (int d = 0; d < size.depth; d++)
+        for (int h = 0; h < size.height; h++)
+          std::memcpy(out + o * size.size() + (int64_t(d) * size.height + h) * size.width,
+                      to.get() + o * steps * step + d * plane + h * row_length, size.width * sizeof(float));
+  }
+}
+
+// Greater of two; what is no number stays none, as in torch.
+inline float greater(float a, float b) { return a > b || a != a ? a : b; }
+
+}  // namespace
+
+extern "C" {
+
+// A batch norm in evaluation; without one `weight` is null.
+struct Norm {
+  const float *weight, *bias, *mean, *variance;
+  double eps;
+  int before_relu;
+};
+
+// Convolution (kernel 3, padding 1) with what follows it: a ReLU and a batch norm, in either order, or the clamping to
+// [low, high], or nothing. As scale * relu(x) + shift is scale * x + shift, clamped at shift, it is a clamping, too.
+void lunet_conv(const float* const* in, int in_channels, int out_channels, const float* kernel, const float* bias,
+                const Norm* norm, const float* low, const float* high, float* out, int depth, int height, int width,
+                int height_taps, int threads) {
+  constexpr float infinity = std::numeric_limits<float>::infinity();
+  int taps = in_channels * TAPS * height_taps * TAPS;
+  Weights weights;
+  weights.kernel.resize(int64_t(out_channels) * taps);
+  for (int first = 0; first < out_channels;) {
+    int channels = block_size(out_channels - first);
+    float* to = weights.kernel.data() + int64_t(first) * taps;
+    for (int o = 0; o < channels; o++) {
+      int channel = first + o;
+      double scale = 1.0, shift = 0.0;
+      if (norm) {
+        scale = norm->weight[channel] / std::sqrt(norm->variance[channel] + norm->eps);
+        shift = norm->bias[channel] - norm->mean[channel] * scale;
+      }
+      bool clamped_at_shift = norm && !norm->before_relu;
+      float least = clamped_at_shift ? (scale >= 0 ? float(shift) : -infinity) : norm ? 0.0f : -infinity;
+      float most = clamped_at_shift && scale <= 0 ? float(shift) : infinity;
+      weights.bias.push_back((bias ? bias[channel] : 0.0) * scale + shift);
+      weights.low.push_back(low ? low[channel] : least);
+      weights.high.push_back(high ? high[channel] : most);
+      for (int tap = 0; tap < taps; tap++) to[int64_t(tap) * channels + o] = kernel[int64_t(channel) * taps + tap] * scale;
+    }
+    first += channels;
+  }
+  Volume size{depth, height, width};
+  auto convolve = width < 2 * LANES ? conv_flat : conv_planes;
+  convolve(in, in_channels, out_channels, weights, out, size, height_taps, threads);
+}
+
+// Max pooling, kernel 2 and stride 2 along all axes; along the depth 1 for pictures.
+void lunet_pool(const float* in, int64_t channels, float* out, int depth, int height, int width, int depth_taps,
+                int threads) {
+  int out_depth = depth / depth_taps, out_height = height / 2, out_width = width / 2;
+#pragma omp parallel for num_threads(threads)
+  for (int64_t plane = 0; plane < channels * out_depth; plane++) {
+    std::vector<float> greatest(width);
+    for (int h = 0; h < out_height; h++) {
+      const float* first = in + ((plane / out_depth * depth + plane % out_depth * depth_taps) * height + 2 * h) * width;
+      std::memcpy(greatest.data(), first, width * sizeof(float));
+      for (int row = 1; row < 2 * depth_taps; row++) {
+        const float* other = first + (int64_t(row / 2) * height + row % 2) * width;
+        for (int w = 0; w < width; w++) greatest[w] = greater(greatest[w], other[w]);
+      }
+      float* to = out + (plane * out_height + h) * out_width;
+      for (int w = 0; w < out_width; w++) to[w] = greater(greatest[2 * w], greatest[2 * w + 1]);
+    }
+  }
+}
+
+// Transposed convolution, kernel 2 and stride 2 along all axes; along the depth 1 for pictures.
+void lunet_upsample(const float* in, int in_channels, int out_channels, const float* kernel, const float* bias,
+                    float* out, int depth, int height, int width, int depth_taps, int threads) {
+  int taps = depth_taps * 2 * 2;
+  int64_t size = int64_t(depth) * height * width;
+#pragma omp parallel for collapse(2) num_threads(threads)
+  for (int o = 0; o < out_channels; o++)
+    for (int d = 0; d < depth; d++) {
+      std::vector<float> even(width), odd(width);
+      for (int h = 0; h < height; h++)
+        for (int row = 0; row < depth_taps * 2; row++) {
+          std::fill(even.begin(), even.end(), bias ? bias[o] : 0.0f);
+          odd = even;
+          for (int c = 0; c < in_channels; c++) {
+            const float* weight = kernel + (int64_t(c) * out_channels + o) * taps + 2 * row;
+            const float* from = in + c * size + (int64_t(d) * height + h) * width;
+            for (int w = 0; w < width; w++) {
+              even[w] += weight[0] * from[w];
+              odd[w] += weight[1] * from[w];
+            }
+          }
+          int64_t to_plane = int64_t(o) * depth * depth_taps + d * depth_taps + row / 2;
+          float* to = out + (to_plane * height * 2 + 2 * h + row % 2) * width * 2;
+          for (int w = 0; w < width; w++) to[2 * w] = even[w], to[2 * w + 1] = odd[w];
+        }
+    }
+}
+}

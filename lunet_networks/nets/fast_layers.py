@@ -1,0 +1,201 @@
+"""Layers that take a faster path on a CPU than PyTorch's.
+
+In evaluation :py:mod:`lunet_networks.kernels` compute them where they are faster. In training there is one slow path to
+keep off: at batch 1 PyTorch gives a ``Conv3d`` to oneDNN only if ``channels * depth * height > 20480``
+(``use_mkldnn`` in ``aten/src/ATen/native/Convolution.cpp``); narrow or deep layers fall onto ``slow_conv3d``, many
+times slower, forward and backward. The forms below compute the same sums. All are taken in eager mode only:
+TorchScript, ``torch.compile`` and ONNX see the plain layers, because the engines behind them choose their own kernels.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from lunet_networks import kernels
+
+__all__ = ["takes_kernel", "use_fast_layers"]
+
+FEW_CHANNELS = 15  # up to which a kernel is faster than oneDNN whatever the size of the image
+LONG_ROW = 32  # voxels along the last axis from which it is faster whatever the number of channels
+
+
+def use_fast_layers(network: nn.Module) -> nn.Module:
+    """Let the convolutions, transposed convolutions and max pooling of a network take a fast path on a CPU.
+
+    Args:
+        network: any network; changed in place. Parameters, state-dict keys and results stay as they are, depthwise
+            layers and those with another padding mode than zeros too.
+
+    Returns:
+        The same network.
+
+    Example:
+        >>> network = use_fast_layers(torch.nn.Sequential(torch.nn.Conv3d(1, 4, 3, padding=1)))
+        >>> network(torch.zeros(1, 1, 8, 8, 8)).shape
+        torch.Size([1, 4, 8, 8, 8])
+    """
+    for module in network.modules():
+        fast = _FAST.get(type(module))
+        if (
+            fast is not None
+            and getattr(module, "groups", 1) == 1
+            and getattr(module, "padding_mode", "zeros") == "zeros"
+        ):
+            module.__class__ = fast  # keeps parameters, hooks and the place in the state dict
+    return network
+
+
+def takes_kernel(conv: nn.Module, inputs: list[torch.Tensor]) -> bool:
+    """Whether a kernel can, and should, compute this convolution of the concatenation of these inputs."""
+    return (
+        set(conv.kernel_size) == {3}
+        and set(conv.stride) == set(conv.dilation) == set(conv.padding) == {1}
+        and (min(conv.in_channels, conv.out_channels) <= FEW_CHANNELS or inputs[0].shape[-1] >= LONG_ROW)
+        and conv.groups == 1
+        and conv.padding_mode == "zeros"
+        and inputs[0].dim() == conv.weight.dim()
+        and kernels.apply_to(*inputs, conv.weight)
+    )
+
+
+class _Conv2d(nn.Conv2d):
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        if not torch.jit.is_scripting():  # noqa: SIM102, TorchScript leaves this branch out only if it stands alone
+            if takes_kernel(self, [input]):
+                return kernels.convolve([input], self.weight, self.bias)
+        return self._conv_forward(input, self.weight, self.bias)
+
+
+class _Conv3d(nn.Conv3d):
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        if not torch.jit.is_scripting():
+            if takes_kernel(self, [input]):
+                return kernels.convolve([input], self.weight, self.bias)
+            if _is_single_cpu_volume(input, self.weight):
+                if self.kernel_size == (1, 1, 1) and self.padding == (0, 0, 0):
+                    return _pointwise(self, input)
+                return _onednn(self, input)
+        return self._conv_forward(input, self.weight, self.bias)
+
+
+class _ConvTranspose2d(nn.ConvTranspose2d):
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        if not torch.jit.is_scripting():  # noqa: SIM102
+            if _doubles(self, input):
+                return kernels.upsample(input, self.weight, self.bias)
+        return F.conv_transpose2d(
+            input, self.weight, self.bias, self.stride, self.padding, self.output_padding, self.groups, self.dilation
+        )
+
+
+class _ConvTranspose3d(nn.ConvTranspose3d):
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        if not torch.jit.is_scripting():
+            if _doubles(self, input):
+                return kernels.upsample(input, self.weight, self.bias)
+            if _is_single_cpu_volume(input, self.weight) and _writes_disjoint_patches(self):
+                return _patchwise(self, input)
+        return F.conv_transpose3d(
+            input, self.weight, self.bias, self.stride, self.padding, self.output_padding, self.groups, self.dilation
+        )
+
+
+class _MaxPool2d(nn.MaxPool2d):
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        if not torch.jit.is_scripting():  # noqa: SIM102
+            if _halves(self, input):
+                return kernels.max_pool(input)
+        return F.max_pool2d(
+            input, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, self.return_indices
+        )
+
+
+class _MaxPool3d(nn.MaxPool3d):
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        if not torch.jit.is_scripting():  # noqa: SIM102
+            if _halves(self, input):
+                return kernels.max_pool(input)
+        return F.max_pool3d(
+            input, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, self.return_indices
+        )
+
+
+_FAST = {
+    nn.Conv2d: _Conv2d,
+    nn.Conv3d: _Conv3d,
+    nn.ConvTranspose2d: _ConvTranspose2d,
+    nn.ConvTranspose3d: _ConvTranspose3d,
+    nn.MaxPool2d: _MaxPool2d,
+    nn.MaxPool3d: _MaxPool3d,
+}
+
+
+def _doubles(conv: nn.Module, input: torch.Tensor) -> bool:
+    return (
+        set(conv.kernel_size) == set(conv.stride) == {2}
+        and set(conv.padding) == set(conv.output_padding) == {0}
+        and conv.in_channels <= FEW_CHANNELS
+        and input.dim() == conv.weight.dim()
+        and kernels.apply_to(input, conv.weight)
+    )
+
+
+def _halves(pool: nn.Module, input: torch.Tensor) -> bool:
+    return (
+        (pool.kernel_size, pool.stride, pool.padding, pool.dilation) == (2, 2, 0, 1)
+        and not (pool.ceil_mode or pool.return_indices)
+        and input.dim() == (5 if isinstance(pool, nn.MaxPool3d) else 4)
+        and kernels.apply_to(input)
+    )
+
+
+def _is_single_cpu_volume(input: torch.Tensor, weight: torch.Tensor) -> bool:
+    return (
+        input.device.type == "cpu"
+        and input.dtype == weight.dtype == torch.float32
+        and input.dim() == 5
+        and input.shape[0] == 1
+        and torch.backends.mkldnn.is_available()
+        and not torch.is_autocast_enabled("cpu")
+        and not torch.jit.is_tracing()
+        and not torch.compiler.is_compiling()
+    )
+
+
+def _onednn(conv: nn.Conv3d, input: torch.Tensor) -> torch.Tensor:
+    """A tensor in oneDNN's own layout takes oneDNN's kernels whatever its size."""
+    output = F.conv3d(input.to_mkldnn(), conv.weight, conv.bias, conv.stride, conv.padding, conv.dilation, conv.groups)
+    return output.to_dense()
+
+
+def _pointwise(conv: nn.Conv3d, input: torch.Tensor) -> torch.Tensor:
+    """A 1 x 1 x 1 convolution is a matrix product over the channels."""
+    voxels = input[(0, slice(None), *(slice(None, None, stride) for stride in conv.stride))]
+    weight, voxels_by_channel = conv.weight.flatten(1), voxels.flatten(1)
+    if conv.bias is None:
+        output = weight @ voxels_by_channel
+    else:
+        output = torch.addmm(conv.bias[:, None], weight, voxels_by_channel)
+    return output.view(1, -1, *voxels.shape[1:])
+
+
+def _writes_disjoint_patches(conv: nn.ConvTranspose3d) -> bool:
+    return (
+        all(kernel <= stride for kernel, stride in zip(conv.kernel_size, conv.stride, strict=True))
+        and conv.padding == conv.output_padding == (0, 0, 0)
+        and conv.dilation == (1, 1, 1)
+    )
+
+
+def _patchwise(conv: nn.ConvTranspose3d, input: torch.Tensor) -> torch.Tensor:
+    """A transposed convolution whose kernel is no larger than its stride: every voxel writes a patch of its own."""
+    kernel, stride, size = conv.kernel_size, conv.stride, input.shape[2:]
+    patches = (conv.weight.flatten(1).T @ input[0].flatten(1)).view(-1, *kernel, *size)
+    grid = (len(patches), *(n for pair in zip(size, stride, strict=True) for n in pair))
+    bias = patches.new_zeros(1) if conv.bias is None else conv.bias
+    output = bias.view(-1, 1, 1, 1, 1, 1, 1).expand(grid).clone()
+    output[:, :, : kernel[0], :, : kernel[1], :, : kernel[2]] += patches.permute(0, 4, 1, 5, 2, 6, 3)
+    output = output.view(1, -1, *(n * s for n, s in zip(size, stride, strict=True)))
+    return output[(..., *(slice((n - 1) * s + k) for n, s, k in zip(size, stride, kernel, strict=True)))]

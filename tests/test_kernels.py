@@ -1,0 +1,170 @@
+"""The kernels compute what PyTorch's layers compute."""
+
+import itertools
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from monai.data import MetaTensor
+from torch import nn
+
+from lunet_networks import create_network, kernels
+from lunet_networks.kernels.library import library
+from tests.randomised import randomise
+
+needs_compiler = pytest.mark.skipif(library() is None, reason="there is no C++ compiler")
+SIZES = [(4, 4, 4), (8, 6, 10), (3, 5, 20), (1, 7, 33), (6, 4, 64), (2, 3, 101)]
+CHANNELS = [((1,), 1), ((4, 4), 4), ((3, 2), 5), ((2, 6), 8), ((9, 1, 2), 13)]
+LAYERS = {
+    2: (nn.Conv2d, nn.BatchNorm2d, nn.ConvTranspose2d, F.max_pool2d),
+    3: (nn.Conv3d, nn.BatchNorm3d, nn.ConvTranspose3d, F.max_pool3d),
+}
+
+
+def _close(output: torch.Tensor, plain: torch.Tensor, exact: torch.Tensor) -> None:
+    assert output.shape == exact.shape
+    assert output.dtype == torch.float32
+    noise = (plain - exact).abs().max()
+    assert (output - exact).abs().max() <= 3 * noise + 1e-6 * exact.abs().max()
+
+
+@needs_compiler
+@pytest.mark.parametrize(("dims", "size", "channels"), list(itertools.product((2, 3), SIZES, CHANNELS)))
+@torch.no_grad()
+def test_convolution_and_what_follows(dims: int, size: tuple[int, ...], channels: tuple) -> None:
+    widths, out_channels = channels
+    conv_class, norm_class, _, _ = LAYERS[dims]
+    inputs = [torch.randn(2, width, *size[-dims:]) for width in widths]
+    image = torch.cat(inputs, dim=1)
+    conv = conv_class(sum(widths), out_channels, 3, padding=1)
+    norm = norm_class(out_channels).eval()
+    for tensor in (norm.weight, norm.bias, norm.running_mean):
+        tensor.normal_()  # also negative scales
+    norm.running_var.uniform_(0.1, 2)
+    norm.weight[0] = 0
+    lowest = torch.randn(out_channels)
+    limits = lowest, lowest + torch.rand(out_channels)
+
+    def clamp(x: torch.Tensor) -> torch.Tensor:
+        low, high = (limit.view(-1, *[1] * dims).to(x) for limit in limits)
+        return torch.clamp(x, min=low, max=high)
+
+    outputs = {
+        lambda x: conv(x): kernels.convolve(inputs, conv.weight, conv.bias),
+        lambda x: norm(conv(x).relu()): kernels.convolve(inputs, conv.weight, conv.bias, norm),
+        lambda x: norm(conv(x)).relu(): kernels.convolve(inputs, conv.weight, conv.bias, norm, norm_first=True),
+        lambda x: clamp(conv(x)): kernels.convolve(inputs, conv.weight, conv.bias, limits=limits),
+    }
+    for layers, output in outputs.items():
+        conv.float(), norm.float()
+        plain = layers(image)
+        conv.double(), norm.double()
+        _close(output, plain, layers(image.double()))
+    conv.float()
+    _close(
+        kernels.convolve(inputs, conv.weight, None),
+        conv._conv_forward(image, conv.weight, None),
+        conv._conv_forward(image.double(), conv.weight.double(), None),
+    )
+
+
+@needs_compiler
+@pytest.mark.parametrize(("dims", "size", "channels"), list(itertools.product((2, 3), SIZES, (1, 3, 5))))
+@torch.no_grad()
+def test_pooling_and_upsampling(dims: int, size: tuple[int, ...], channels: int) -> None:
+    _, _, transposed_class, pool = LAYERS[dims]
+    image = torch.randn(2, channels, *size[-dims:])
+    image[0, 0].view(-1)[0] = float("nan")
+    if min(image.shape[2:]) > 1:
+        torch.testing.assert_close(kernels.max_pool(image), pool(image, 2), rtol=0, atol=0, equal_nan=True)
+    transposed, image = transposed_class(channels, 4, 2, stride=2), image.nan_to_num()
+    output = kernels.upsample(image, transposed.weight, transposed.bias)
+    plain = transposed(image)
+    _close(output, plain, transposed.double()(image.double()))
+
+
+@needs_compiler
+@torch.no_grad()
+def test_tensors_in_another_layout_and_of_monai() -> None:
+    conv = nn.Conv3d(3, 4, 3, padding=1)
+    image = torch.randn(2, 3, 8, 8, 40)
+    output = kernels.convolve([image], conv.weight, conv.bias)
+    channels_last = image.to(memory_format=torch.channels_last_3d)
+    conv = conv.to(memory_format=torch.channels_last_3d)
+    assert torch.equal(kernels.convolve([channels_last], conv.weight, conv.bias), output)
+    other = kernels.convolve([MetaTensor(image, meta={"name": "case"})], conv.weight, conv.bias)
+    assert isinstance(other, MetaTensor)
+    assert torch.equal(other.as_tensor(), output)
+
+
+@needs_compiler
+def test_they_are_left_out_where_gradients_or_another_type_are_asked_for() -> None:
+    image = torch.zeros(1, 1, 8, 8, 8)
+    weight = nn.Parameter(torch.zeros(1, 1, 3, 3, 3))
+    assert kernels.apply_to(image)
+    assert not kernels.apply_to(image, weight)
+    assert not kernels.apply_to(image.half())
+    assert not kernels.apply_to(image.to("meta"))
+    with torch.no_grad():
+        assert kernels.apply_to(image, weight)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert not kernels.apply_to(image, weight)
+
+
+@needs_compiler
+@torch.no_grad()
+def test_a_network_computes_the_same_in_any_number_of_threads() -> None:
+    network = randomise(create_network("lunet_small_3f"), torch.randn(2, 1, 32, 32, 32))
+    image, threads = torch.randn(1, 1, 48, 32, 80), torch.get_num_threads()
+    try:
+        outputs = []
+        for number in (1, 2, 5):
+            torch.set_num_threads(number)
+            outputs.append(network(image))
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(outputs[0], outputs[1])
+    assert torch.equal(outputs[0], outputs[2])
+
+
+SCRIPT = """
+import logging, torch
+logging.basicConfig(level=logging.INFO)
+from lunet_networks import create_network
+torch.manual_seed(0)
+with torch.no_grad():
+    print(create_network("lunet_small_2f").eval()(torch.ones(1, 1, 16, 16, 16)).abs().sum().item())
+"""
+
+
+def _run(folder: Path, **environment: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT],
+        env={**os.environ, "XDG_CACHE_HOME": str(folder), **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@needs_compiler
+def test_processes_that_start_at_once_compile_into_one_cache(tmp_path: Path) -> None:
+    runs = [_run(tmp_path) for _ in range(2)]
+    outputs = {run.communicate()[0] for run in runs}
+    assert [run.returncode for run in runs] == [0, 0]
+    assert len(outputs) == 1
+    (kept,) = (tmp_path / "lunet_networks").iterdir()
+    assert kept.name.startswith("layers-")
+
+
+def test_without_a_compiler_pytorch_computes_the_same(tmp_path: Path) -> None:
+    without, with_one = _run(tmp_path, CXX="no-such-compiler"), _run(tmp_path)
+    output, messages = without.communicate()
+    assert without.returncode == 0
+    assert "run slower on this CPU than they could" in messages
+    assert "no-such-compiler" in messages
+    assert float(output) == pytest.approx(float(with_one.communicate()[0]), rel=1e-5)
