@@ -9,7 +9,7 @@ from torch.profiler import profile
 
 from lunet_networks import create_network
 from lunet_networks.nets.fast_layers import use_fast_layers
-from lunet_networks.nets.layers import ConvUnit
+from tools.plain_layers import with_plain_layers
 
 NETWORKS = ["lunet_small_4f", "unet_small_1f", "lunet_large_6f", "lunetpp_small_2f", "mednext_small", "pspseg_s"]
 
@@ -66,29 +66,13 @@ def test_no_slow_convolution_runs_forward_or_backward(name: str) -> None:
     assert not [event.key for event in record.key_averages() if "slow_conv" in event.key]
 
 
-PLAIN = [nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d, nn.MaxPool2d, nn.MaxPool3d]
-
-
-class _PlainUnit(ConvUnit):
-    def forward(self, inputs: list[torch.Tensor]) -> torch.Tensor:
-        return self.adn(self.conv(torch.cat(inputs, dim=1)))
-
-
-def _plain(network: nn.Module) -> nn.Module:
-    for module in network.modules():
-        for kind in [ConvUnit, *PLAIN]:
-            if isinstance(module, kind):
-                module.__class__ = _PlainUnit if kind is ConvUnit else kind
-    return network
-
-
 @pytest.mark.parametrize("name", NETWORKS)
 def test_networks_compute_what_their_plain_layers_compute(name: str) -> None:
     network = create_network(name).eval()
     image = torch.randn(1, 1, 32, 48, 32)
     with torch.no_grad():
         fast, fast_double = network(image), network.double()(image.double())
-        plain_double, plain = _plain(network)(image.double()), network.float()(image)
+        plain_double, plain = with_plain_layers(network)(image.double()), network.float()(image)
     assert (fast_double - plain_double).abs().max() < 1e-10
     noise = (plain - plain_double).abs().max()
     assert (fast - plain_double).abs().max() <= 3 * noise + 1e-7

@@ -1,0 +1,151 @@
+"""Contenders of a comparison of speed, each in a process of its own, which computes when it is asked to."""
+
+import multiprocessing
+import os
+import statistics
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from lunet_networks import create_network, deploy
+from lunet_networks.bundle.engines import READERS
+from tools.peers import PEERS
+from tools.plain_layers import with_plain_layers
+
+PRODUCT = "matrix product"  # of two matrices of this size, the measure of what the machine can do
+PRODUCT_SIZE = 2048
+ENGINES = ("onnx", "openvino")
+FORMS = ("published", "ours", "deployed", *ENGINES)
+PEER_FORMS = ("published", *ENGINES)
+RUNS, SLOW = 3, 0.5  # timed runs of a visit; one where a run takes more than these seconds
+
+Run = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Contender:
+    """What computes.
+
+    Args:
+        network: a preset, a peer of MONAI, or the matrix product.
+        form: one of ``FORMS``.
+        input_shape: ``(B, C, [D,] H, W)``.
+        num_threads: of the CPU.
+    """
+
+    network: str
+    form: str
+    input_shape: tuple[int, ...]
+    num_threads: int
+
+    def prepare(self) -> Run:
+        """What is timed."""
+        torch.set_num_threads(self.num_threads)
+        torch.set_grad_enabled(False)
+        if self.network == PRODUCT:
+            return partial(torch.mm, *torch.randn(2, PRODUCT_SIZE, PRODUCT_SIZE))
+        network, image = make_network(self.network).eval(), torch.randn(self.input_shape)
+        if self.form in ENGINES:
+            return partial(_engine(network, self.form, image), image)
+        return partial(
+            {"published": with_plain_layers, "ours": nn.Identity(), "deployed": deploy}[self.form](network), image
+        )
+
+
+def make_network(name: str) -> nn.Module:
+    """A preset or a peer; an LV-UNet as if its deep training were done."""
+    if name in PEERS:
+        return PEERS[name].make_network()
+    network = create_network(name)
+    if hasattr(network, "set_slope"):
+        network.set_slope(1)
+    return network
+
+
+def _engine(network: nn.Module, engine: str, image: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the older exporter, which takes every peer, announces its end
+        path = str(Path(folder, "network.onnx"))
+        torch.onnx.export(network, (image,), path, dynamo=False, input_names=["image"])
+        return READERS[engine](path, torch.device("cpu"))[0]
+
+
+class Contest:
+    """Contenders that are set up and take turns.
+
+    Args:
+        contenders: of them all; each gets a process.
+    """
+
+    def __init__(self, contenders: Sequence[Contender]) -> None:
+        # a server that has imported everything forks them: an import takes longer than what is measured
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload([__name__, "onnxruntime", "openvino"])
+        self.contenders = contenders
+        self.connections: list[Connection] = []
+        self.processes = []
+        for contender in contenders:
+            ours, theirs = context.Pipe()
+            self.processes.append(context.Process(target=_serve, args=(contender, theirs), daemon=True))
+            self.connections.append(ours)
+            self.processes[-1].start()
+            theirs.close()
+        for number in range(len(contenders)):
+            self._receive(number)
+
+    def __enter__(self) -> "Contest":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for connection, process in zip(self.connections, self.processes, strict=True):
+            connection.close()
+            process.join()
+
+    def visit(self, number: int) -> float:
+        """The median of a few runs of a contender, in seconds, after one that does not count."""
+        self.connections[number].send(None)
+        return self._receive(number)
+
+    def _receive(self, number: int) -> float:
+        try:
+            answer = self.connections[number].recv()
+        except EOFError:
+            answer = "its process ended"
+        if isinstance(answer, str):
+            contender = self.contenders[number]
+            raise RuntimeError(f"{contender.network}, {contender.form}, cannot be measured: {answer}")
+        return answer
+
+
+def _serve(contender: Contender, connection: Connection) -> None:
+    os.environ["OMP_NUM_THREADS"] = str(contender.num_threads)
+    try:
+        run = contender.prepare()
+        connection.send(0.0)
+        while True:
+            try:
+                connection.recv()
+            except EOFError:
+                return
+            connection.send(_time(run))
+    except Exception as error:
+        connection.send(f"{type(error).__name__}: {error}")
+
+
+def _time(run: Run) -> float:
+    seconds = [_seconds(run)]
+    return statistics.median(_seconds(run) for _ in range(1 if seconds[0] > SLOW else RUNS))
+
+
+def _seconds(run: Run) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start

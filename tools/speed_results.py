@@ -1,0 +1,118 @@
+"""What a comparison of speed has come to, as a table and as a chart."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lunet_networks import PRESETS
+from lunet_networks.bundle.report_records import RECORDS
+from tools.families import FAMILIES
+from tools.peers import PEERS
+from tools.records import label_dice, read_rows
+from tools.speed_contenders import ENGINES, PRODUCT_SIZE
+from tools.templating import ROOT
+
+Row = Mapping[str, str]
+COLOURS = {"lunet": "#2a9d6f", "unet": "#4c72b0", "lunetpp": "#8cc63f", "unetpp": "#8172b3"}
+OTHERS, PEER_COLOUR = "#dd8452", "#8a8a8a"
+
+
+def conditions(about: Mapping[str, Any]) -> str:
+    """Where and how it was measured, in a line.
+
+    Example:
+        >>> conditions({"cpu": "X", "torch": "2.13.0", "threads": 2})
+        'cpu X, torch 2.13.0, threads 2'
+    """
+    return ", ".join(f"{name} {value}" for name, value in about.items() if value is not None)
+
+
+def by_network(rows: Iterable[Row]) -> dict[tuple[str, int], dict[str, Row]]:
+    """The rows of each network and size, by form."""
+    networks: dict[tuple[str, int], dict[str, Row]] = {}
+    for row in rows:
+        networks.setdefault((row["network"], int(row["size"])), {})[row["form"]] = row
+    return networks
+
+
+def speed_table(rows: Sequence[Row]) -> str:
+    """A Markdown table for every size, and the conditions."""
+    parts = []
+    for size in sorted({int(row["size"]) for row in rows}):
+        lines = [
+            f"| {size} x {size} x {size} | published, ms | ours | deployed | ONNX Runtime | OpenVINO "
+            "| published / deployed | best engine / deployed | share of a matrix product |",
+            f"|---|{'---:|' * 8}",
+        ]
+        lines += [_line(name, forms) for (name, of_size), forms in by_network(rows).items() if of_size == size]
+        parts.append("\n".join(lines))
+    return "\n\n".join([*parts, f"Measured with: {rows[0]['conditions']}."])
+
+
+def _line(name: str, forms: Mapping[str, Row]) -> str:
+    seconds = {form: float(row["seconds"]) for form, row in forms.items()}
+    times = [
+        f"{1e3 * seconds[form]:.1f}" if form in seconds else "" for form in ("published", "ours", "deployed", *ENGINES)
+    ]
+    first = next(iter(forms.values()))
+    best = seconds.get("deployed", min(seconds.values()))
+    rate = int(first["macs"]) / best
+    product_rate = PRODUCT_SIZE**3 / float(first["product_seconds"])
+    ratios = ["", ""]
+    if "deployed" in seconds:
+        engine = min(seconds[each] for each in ENGINES)
+        ratios = [f"{seconds['published'] / best:.1f}", f"{engine / best:.2f}"]
+    title = f"MONAI's {name}" if name in PEERS else f"`{name}`"
+    return f"| {title} | {' | '.join([*times, *ratios, f'{rate / product_rate:.0%}'])} |"
+
+
+def draw_latency(rows: Sequence[Row]) -> Figure:
+    """Milliseconds of a volume of 64 x 64 x 64 against parameters, and against the Dice of the weights that come with
+    the bundles."""
+    figure = Figure(figsize=(11, 4.6), layout="constrained")
+    against_parameters, against_dice = figure.subplots(1, 2, width_ratios=(3, 2))
+    networks = {name: forms for (name, size), forms in by_network(rows).items() if size == 64}
+    dice = trained_dice()
+    for name, forms in networks.items():
+        family = name.partition("_")[0]
+        colour = PEER_COLOUR if name in PEERS else COLOURS.get(family, OTHERS)
+        chosen = forms.get("deployed") or min(forms.values(), key=lambda row: float(row["seconds"]))
+        milliseconds, parameters = 1e3 * float(chosen["seconds"]), int(chosen["parameters"])
+        marker = "s" if name in PEERS else "o"
+        against_parameters.plot(parameters, milliseconds, marker, color=colour, markersize=6)
+        if "deployed" in forms:
+            published = 1e3 * float(forms["published"]["seconds"])
+            against_parameters.plot([parameters] * 2, [milliseconds, published], color=colour, linewidth=0.8, alpha=0.5)
+            against_parameters.plot(parameters, published, "_", color=colour, markersize=6, alpha=0.7)
+        if name in PEERS or family not in COLOURS or name in dice:
+            _name(against_parameters, name, parameters, milliseconds)
+        if name in dice:
+            against_dice.plot(dice[name], milliseconds, marker, color=colour, markersize=6)
+            _name(against_dice, name, dice[name], milliseconds)
+    against_parameters.set(xscale="log", yscale="log", xlabel="parameters", ylabel="ms, 64 x 64 x 64, batch 1")
+    against_parameters.set_title("deployed (dot) and as published (dash); peers in their best engine", fontsize=10)
+    against_dice.set(yscale="log", xlabel="mean Dice, hippocampus (weights of the bundles)")
+    against_dice.margins(x=0.18)
+    for axes in (against_parameters, against_dice):
+        axes.grid(alpha=0.25, which="both")
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _name(axes: Axes, name: str, x: float, y: float) -> None:
+    axes.annotate(name, (x, y), xytext=(4, 4), textcoords="offset points", fontsize=7)
+
+
+def trained_dice() -> dict[str, float]:
+    """Mean Dice of the weights that come with the bundles, by preset."""
+    dice = {}
+    for bundle, family in FAMILIES.items():
+        for preset in PRESETS.names:
+            records = ROOT / "bundles" / bundle / "docs" / ("" if preset == family.preset else preset)
+            path = records / RECORDS["summary.csv"]
+            if path.is_file():
+                of_labels = label_dice(read_rows(path)).values()
+                dice[preset] = sum(of_labels) / len(of_labels)
+    return dice
