@@ -1,4 +1,4 @@
-"""Label maps of probabilities."""
+"""Probabilities of logits, and label maps of probabilities, without copies of a whole volume."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from monai.utils import convert_to_dst_type
 
-__all__ = ["AsLabelsd", "most_probable"]
+__all__ = ["AsLabelsd", "most_probable", "softmax_in_place"]
 
 
 class AsLabelsd(MapTransform):
@@ -30,6 +30,23 @@ class AsLabelsd(MapTransform):
         for key in self.key_iterator(result):
             result[key] = most_probable(result[key])
         return result
+
+
+def softmax_in_place(logits: torch.Tensor) -> torch.Tensor:
+    """The softmax over the first axis, written over the logits, which an evaluator would keep beside it.
+
+    Args:
+        logits: ``(C, [D,] H, W)``.
+
+    Example:
+        >>> logits = torch.tensor([[0.0], [3.0]])
+        >>> softmax_in_place(logits) is logits, logits.sum().item()
+        (True, 1.0)
+    """
+    logits -= logits.amax(dim=0)
+    logits.exp_()
+    logits /= logits.sum(dim=0)
+    return logits
 
 
 def most_probable(probabilities: torch.Tensor) -> torch.Tensor:

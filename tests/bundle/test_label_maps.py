@@ -5,7 +5,7 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import AsDiscreted
 
-from lunet_networks.bundle.label_maps import AsLabelsd
+from lunet_networks.bundle.label_maps import AsLabelsd, softmax_in_place
 
 
 @pytest.mark.parametrize("shape", [(3, 9, 8, 7), (5, 6, 11), (1, 9, 8, 7)])
@@ -20,3 +20,8 @@ def test_labels_are_those_of_monai(shape):
     assert own["pred"].dtype == theirs["pred"].dtype
     assert torch.equal(own["pred"].affine, affine)
     assert own["name"] == "case"
+
+
+def test_the_softmax_is_that_of_torch():
+    logits = torch.randn(3, 9, 8, 7, generator=torch.Generator().manual_seed(0)) * 20
+    torch.testing.assert_close(softmax_in_place(logits.clone()), logits.softmax(dim=0))
