@@ -14,8 +14,8 @@ __all__ = ["AheadDataLoader"]
 class AheadDataLoader(DataLoader):
     """MONAI's ``DataLoader`` with its arguments, which reads a batch in a thread while the one before it is worked on.
 
-    One batch is ahead, no more. Whatever reading it raises is raised where the batch is taken; after an error in the
-    thread of MONAI's ``ThreadDataLoader`` the images that remain are missing and nothing is said.
+    One batch is ahead, no more. Whatever reading it raises is raised where the batch is taken; MONAI's
+    ``ThreadDataLoader`` ends without an error as soon as its thread has one, and the remaining images are missing.
 
     Example:
         >>> [batch.tolist() for batch in AheadDataLoader([1, 2, 3], batch_size=2)]
