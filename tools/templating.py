@@ -66,6 +66,7 @@ def complete(settings: Mapping[str, Any]) -> dict[str, Any]:
         "out_channels": out_channels,
         "several": several,
         "single": not several,
+        "softmax": "$softmax_in_place" if several else None,
         "threshold": None if several else 0.5,
         "num_values": len(names),
         "values_besides": 1 if ignore_label is None else 2,  # the background, and what is ignored

@@ -9,12 +9,38 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from monai import inferers
 from monai.inferers import Inferer
 from torch import nn
 
 from lunet_networks.bundle.weights import read_weights
 
-__all__ = ["EnsembleInferer", "FlipInferer"]
+__all__ = ["EnsembleInferer", "FlipInferer", "SlidingWindowInferer"]
+
+Network = Callable[..., torch.Tensor]
+
+
+class SlidingWindowInferer(inferers.SlidingWindowInferer):
+    """MONAI's ``SlidingWindowInferer`` with its arguments; windows that hold one value throughout, such as the air
+    around a body, are not given to the network again and again.
+
+    It is windows of the same batch that have to be alike, since a network may round differently in a batch of another
+    size. Nothing is kept from one image to the next.
+
+    Shapes:
+        As MONAI's; the network has to return one tensor.
+
+    Example:
+        >>> batches = []
+        >>> network = lambda windows: batches.append(len(windows)) or windows + 1
+        >>> SlidingWindowInferer(roi_size=(2,), sw_batch_size=2, overlap=0)(torch.zeros(1, 1, 12), network).sum().item()
+        12.0
+        >>> batches  # of three
+        [2]
+    """
+
+    def __call__(self, inputs: torch.Tensor, network: Network, *args: Any, **kwargs: Any) -> torch.Tensor:
+        return super().__call__(inputs, _uniform_once(network), *args, **kwargs)
 
 
 class FlipInferer(Inferer):
@@ -45,9 +71,7 @@ class FlipInferer(Inferer):
         self.inferer = inferer
         self.spatial_axes = tuple(spatial_axes)
 
-    def __call__(
-        self, inputs: torch.Tensor, network: Callable[..., torch.Tensor], *args: Any, **kwargs: Any
-    ) -> torch.Tensor:
+    def __call__(self, inputs: torch.Tensor, network: Network, *args: Any, **kwargs: Any) -> torch.Tensor:
         def predict(axes: tuple[int, ...]) -> torch.Tensor:
             if not axes:
                 return self.inferer(inputs, network, *args, **kwargs)
@@ -108,6 +132,22 @@ class EnsembleInferer(Inferer):
         if not self._weights:
             self._weights = [read_weights(network, path) for path in self.paths]
         return _mean_of_probabilities(map(predict, self._weights))
+
+
+def _uniform_once(network: Network) -> Network:
+    """The network, except that it sees a batch whose channels each hold a single value only once."""
+    known: dict[tuple[float, ...], torch.Tensor] = {}
+
+    def predict(windows: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        values = windows[(slice(1), slice(None), *[slice(1)] * (windows.ndim - 2))]
+        if not torch.equal(windows, values.expand_as(windows)):
+            return network(windows, *args, **kwargs)
+        kind = (len(windows), *values.flatten().tolist())
+        if kind not in known:
+            known[kind] = network(windows, *args, **kwargs)
+        return known[kind].clone()  # MONAI weights it in place
+
+    return predict
 
 
 def _combinations(axes: Sequence[int]) -> list[tuple[int, ...]]:

@@ -1,17 +1,20 @@
-"""MONAI's ``Spacingd`` without a fault that turns every request to MONAI Label into HTTP 500."""
+"""MONAI's ``Spacingd``, faster, and without a fault that turns every request to MONAI Label into HTTP 500."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, MutableMapping
+from typing import Any
 
 import torch
 from monai import transforms
+
+from lunet_networks.bundle.resampling import AxiswiseResample
 
 __all__ = ["Spacingd"]
 
 
 class Spacingd(transforms.Spacingd):
-    """MONAI's ``Spacingd`` that leaves items such as ``image_path`` alone.
+    """MONAI's ``Spacingd`` that resamples by ``AxiswiseResample`` and leaves items such as ``image_path`` alone.
 
     For a NIfTI file MONAI 1.6.0 and 1.6.1 call ``.update`` of every item whose name starts with ``image_``, as if each
     were a dictionary of metadata; MONAI Label keeps the file's path there, a ``str``. ``tests/bundle/test_spacing.py``
@@ -27,6 +30,10 @@ class Spacingd(transforms.Spacingd):
         >>> tuple(resampled["image"].shape), resampled["image_path"]
         ((1, 7, 4, 2), 'case.nii.gz')
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.spacing_transform.sp_resample = AxiswiseResample(lazy=self.lazy)
 
     def __call__(self, data: Mapping[Hashable, torch.Tensor], lazy: bool | None = None) -> dict[Hashable, torch.Tensor]:
         kept = {name: item for name, item in data.items() if self._only_looks_like_metadata(name, item)}

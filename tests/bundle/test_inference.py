@@ -105,6 +105,19 @@ def test_probabilities(bundle, image, tmp_path):
     np.testing.assert_array_equal(probabilities.argmax(-1), label_map(tmp_path / "labels" / "case_seg.nii.gz"))
 
 
+def test_reading_ahead_changes_nothing(bundle, tmp_path):
+    torch.save(lunet_networks.create_network("lunet_small_2f", out_channels=3).state_dict(), bundle.model)
+    network = monai.bundle.ConfigParser.load_config_file(bundle.root / "configs" / "inference.json")["network_def"]
+    for number, shape in enumerate([(24, 32, 20), (9, 13, 11), (50, 20, 30)]):
+        save_image(tmp_path / "images" / f"{number}.nii.gz", bright_block(shape), np.diag([1, 1, 1.6, 1]))
+    settings = {"network_def": network, "preset": "lunet_small_2f"}
+    bundle.infer(tmp_path / "images", tmp_path / "ahead", **settings)
+    bundle.infer(tmp_path / "images", tmp_path / "plain", **settings, **{"dataloader#_target_": "DataLoader"})
+    for number in range(3):
+        ahead, plain = (tmp_path / folder / f"{number}_seg.nii.gz" for folder in ("ahead", "plain"))
+        np.testing.assert_array_equal(label_map(ahead), label_map(plain))
+
+
 def test_only_label_maps_are_written_unless_told(bundle, image, tmp_path):
     bundle.infer(image, tmp_path / "labels")
     assert [path.name for path in (tmp_path / "labels").iterdir()] == ["case_seg.nii.gz"]

@@ -1,12 +1,15 @@
 """Test-time flips, and several models averaged."""
 
+from collections import Counter
+
 import pytest
 import torch
-from monai.inferers import SimpleInferer, SlidingWindowInferer
+from monai import inferers
+from monai.inferers import SimpleInferer
 from torch import nn
 
 from lunet_networks import create_network
-from lunet_networks.bundle.inferers import EnsembleInferer, FlipInferer
+from lunet_networks.bundle.inferers import EnsembleInferer, FlipInferer, SlidingWindowInferer
 
 WINDOWS = SlidingWindowInferer(roi_size=(16, 16, 16), overlap=0.5, mode="gaussian")
 
@@ -140,3 +143,54 @@ def test_models_that_do_not_fit(models, tmp_path):
 def test_what_is_no_list_of_models(ckpt_dirs):
     with pytest.raises(ValueError, match=r"ckpt_dirs is .*: it is a list of folders, each with a model\.pt, such as"):
         EnsembleInferer(SimpleInferer(), ckpt_dirs)
+
+
+class Counting(nn.Module):
+    """Keeps the windows that a network is given."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+        self.windows = []
+
+    def forward(self, x):
+        self.windows += x.clone()
+        return self.network(x)
+
+
+def monais_windows(sw_batch_size):
+    return inferers.SlidingWindowInferer(roi_size=(8, 8, 8), sw_batch_size=sw_batch_size, overlap=0.25, mode="gaussian")
+
+
+@pytest.mark.parametrize("shape", [(5, 9, 8), (8, 8, 8), (21, 14, 9), (3, 17, 40)])
+def test_no_window_is_computed_twice_and_none_lies_in_padding(shape):
+    network = Counting(nn.Identity())
+    monais_windows(4)(torch.rand(1, 1, *shape) + 1, network)  # padding is 0
+    seen = Counter(tuple(window.flatten().tolist()) for window in network.windows)
+    assert set(seen.values()) == {1}
+    assert all(window.count_nonzero() for window in network.windows)
+
+
+def test_air_is_computed_once_and_all_is_as_by_monai():
+    torch.manual_seed(0)
+    network = Counting(create_network("lunet_small_2f", in_channels=2, out_channels=3, channels=(2, 2)).eval())
+    image = torch.tensor([-1.5, 0.5]).view(1, 2, 1, 1, 1).repeat(1, 1, 32, 26, 20)
+    image[..., 9:15, 9:15, 3:12] = torch.rand(6, 6, 9)
+    with torch.no_grad():
+        theirs = monais_windows(2)(image, network)
+        by_monai = len(network.windows)
+        network.windows.clear()
+        own = SlidingWindowInferer(roi_size=(8, 8, 8), sw_batch_size=2, overlap=0.25, mode="gaussian")(image, network)
+    assert torch.equal(own, theirs)
+    uniform = sum(bool((window == window[:, :1, :1, :1]).all()) for window in network.windows)
+    assert len(network.windows) < by_monai / 2
+    assert uniform < len(network.windows) / 2
+
+
+def test_another_image_or_other_weights_are_computed_anew():
+    image, network = torch.zeros(1, 1, 32, 8, 8), Threshold(1)
+    windows = SlidingWindowInferer(roi_size=(8, 8, 8), sw_batch_size=1)
+    with torch.no_grad():
+        for bias in (1.0, 2.0):
+            network.layers.bias.fill_(bias)
+            torch.testing.assert_close(windows(image, network), torch.full_like(image, bias))
