@@ -72,7 +72,6 @@ def complete(settings: Mapping[str, Any]) -> dict[str, Any]:
         "values_besides": 1 if ignore_label is None else 2,  # the background, and what is ignored
         "label_values": [*range(len(names)), *([] if ignore_label is None else [ignore_label])],
         "include_background": not several,
-        "num_classes": out_channels if several else None,  # for a metric of label values; one channel needs no number
         "discretise": _discretise(out_channels, ignore_label),
         "clear_ignored": _clear_ignored(ignore_label),
         "labels_of_batch": _labels_of_batch(ignore_label),

@@ -1,4 +1,4 @@
-"""Reading ahead of the network."""
+"""Batches that are made while the network computes on the one before."""
 
 from __future__ import annotations
 
@@ -6,26 +6,40 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import torch
 from monai.data import DataLoader
 
-__all__ = ["AheadDataLoader"]
+__all__ = ["PrefetchDataLoader"]
 
 
-class AheadDataLoader(DataLoader):
-    """MONAI's ``DataLoader`` with its arguments, which reads a batch in a thread while the one before it is worked on.
+class PrefetchDataLoader(DataLoader):
+    """MONAI's ``DataLoader``, one batch ahead: a thread loads and augments the next one during a step.
 
-    One batch is ahead, no more. Whatever reading it raises is raised where the batch is taken; MONAI's
-    ``ThreadDataLoader`` ends without an error as soon as its thread has one, and the remaining images are missing.
+    The batches and their order are those of ``DataLoader``, with any number of workers. MONAI's ``ThreadDataLoader``
+    does the same but for errors, after which it ends the epoch as if there were no more cases; here they reach whoever
+    asks for the batch.
+
+    Iterate over one epoch at a time: all iterations share the dataset's random transforms.
 
     Example:
-        >>> [batch.tolist() for batch in AheadDataLoader([1, 2, 3], batch_size=2)]
+        >>> [batch.tolist() for batch in PrefetchDataLoader([1, 2, 3], batch_size=2)]
         [[1, 2], [3]]
     """
 
     def __iter__(self) -> Iterator[Any]:
-        batches = super().__iter__()
-        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="reader") as reader:
-            ahead = reader.submit(next, batches, None)
-            while (batch := ahead.result()) is not None:
-                ahead = reader.submit(next, batches, None)
+        batches, end = super().__iter__(), object()
+        with ThreadPoolExecutor(1) as thread:
+            if not torch.cuda.is_available():
+                _compute_with_one_core(thread)
+            upcoming = thread.submit(next, batches, end)
+            while (batch := upcoming.result()) is not end:
+                upcoming = thread.submit(next, batches, end)
                 yield batch
+
+
+def _compute_with_one_core(thread: ThreadPoolExecutor) -> None:
+    """Leave the others to the network: for another thread OpenMP starts as many once more, and where there are more of
+    them than cores it puts them to sleep, the network's too, after every loop."""
+    num_threads = torch.get_num_threads()
+    thread.submit(torch.set_num_threads, 1).result()
+    torch.set_num_threads(num_threads)  # else threads that start later would have one, too

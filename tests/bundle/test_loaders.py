@@ -1,50 +1,74 @@
-"""Reading ahead in a thread."""
-
-from threading import Event
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import torch
 from monai.data import DataLoader, Dataset
 
-from lunet_networks.bundle.loaders import AheadDataLoader
+from lunet_networks.bundle.loaders import PrefetchDataLoader
+
+CASES = [torch.full((2,), float(number)) for number in range(7)]
 
 
-class Watched(Dataset):
-    """Numbers, which of them were read, and one that cannot be."""
+class Recorded(Dataset):
+    """Remembers which cases were taken; the last one is broken."""
 
-    def __init__(self, length, broken=None):
-        super().__init__(range(length))
-        self.broken = broken
-        self.read = []
-        self.second_is_read = Event()
+    def __init__(self, length: int) -> None:
+        super().__init__(CASES[:length])
+        self.taken: list[int] = []
 
     def __getitem__(self, index):
-        if index == self.broken:
-            raise OSError(f"{index} cannot be read")
-        self.read.append(index)
-        if index == 1:
-            self.second_is_read.set()
-        return index
+        self.taken.append(index)
+        if index == len(CASES) - 1:
+            raise OSError("a broken file")
+        return super().__getitem__(index)
 
 
-def test_the_batches_are_those_of_monai():
-    for settings in ({"batch_size": 1}, {"batch_size": 4}):
-        own, theirs = (loader(Watched(7), **settings) for loader in (AheadDataLoader, DataLoader))
-        assert [batch.tolist() for batch in own] == [batch.tolist() for batch in theirs]
-        assert [batch.tolist() for batch in own] == [batch.tolist() for batch in theirs], "a second time"
-        assert len(own) == len(theirs)
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_batches_are_those_of_a_plain_loader(num_workers):
+    def batches(loader_class):
+        settings = {"batch_size": 2, "shuffle": True, "num_workers": num_workers}
+        loader = loader_class(CASES, generator=torch.Generator().manual_seed(1), **settings)
+        return [batch for _ in range(2) for batch in loader]
+
+    plain = batches(DataLoader)
+    assert len(plain) == 2 * 4
+    for batch, expected in zip(batches(PrefetchDataLoader), plain, strict=True):
+        assert torch.equal(batch, expected)
 
 
-def test_one_batch_is_read_ahead_and_no_more():
-    numbers = Watched(5)
-    batches = iter(AheadDataLoader(numbers, batch_size=1))
-    assert next(batches).item() == 0
-    assert numbers.second_is_read.wait(timeout=60)
-    assert numbers.read == [0, 1]
-    assert next(batches).item() == 1
+def test_the_next_batch_is_made_during_a_step_and_no_further_one():
+    dataset = Recorded(6)
+    batches = iter(PrefetchDataLoader(dataset, batch_size=2))
+    assert dataset.taken == []
+    next(batches)
+    wait_until(lambda: len(dataset.taken) == 4)
+    time.sleep(0.05)
+    assert dataset.taken == [0, 1, 2, 3]
 
 
-def test_an_error_comes_after_the_batches_before_it():
-    batches = iter(AheadDataLoader(Watched(4, broken=2), batch_size=1))
-    assert [next(batches).item(), next(batches).item()] == [0, 1]
-    with pytest.raises(OSError, match="2 cannot be read"):
+def test_an_error_reaches_whoever_asks_for_the_batch():
+    batches = iter(PrefetchDataLoader(Recorded(7), batch_size=2))
+    assert [next(batches)[0, 0].item() for _ in range(3)] == [0, 2, 4]
+    with pytest.raises(OSError, match="a broken file"):
         next(batches)
+
+
+def test_an_epoch_that_is_left_leaves_nothing_behind():
+    threads, num_threads = threading.active_count(), torch.get_num_threads()
+    for _ in PrefetchDataLoader(Recorded(6), batch_size=2):
+        assert threading.active_count() == threads + 1
+        break
+    assert threading.active_count() == threads
+    assert torch.get_num_threads() == num_threads
+    with ThreadPoolExecutor(1) as thread:
+        assert thread.submit(torch.get_num_threads).result() == num_threads
+
+
+def wait_until(condition) -> None:
+    for _ in range(1000):
+        if condition():
+            return
+        time.sleep(0.01)
+    raise TimeoutError

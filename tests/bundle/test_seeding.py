@@ -1,8 +1,9 @@
 import pytest
 import torch
-from monai.data import DataLoader, DistributedSampler
+from monai.data import DistributedSampler
 from monai.transforms import Compose, RandAffined, RandGaussianNoised, ToTensord
 
+from lunet_networks.bundle.loaders import PrefetchDataLoader
 from lunet_networks.bundle.seeding import SeededCacheDataset
 
 
@@ -16,8 +17,9 @@ def an_epoch(dataset: SeededCacheDataset, epoch: int, num_workers: int = 0) -> t
     dataset.set_epoch(epoch)
     sampler = DistributedSampler(dataset, num_replicas=1, rank=0, shuffle=True, seed=1)
     sampler.set_epoch(epoch)
-    loader = DataLoader(dataset, batch_size=5, sampler=sampler, num_workers=num_workers, generator=torch.Generator())
-    return next(iter(loader))["image"].as_tensor()
+    settings = {"batch_size": 2, "num_workers": num_workers, "generator": torch.Generator()}
+    loader = PrefetchDataLoader(dataset, sampler=sampler, **settings)
+    return torch.cat([batch["image"].as_tensor() for batch in loader])
 
 
 @pytest.mark.parametrize(("num_workers", "cache_rate"), [(0, 0.4), (1, 1.0), (2, 1.0)])

@@ -1,0 +1,208 @@
+"""Write the table of training speed in docs/speed.md: steps of ``run training`` beside those of a bare loop."""
+
+import copy
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+from monai.bundle import ConfigWorkflow
+
+from lunet_networks.bundle.benchmark import threads
+from lunet_networks.bundle.benchmark_machine import describe_machine, describe_versions
+from lunet_networks.bundle.benchmark_steps import TrainingStep
+from lunet_networks.bundle.datalist import load_datalist
+from tools.benchmark_networks import load_average
+from tools.command_line import run_commands
+from tools.families import FAMILIES
+from tools.marks import write_between_marks
+from tools.templating import ROOT
+
+COMMAND = "python -m tools.bench_training"
+NAME = "training"
+FAMILIES_MEASURED = ("lunet_small", "unet_small")
+BATCH_SIZES = (16, 1)
+TITLES = (
+    "network",
+    "batch size",
+    "bare loop, steps a second",
+    "`run training`, steps a second",
+    "share of the bare loop's speed",
+    "by processor time",
+)
+
+
+@dataclass
+class Rounds:
+    """Seconds a step, one figure a round.
+
+    Args:
+        elapsed: of the clock.
+        processor: of all cores together, without other processes.
+    """
+
+    elapsed: list[float] = field(default_factory=list)
+    processor: list[float] = field(default_factory=list)
+    _started: tuple[float, float] = (0.0, 0.0)
+
+    def start(self) -> None:
+        """Begin a round."""
+        self._started = _clocks()
+
+    def stop(self, steps: int) -> None:
+        """End a round of so many steps."""
+        for figures, now, started in zip((self.elapsed, self.processor), _clocks(), self._started, strict=True):
+            figures.append((now - started) / steps)
+
+
+def _clocks() -> tuple[float, float]:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter(), time.process_time()
+
+
+def bench_training(
+    dataset_dir: str,
+    bundles: str | Sequence[str] = FAMILIES_MEASURED,
+    batch_sizes: int | Sequence[int] = BATCH_SIZES,
+    cases: int = 128,
+    rounds: int = 5,
+    num_threads: int = 2,
+    num_workers: int = 0,
+    device: str = "cpu",
+    document: str = str(ROOT / "docs" / "speed.md"),
+) -> None:
+    """Train bundles, an epoch in turn with as many steps of a bare loop, and write both speeds into a document.
+
+    Args:
+        dataset_dir: that the bundles are for, with dataset.json.
+        bundles: names of bundles of the repository.
+        batch_sizes: volumes in a step.
+        cases: in an epoch, those of an incomplete batch left out.
+        rounds: epochs that are timed after one to warm up.
+        num_threads: of the CPU.
+        num_workers: processes that load and augment.
+        device: where to compute.
+        document: Markdown file with the marks of the table.
+    """
+    names = bundles.split(",") if isinstance(bundles, str) else bundles
+    sizes = [batch_sizes] if isinstance(batch_sizes, int) else batch_sizes
+    lines = [f"| {' | '.join(TITLES)} |", "|---|" + "---:|" * (len(TITLES) - 1)]
+    settings = {"num_workers": num_workers, "device": device}
+    with threads(num_threads):
+        for name in names:
+            for batch_size in sizes:
+                bare, bundle = measure(name, str(dataset_dir), batch_size, cases, rounds, **settings)
+                lines.append(row(FAMILIES[name].preset, batch_size, bare, bundle))
+                print(lines[-1])
+    text = "\n".join([*lines, "", conditions(cases, rounds, num_threads, num_workers)])
+    write_between_marks(str(document), NAME, COMMAND, text)
+
+
+def measure(
+    name: str, dataset_dir: str, batch_size: int, cases: int, rounds: int, **settings: Any
+) -> tuple[Rounds, Rounds]:
+    """Seconds a step of a bare loop and of a bundle's training, which take turns.
+
+    The bare loop has the network, loss and optimizer of the training, and one batch that is in memory all the time.
+
+    Raises:
+        ValueError: if there are fewer cases than a batch needs.
+    """
+    data = load_datalist(dataset_dir, "training")
+    steps = min(cases, len(data)) // batch_size
+    if not steps:
+        raise ValueError(f"--batch_sizes has {batch_size}, --cases is {cases} and the dataset has {len(data)}")
+    bare, bundle = Rounds(), Rounds()
+    with tempfile.TemporaryDirectory() as folder:
+        data = data[: steps * batch_size]
+        workflow = _workflow(name, dataset_dir, Path(folder), batch_size, rounds + 1, data, settings)
+        step = _bare_step(workflow, batch_size)
+        trainer = workflow.parser.get_parsed_content("train#trainer")
+
+        def stop(engine: Engine) -> None:
+            if engine.state.iteration % steps == 0:
+                bundle.stop(steps)
+
+        def run_bare(engine: Engine) -> None:
+            bare.start()
+            for _ in range(steps):
+                step()
+            bare.stop(steps)
+
+        trainer.add_event_handler(Events.EPOCH_STARTED, bundle.start)
+        trainer.add_event_handler(Events.ITERATION_COMPLETED, stop)
+        trainer.add_event_handler(Events.EPOCH_COMPLETED, run_bare)
+        workflow.run()
+    return bare, bundle
+
+
+def _workflow(
+    name: str, dataset_dir: str, folder: Path, batch_size: int, epochs: int, data: list[Any], settings: dict[str, Any]
+) -> ConfigWorkflow:
+    root = ROOT / "bundles" / name
+    workflow = ConfigWorkflow(
+        config_file=str(root / "configs" / "train.json"),
+        logging_file=False,
+        workflow_type="train",
+        bundle_root=str(root),
+        dataset_dir=dataset_dir,
+        output_dir=str(folder / "eval"),
+        ckpt_dir=str(folder / "models"),
+        batch_size=batch_size,
+        epochs=epochs,
+        val_interval=epochs + 1,
+        **{"train#dataset#data": data, "validate#dataset#data": data[:1], **settings},
+    )
+    workflow.initialize()
+    return workflow
+
+
+def _bare_step(workflow: ConfigWorkflow, batch_size: int) -> Callable[[], None]:
+    parsed = workflow.parser.get_parsed_content
+    network, size = parsed("network_def"), parsed("roi_size")
+    return TrainingStep(
+        make_network=lambda: copy.deepcopy(network),
+        input_shape=(batch_size, parsed("in_channels"), *size),
+        device=str(parsed("device")),
+        loss=parsed("train#loss"),
+        optimizer_name=parsed("optimizer_name"),
+        num_values=len(parsed("label_names")) + 1,
+    ).prepare()
+
+
+def row(preset: str, batch_size: int, bare: Rounds, bundle: Rounds) -> str:
+    """Of the table, in Markdown; the first round of each warms up.
+
+    Example:
+        >>> row("net", 16, Rounds([9.0, 0.9, 1.0], [9.0, 1.0, 1.0]), Rounds([9.0, 1.0, 1.2], [9.0, 1.25, 1.25]))
+        '| `net` | 16 | 1.05 | 0.91 | 0.86 | 0.80 |'
+    """
+    elapsed, processor = (
+        [statistics.median(getattr(rounds, clock)[1:]) for rounds in (bare, bundle)]
+        for clock in ("elapsed", "processor")
+    )
+    speeds = " | ".join(f"{1 / seconds:.2f}" for seconds in elapsed)
+    shares = " | ".join(f"{seconds[0] / seconds[1]:.2f}" for seconds in (elapsed, processor))
+    return f"| `{preset}` | {batch_size} | {speeds} | {shares} |"
+
+
+def conditions(cases: int, rounds: int, num_threads: int, num_workers: int) -> str:
+    """Where the figures come from."""
+    machine, versions = describe_machine(), describe_versions()
+    listed = ", ".join(f"{name} {versions[name]}" for name in ("python", "torch", "monai"))
+    where = machine["gpu"] or f"{machine['cpu']} ({machine['cpu_instructions']})"
+    return (
+        f"Medians of {rounds} epochs of {cases} cases and of as many steps of the bare loop, in turn, `num_workers` "
+        f"{num_workers}, {num_threads} thread(s), {where}; {listed}. At the end {load_average()} processes ran or "
+        "waited on the machine: where others compute too, look at the processor time, which counts the work of both."
+    )
+
+
+if __name__ == "__main__":
+    run_commands(bench_training)
