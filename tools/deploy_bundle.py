@@ -1,4 +1,4 @@
-"""A trained bundle becomes one of its deployed network: the same masks from fewer layers."""
+"""A trained bundle becomes one of its deployed network: the same labels from fewer layers."""
 
 import re
 from pathlib import Path
@@ -19,12 +19,12 @@ SLOPE_SETTING = re.compile(rb"(\| `deep_training` \| `)\w+")  # in the card's ta
 
 
 def deploy_bundle(bundle: str, output_dir: str, ckpt_dir: str | None = None, overwrite: bool = False) -> None:
-    """Fuse the network of an LV-UNet bundle and write a bundle of the fused form, with its weights. Evaluation,
-    inference, export and packing take it like any other. What it computes is compared with what the trained network
-    does first; if that is another thing, nothing is written.
+    """Fuse the batch norms of a U-Net, UNet++, LMSC-UNet or LV-UNet bundle, and the blocks of an LV-UNet, and write a
+    bundle of the fused form, with its weights. Evaluation, inference, export and packing take it like any other. What
+    it computes is compared with what the trained network does first; if that is another thing, nothing is written.
 
     Args:
-        bundle: the folder of the bundle, whose training has raised the slope to 1.
+        bundle: the folder of the bundle; the training of an LV-UNet has raised its slope to 1.
         output_dir: the folder of the deployed bundle, which is made.
         ckpt_dir: folder of model.pt; without it the bundle's models.
         overwrite: write over a deployed bundle that is there.
@@ -40,7 +40,7 @@ def deploy_bundle(bundle: str, output_dir: str, ckpt_dir: str | None = None, ove
     if not share <= TOLERANCE:
         raise ValueError(f"the fused network differs by {share:.1e} of the largest logit: nothing is written")
     before, after = (count_parameters(network) for network in (trained.network, fused))
-    fusion = f"Deployed: its blocks and batch norms are fused, {after:,} of {before:,} parameters are left"
+    fusion = f"Deployed: its batch norms are fused, {after:,} of {before:,} parameters are left"
     files = derived_files(source.root, fused, "deployed", fusion, _sections(fusion))
     files[CARD] = SLOPE_SETTING.sub(rb"\g<1>none", files[CARD])
     write_bundle(target, {**files, "models/model.pt": state_dict_bytes(fused)}, overwrite)
@@ -48,10 +48,12 @@ def deploy_bundle(bundle: str, output_dir: str, ckpt_dir: str | None = None, ove
 
 
 def _fused(network: nn.Module, root: Path) -> nn.Module:
-    try:
-        return deploy(network)
-    except TypeError as error:
-        raise ValueError(f"{root} cannot be deployed: {error}") from None
+    fused = deploy(network)
+    if not getattr(fused, "deployed", False):
+        raise ValueError(
+            f"{root} has nothing to fuse: the instance norms of a {type(network).__name__} depend on the image"
+        )
+    return fused
 
 
 def _sections(fusion: str) -> dict[str, str]:

@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 import torch
@@ -83,12 +84,28 @@ def test_it_can_be_packed(trained: Path, tmp_path: Path) -> None:
     assert len(list((tmp_path / "dist").glob("deployed_v*.zip"))) == 1
 
 
+def test_a_lean_bundle_gives_the_same_probabilities(repository: Path, tmp_path: Path) -> None:
+    source, deployed = repository / "bundles" / "lunet_small", tmp_path / "deployed"
+    deploy_bundle(str(source), str(deployed))
+    assert [str(fault) for faults in find_faults(deployed).values() for fault in faults] == []
+    assert not [name for name in torch.load(deployed / "models" / "model.pt") if "running_mean" in name]
+    image = tmp_path / "image.nii.gz"
+    nib.save(nib.Nifti1Image(np.random.default_rng(0).random((40, 50, 40), np.float32), np.eye(4)), image)
+    probabilities = []
+    for bundle in (source, deployed):
+        output = tmp_path / bundle.name / "labels"
+        run_bundle(bundle, "inference", dataset_dir=str(image), output_dir=str(output), save_probabilities="True")
+        probabilities.append(nib.load(output / "image_prob.nii.gz").get_fdata())
+    assert probabilities[0].std() > 0.1
+    assert np.abs(probabilities[0] - probabilities[1]).max() < 1e-4
+
+
 def test_what_is_refused(trained: Path, repository: Path, tmp_path: Path) -> None:
     output = tmp_path / "deployed"
     with pytest.raises(ValueError, match="is the bundle itself"):
         deploy_bundle(str(trained), str(trained), overwrite=True)
-    with pytest.raises(ValueError, match="cannot be deployed: a LVUNet can be deployed, not a UNet"):
-        deploy_bundle(str(repository / "bundles" / "lunet_small"), str(output))
+    with pytest.raises(ValueError, match="has nothing to fuse: the instance norms of a MedNeXt depend on the image"):
+        deploy_bundle(str(repository / "bundles" / "mednext_small"), str(output))
     with pytest.raises(FileNotFoundError, match=r"model\.pt"):
         deploy_bundle(str(repository / "bundles" / "lv_unet"), str(output))
     write_weights(trained, slope=0.99)
