@@ -30,7 +30,7 @@ from tools.families import FAMILIES
 from tools.get_data import phantom
 from tools.package_bundle import package_bundle
 from tools.packaging.archive import take_large_files, zip_bytes
-from tools.packaging.configs import packed_configs
+from tools.packaging.configs import choose_packed_preset, packed_configs
 from tools.packaging.package_part import package_part
 from tools.verify_bundle import find_faults, verify_bundle
 
@@ -440,6 +440,7 @@ def test_weights_that_are_not_finite_are_refused(source: Path, tmp_path: Path) -
 def test_every_family_has_a_class_with_explicit_arguments(repository: Path) -> None:
     for name, family in FAMILIES.items():
         configs = {INFERENCE: config(repository / "bundles" / name, INFERENCE)}
+        assert choose_packed_preset(configs, None) == family.preset
         network = packed_configs(configs, family.preset)[INFERENCE]["network_def"]
         keywords = {key: value for key, value in network.items() if not key.startswith("_") and "@" not in str(value)}
         made = getattr(lunet_networks, network["_target_"].rpartition(".")[2])(**keywords).state_dict()
