@@ -80,6 +80,16 @@ def template_dirs(family: str) -> list[Path]:
     return [TEMPLATES, *filter(Path.is_dir, overlays)]
 
 
+def presets_of(family: str) -> list[str]:
+    """The presets that bundles of a family may have.
+
+    Example:
+        >>> presets_of("lunet_large"), presets_of("pspseg_small")
+        (['lunet_large_24f', 'lunet_large_12f', 'lunet_large_6f'], ['pspseg_s'])
+    """
+    return list_presets(f"{family}*") or [FAMILIES[family].preset]
+
+
 def choose_preset(family: str, preset: str | None) -> str:
     """The preset of a bundle: the family's own, or another one of the family.
 
@@ -93,7 +103,7 @@ def choose_preset(family: str, preset: str | None) -> str:
     chosen = choose("FAMILY", family, FAMILIES)
     if preset is None:
         return chosen.preset
-    of_family = list_presets(f"{family}*") or [chosen.preset]
+    of_family = presets_of(family)
     if preset not in of_family:
         known = "of another family" if preset in PRESETS.names else "no preset"
         raise ValueError(f"--preset {preset} is {known}; {family} has {', '.join(of_family)}")

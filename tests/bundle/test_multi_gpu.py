@@ -1,5 +1,6 @@
 """Two processes that torchrun starts, on the CPU: they train as one does, and end together whatever happens."""
 
+import math
 import os
 import shutil
 import signal
@@ -16,7 +17,7 @@ from monai.bundle import ConfigParser, ConfigWorkflow
 from lunet_networks.bundle.datalist import load_datalist
 from lunet_networks.bundle.errors import root_cause
 from tests.bundle.trainable import TrainableBundle, same_results
-from tools.get_data import phantom
+from tools.get_data import nuclei, phantom
 
 TIMEOUT = 900  # seconds on a busy machine; what hangs hangs for hours
 STANDALONE = ("--standalone", "--nproc_per_node=2")
@@ -87,6 +88,34 @@ def test_one_process_evaluates_with_all_three_configs(bundle):
         evaluation.run()
         evaluation.finalize()
     assert (bundle.root / "3" / "cases.csv").read_text() == (bundle.root / "2" / "cases.csv").read_text()
+
+
+@pytest.mark.slow
+def test_the_decoupling_loss_of_two_processes_is_that_of_one(tmp_path, seven_cases, one_thread):
+    """Its weights are not compared: instance norm of volumes this small makes much of what rounding left."""
+    settings = {**seven_cases, "loss_name": "bce", "optimizer": {**SGD, "lr": 0.001}}
+    one, two = (TrainableBundle(tmp_path / name, tmp_path, "pspseg_small") for name in ("one", "two"))
+    assert two.start_two(batch_size=1, **settings).wait(TIMEOUT) == 0, two.errors.read_text()
+    one.train(batch_size=2, **settings)
+    for row, other in zip(one.history(), two.history(), strict=True):
+        for term in ("loss", "l1", "l2"):
+            assert float(row[term]) > 0
+            assert float(other[term]) == pytest.approx(float(row[term]), rel=1e-4)
+
+
+@pytest.mark.slow
+def test_the_slope_of_deep_training_is_the_same_in_both(tmp_path, one_thread):
+    """What is saved is the mean of their buffers, of which the slope is one."""
+    nuclei(str(tmp_path / "nuclei"))
+    bundle = TrainableBundle(tmp_path / "lv_unet", tmp_path / "nuclei", "lv_unet")
+    settings = {"roi_size": [256, 256], "epochs": 3, "save_interval": 1}
+    assert bundle.start_two(**settings).wait(TIMEOUT) == 0, bundle.errors.read_text()
+    noted = [float(row["slope"]) for row in bundle.history()]
+    assert noted == pytest.approx([0, 1 - math.sqrt(0.5), 1])
+    for epoch, slope in enumerate(noted, start=1):
+        weights = torch.load(bundle.eval / f"model_epoch{epoch:04d}.pt", weights_only=True)
+        saved = [value.item() for name, value in weights.items() if name.endswith(".slope")]
+        assert saved == pytest.approx([slope] * 10)
 
 
 @pytest.mark.slow

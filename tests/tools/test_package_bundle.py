@@ -30,7 +30,8 @@ from tools.families import FAMILIES
 from tools.get_data import phantom
 from tools.package_bundle import package_bundle
 from tools.packaging.archive import take_large_files, zip_bytes
-from tools.packaging.configs import packed_configs
+from tools.packaging.configs import choose_packed_preset, packed_configs
+from tools.packaging.contents import packed_files
 from tools.packaging.package_part import package_part
 from tools.verify_bundle import find_faults, verify_bundle
 
@@ -170,6 +171,17 @@ def test_the_model_card_speaks_of_these_weights_and_of_no_tool_of_the_repository
     assert "| `dropout` |" in card
     assert "preset" not in card
     assert "set `PYTHONPATH` to it" in card
+    assert "tools." not in card
+
+
+def test_the_card_of_a_bundle_for_pictures_speaks_of_them_and_of_what_reads_them(repository: Path) -> None:
+    bundle = Bundle(repository / "bundles" / "lv_unet")
+    network = lunet_networks.create_network("lv_unet").eval()
+    configs = packed_configs(bundle.configs, "lv_unet")
+    card = packed_files(bundle, configs, "lv_unet", network, None, own_notes=False)[README].decode()
+    assert re.search(r"`IMAGES` is a folder, .* or pictures \(PNG, JPG, TIFF; .*\)\. The last command", card)
+    assert re.search(r"Inference needs `[^`]* pillow==[^`]*`; training", card)
+    assert "skip='add'" in card
     assert "tools." not in card
 
 
@@ -440,6 +452,7 @@ def test_weights_that_are_not_finite_are_refused(source: Path, tmp_path: Path) -
 def test_every_family_has_a_class_with_explicit_arguments(repository: Path) -> None:
     for name, family in FAMILIES.items():
         configs = {INFERENCE: config(repository / "bundles" / name, INFERENCE)}
+        assert choose_packed_preset(configs, None) == family.preset
         network = packed_configs(configs, family.preset)[INFERENCE]["network_def"]
         keywords = {key: value for key, value in network.items() if not key.startswith("_") and "@" not in str(value)}
         made = getattr(lunet_networks, network["_target_"].rpartition(".")[2])(**keywords).state_dict()

@@ -11,9 +11,10 @@ ELSEWHERE = (
     "from elsewhere add `--bundle_root PATH`",
     "from elsewhere set `PYTHONPATH` to it, add `--bundle_root PATH`",
 )
+OF_IMAGES = re.compile(r"`IMAGES` is .+?\. ", re.DOTALL)
 COMMANDS = (
-    "`DATASET` is a folder with a `dataset.json` in the layout of the Medical Segmentation Decathlon, `IMAGES` a "
-    "folder, a file or a list of NIfTI or NRRD files. The last command averages several models."
+    "`DATASET` is a folder with a `dataset.json` in the layout of the Medical Segmentation Decathlon. {images}The last "
+    "command averages several models."
 )
 
 
@@ -40,7 +41,7 @@ def packed_card(card: str, model: str, performance: str, system: str, own_notes:
         elif name == "Data":
             paragraphs = [OF_TOOLS.sub("", paragraph) for paragraph in paragraphs]
         elif name == "Commands":
-            paragraphs = [COMMANDS if "python -m tools." in paragraph else paragraph for paragraph in paragraphs]
+            paragraphs = [_without_tools(paragraph) for paragraph in paragraphs]
             paragraphs = [_without_preset(paragraph).replace(*ELSEWHERE) for paragraph in paragraphs]
         sections[name] = "\n\n".join(paragraphs)
     return "\n\n".join(f"## {name}\n\n{text}" if name else text for name, text in sections.items()) + "\n"
@@ -57,6 +58,13 @@ def _sections(card: str) -> dict[str, str]:
     for match, end in zip(headings, ends[1:], strict=True):
         sections[match["name"]] = card[match.end() : end].strip()
     return sections
+
+
+def _without_tools(paragraph: str) -> str:
+    if "python -m tools." not in paragraph:
+        return paragraph
+    images = OF_IMAGES.search(paragraph)
+    return COMMANDS.format(images=images[0] if images else "")
 
 
 def _without_preset(table: str) -> str:

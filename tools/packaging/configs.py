@@ -6,7 +6,7 @@ from typing import Any
 import lunet_networks
 from lunet_networks import PRESETS
 from lunet_networks.bundle.derived_bundle import without_preset
-from tools.families import FAMILIES, choose_preset
+from tools.families import FAMILIES, choose_preset, presets_of
 
 FACTORY = "lunet_networks.create_network"
 NETS = "lunet_networks.nets"
@@ -32,7 +32,7 @@ def choose_packed_preset(configs: dict[str, dict[str, Any]], preset: str | None)
                 f"--preset {preset}: the network of this bundle is spelled out already, there is no choice"
             )
         return None
-    families = [name for name in FAMILIES if own.startswith(f"{name}_") or own == name]
+    families = [name for name in FAMILIES if own in presets_of(name)]
     if not families:
         raise ValueError(f"the bundle's preset {own!r} is of no known family: {', '.join(FAMILIES)}")
     return choose_preset(families[0], own if preset is None else preset)

@@ -13,7 +13,7 @@ from tools.bundle_checks.bundle import INFERENCE, METADATA, TRAIN, Bundle, strin
 from tools.bundle_checks.torchscript import metadata_shape
 from tools.packaging.card import packed_card
 from tools.packaging.configs import own_preset
-from tools.packaging.metadata import INFERENCE_NEEDS, Costs, packed_metadata
+from tools.packaging.metadata import INFERENCE_NEEDS, PICTURES_NEED, Costs, packed_metadata
 from tools.packaging.models import state_dict_bytes, torchscript_bytes
 from tools.packaging.package_part import NAME, package_part
 from tools.packaging.records import Records
@@ -86,7 +86,7 @@ def _model(network_def: dict[str, Any], preset: str | None, costs: Costs) -> str
     """What the model card says of the network."""
     title = "" if preset is None else f"`{preset}`, {PRESETS.components[preset].description}. "
     arguments = ", ".join(
-        f"{name}={value}" for name, value in network_def.items() if not name.startswith("_") and "@" not in str(value)
+        f"{name}={value!r}" for name, value in network_def.items() if not name.startswith("_") and "@" not in str(value)
     )
     return (
         f"{title}`{network_def['_target_']}({arguments})`: {costs.parameters:,} parameters and "
@@ -98,7 +98,9 @@ def _system(metadata: dict[str, Any]) -> str:
     """What the model card says of what has to be installed."""
     versions = {"monai": "monai_version", "torch": "pytorch_version", "numpy": "numpy_version"}
     packages = {name: metadata[key] for name, key in versions.items()} | metadata["required_packages_version"]
-    for_inference = [name for name in packages if name in versions or name in INFERENCE_NEEDS]
+    of_pictures = len(metadata["network_macs_input_shape"]) == 4
+    needed = {*versions, *INFERENCE_NEEDS, *(PICTURES_NEED if of_pictures else ())}
+    for_inference = [name for name in packages if name in needed]
     others = [name for name in packages if name not in for_inference]
 
     def listed(names: list[str]) -> str:

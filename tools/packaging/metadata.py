@@ -9,7 +9,8 @@ from tools.templating import tested_versions
 
 DISTRIBUTION = "lunet-networks"
 INFERENCE_NEEDS = ("nibabel", "pytorch-ignite", "tqdm", "fire")  # the last for the command line
-OTHERS_NEED = ("matplotlib", "pillow", "pynrrd", "scipy", "tensorboard")
+PICTURES_NEED = ("pillow",)
+OTHERS_NEED = ("matplotlib", *PICTURES_NEED, "pynrrd", "scipy", "tensorboard")
 
 
 @dataclass(frozen=True)
