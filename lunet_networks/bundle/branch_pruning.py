@@ -60,11 +60,12 @@ class BranchPruning(PruningHandler):
         steps: where to note what was masked and what came back.
         bundle: where the network goes.
         patch_shape: spatial shape for which multiply-accumulates are counted.
+        val_interval: epochs between validations, of which there has to be one.
         allow_empty: whether a module may lose its last branch.
 
     Raises:
         ValueError: if ``calibration_batches`` is no number from 1 on; during the training, if the network is not the
-            trainer's, a step is larger than what is left, or an epoch was not validated.
+            trainer's, a step is larger than what is left, or epochs are not validated.
 
     Source:
         PSP-Seg, arXiv 2509.09267, and its code.
@@ -82,11 +83,13 @@ class BranchPruning(PruningHandler):
         steps: PruningHistory,
         bundle: PrunedBundle,
         patch_shape: tuple[int, ...],
+        val_interval: int = 1,
         allow_empty: bool = False,
     ) -> None:
         super().__init__(network, optimizer, evaluator, history, steps, bundle, patch_shape)
         self.schedule, self.loader = schedule, loader
         self.calibration_batches = check_whole_number("calibration_batches", calibration_batches, least=1)
+        self.val_interval = val_interval
         self.allow_empty = allow_empty
 
     def state(self) -> dict[str, Any]:
@@ -100,6 +103,8 @@ class BranchPruning(PruningHandler):
 
     def _begin(self, engine: Engine) -> None:
         super()._begin(engine)
+        if self.val_interval != 1:
+            raise ValueError(f"val_interval is {self.val_interval}: it has to be 1, as every epoch may be the best one")
         spare = spare_branches(self.network, self.allow_empty)
         if self.schedule.step > spare:
             rest = "" if self.allow_empty else " besides the one that it keeps"
@@ -109,9 +114,7 @@ class BranchPruning(PruningHandler):
 
     def _end_epoch(self, engine: Engine) -> None:
         epoch, row = engine.state.epoch, self.history.rows[-1]
-        dice = row.get(self.history.key_metric)
-        if dice is None:
-            raise ValueError(f"epoch {epoch} was not validated: val_interval has to be 1")
+        dice = row[self.history.key_metric]
         if self.steps.steps:
             self.steps.recovered(dice)
         else:

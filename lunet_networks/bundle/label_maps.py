@@ -36,13 +36,16 @@ def softmax_in_place(logits: torch.Tensor) -> torch.Tensor:
     """The softmax over the first axis, written over the logits, which an evaluator would keep beside it.
 
     Args:
-        logits: ``(C, [D,] H, W)``.
+        logits: ``(C, [D,] H, W)``. Those of ``torch.inference_mode`` can be written over in that mode only; behind it
+            they stay.
 
     Example:
         >>> logits = torch.tensor([[0.0], [3.0]])
         >>> softmax_in_place(logits) is logits, logits.sum().item()
         (True, 1.0)
     """
+    if logits.is_inference() and not torch.is_inference_mode_enabled():
+        return logits.softmax(dim=0)
     logits -= logits.amax(dim=0)
     logits.exp_()
     logits /= logits.sum(dim=0)

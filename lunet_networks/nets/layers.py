@@ -32,15 +32,17 @@ class ConvUnit(Convolution):
 
     def forward(self, inputs: list[torch.Tensor]) -> torch.Tensor:
         if not torch.jit.is_scripting():  # noqa: SIM102, TorchScript leaves this branch out only if it stands alone
-            if not self.training and hasattr(self.adn, "A") and not _watched(self) and takes_kernel(self.conv, inputs):
+            if hasattr(self.adn, "A") and _runs_unseen(self) and takes_kernel(self.conv, inputs):
                 norm_first = isinstance(self.adn, NormFirst)
                 return kernels.convolve(inputs, self.conv.weight, self.conv.bias, self.adn.N, norm_first)
         return self.adn(self.conv(torch.cat(inputs, dim=1) if len(inputs) > 1 else inputs[0]))
 
 
-def _watched(unit: ConvUnit) -> bool:
-    """Whether somebody's hook wants to see what the layers inside take and give."""
-    return any(module._forward_hooks or module._forward_pre_hooks for module in unit.modules() if module is not unit)
+def _runs_unseen(unit: nn.Module) -> bool:
+    """Whether nobody would notice that the layers inside are not called: all of them are in evaluation, which whoever
+    samples with dropout changes, and have no hooks."""
+    inside = [module for module in unit.modules() if module is not unit]
+    return not any(module.training or module._forward_hooks or module._forward_pre_hooks for module in inside)
 
 
 class FusedUnit(nn.Module):
@@ -65,7 +67,7 @@ class FusedUnit(nn.Module):
 
     def forward(self, inputs: list[torch.Tensor]) -> torch.Tensor:
         if not torch.jit.is_scripting():  # noqa: SIM102
-            if takes_kernel(self.conv, inputs):
+            if _runs_unseen(self) and takes_kernel(self.conv, inputs):
                 limits = (self.low, self.high) if self.limited else None
                 return kernels.convolve(inputs, self.conv.weight, self.conv.bias, limits=limits)
         x = self.conv(torch.cat(inputs, dim=1) if len(inputs) > 1 else inputs[0])

@@ -25,3 +25,9 @@ def test_labels_are_those_of_monai(shape):
 def test_the_softmax_is_that_of_torch():
     logits = torch.randn(3, 9, 8, 7, generator=torch.Generator().manual_seed(0)) * 20
     torch.testing.assert_close(softmax_in_place(logits.clone()), logits.softmax(dim=0))
+
+
+def test_what_was_predicted_in_inference_mode_can_be_used_behind_it():
+    with torch.inference_mode():
+        logits = torch.randn(3, 4, 5)
+    torch.testing.assert_close(softmax_in_place(logits), logits.softmax(dim=0))

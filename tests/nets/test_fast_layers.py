@@ -93,3 +93,17 @@ def test_autocast_chooses_the_type() -> None:
     network = create_network("lunet_small_1f").eval()
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         assert network.head(torch.randn(1, 1, 16, 16, 16)).dtype == torch.bfloat16
+
+
+@torch.no_grad()
+def test_dropout_that_is_left_on_and_hooks_are_heeded() -> None:
+    network = create_network("lunet_small_4f", dropout=0.5).eval()
+    image = torch.randn(1, 1, 16, 16, 32)
+    assert torch.equal(network(image), network(image))
+    seen = []
+    handle = network.encoders[1][0].adn.A.register_forward_hook(lambda *arguments: seen.append(arguments[2].min()))
+    network(image)
+    assert seen[0] >= 0
+    handle.remove()
+    network.encoders[0][1].adn.D.train()
+    assert not torch.equal(network(image), network(image))
