@@ -45,7 +45,8 @@ def bench_speed(
 
     Args:
         document: Markdown file with the marks; DOCUMENT.csv and pictures/DOCUMENT.png come beside it.
-        networks: names of presets or peers, or a pattern such as "lunet*", instead of all.
+        networks: names of presets or peers, or a pattern such as "lunet*", instead of all; the figures of the others
+            stay.
         sizes: edges of the volumes, of 64 and 128.
         rounds: visits to every form of a network.
         num_threads: of the CPU; as many as there are cores unless it is given.
@@ -59,7 +60,8 @@ def bench_speed(
             check_whole_number(option, number, least=1)
         chosen = choose_networks(networks, [sizes] if isinstance(sizes, int) else sizes)
         about = {**describe_machine(), **describe_versions(), "threads": num_threads, "rounds": rounds, "load": load}
-        write_csv(results, [*measure(chosen, rounds, num_threads, conditions(about))])
+        measured = [*measure(chosen, rounds, num_threads, conditions(about))]
+        write_csv(results, replaced(read_rows(results) if networks and results.is_file() else [], measured))
     rows = read_rows(results)
     command = "python -m tools.bench_speed"
     changed = write_between_marks(path, "speed", command, speed_table(rows), bool(check))
@@ -78,6 +80,19 @@ def choose_networks(networks: str | Sequence[str], sizes: Sequence[int]) -> dict
     known = {name: [name] for name in (*list_presets(), *VOLUME_PEERS)}
     named = [name for each in given for name in list_presets(each) or choose("--networks", each, known)]
     return dict.fromkeys(by_size, named)
+
+
+def replaced(rows: Sequence[Mapping[str, object]], new: Sequence[Mapping[str, object]]) -> list[Mapping[str, object]]:
+    """Rows with new ones in the places of those of the same network, size and form, or behind them all.
+
+    Example:
+        >>> old = [{"network": name, "size": "64", "form": "ours", "seconds": "2"} for name in ("a", "b")]
+        >>> new = [{"network": name, "size": 64, "form": "ours", "seconds": 1} for name in ("a", "c")]
+        >>> [(row["network"], row["seconds"]) for row in replaced(old, new)]
+        [('a', 1), ('b', '2'), ('c', 1)]
+    """
+    by_key = {tuple(str(row[key]) for key in ("network", "size", "form")): row for row in (*rows, *new)}
+    return [*by_key.values()]
 
 
 def measure(

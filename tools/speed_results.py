@@ -48,7 +48,8 @@ def speed_table(rows: Sequence[Row]) -> str:
         ]
         lines += [_line(name, forms) for (name, of_size), forms in by_network(rows).items() if of_size == size]
         parts.append("\n".join(lines))
-    return "\n\n".join([*parts, f"Measured with: {rows[0]['conditions']}."])
+    measured = dict.fromkeys(row["conditions"] for row in rows)
+    return "\n\n".join([*parts, *(f"Measured with: {each}." for each in measured)])
 
 
 def _line(name: str, forms: Mapping[str, Row]) -> str:
