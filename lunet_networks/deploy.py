@@ -56,9 +56,14 @@ def deploy(network: nn.Module) -> nn.Module:
     return form.eval().requires_grad_(False)
 
 
+def _as_deployed(network: nn.Module) -> nn.Module:
+    """A new network of the deployed form, not yet with the weights of the trained one."""
+    form = type(network)(**{**describe_network(network), "dropout": 0.0, "deployed": True})
+    return form.to(next(network.parameters()))
+
+
 def _deploy_units(network: UNet | UNetPlusPlus | LMSCUNet) -> nn.Module:
-    description = network.describe() if isinstance(network, LMSCUNet) else describe_network(network)
-    fused = type(network)(**{**description, "dropout": 0.0, "deployed": True}).to(next(network.parameters()))
+    fused = _as_deployed(network)
     for name, module in fused.named_modules():
         source = network.get_submodule(name)
         if isinstance(module, FusedUnit):
@@ -96,8 +101,7 @@ def _deploy_lv_unet(network: LVUNet) -> LVUNet:
             f"the slope in the blocks of this LV-UNet is {network.slope:g}, it has to be 1 before they fuse: deep "
             "training raises it, and the best weights are of an epoch that had 1"
         )
-    fused = LVUNet(**{**network.describe(), "dropout": 0.0, "deployed": True})
-    fused = fused.to(next(network.parameters()))
+    fused = _as_deployed(network)
     for name, target in fused.named_modules():
         if isinstance(target, nn.Conv2d):
             weight, bias = _sources(network, name)

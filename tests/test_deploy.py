@@ -150,17 +150,12 @@ def test_other_arguments(network: torch.nn.Module) -> None:
     _check(*_randomised(network.eval()))
 
 
-def _class_and_arguments(network: torch.nn.Module) -> torch.nn.Module:
-    description = network.describe() if isinstance(network, LMSCUNet) else describe_network(network)
-    return type(network)(**json.loads(json.dumps(description)))
-
-
 @pytest.mark.parametrize("name", ["unet_small_2f", "lunetpp_small_2f", "lmsc_unet", "pspseg_s"])
 def test_the_form_is_arguments_and_a_state_dict(name: str, tmp_path: Path) -> None:
     network, image = _randomised(create_network(name))
     deployed = deploy(network)
     torch.save(deployed.state_dict(), tmp_path / "model.pt")
-    again = _class_and_arguments(deployed).eval()
+    again = type(deployed)(**json.loads(json.dumps(describe_network(deployed)))).eval()
     again.load_state_dict(torch.load(tmp_path / "model.pt", weights_only=True))
     with torch.no_grad():
         assert torch.equal(again(image), deployed(image))

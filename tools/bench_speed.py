@@ -1,5 +1,6 @@
 """Compare how fast networks predict on this CPU: as they are published, as they are here, deployed, and in engines."""
 
+import fnmatch
 import os
 import random
 import statistics
@@ -16,7 +17,7 @@ from lunet_networks.bundle.files import write_figure
 from lunet_networks.presets import input_shape
 from lunet_networks.summary import count_macs, count_parameters
 from tools.benchmark_networks import load_average
-from tools.command_line import run_commands
+from tools.command_line import as_bool, run_commands
 from tools.marks import write_between_marks
 from tools.peers import VOLUME_PEERS
 from tools.records import read_rows
@@ -24,6 +25,7 @@ from tools.speed_contenders import FORMS, PEER_FORMS, PRODUCT, Contender, Contes
 from tools.speed_results import conditions, draw_latency, speed_table
 from tools.templating import ROOT
 
+COMMAND = "python -m tools.bench_speed"
 DEFAULT = {
     64: [name for name in list_presets() if len(input_shape(name)) == 5]
     + ["BasicUNet", "UNet", "DynUNet", "SegResNet"],
@@ -52,7 +54,7 @@ def bench_speed(
         num_threads: of the CPU; as many as there are cores unless it is given.
         check: measure nothing, and fail when the document does not show what the CSV holds.
     """
-    path, load = Path(str(document)), load_average()
+    path, load, check = Path(str(document)), load_average(), as_bool("check", check)
     results = path.with_suffix(".csv")
     if not check:
         num_threads = os.cpu_count() if num_threads is None else num_threads
@@ -63,23 +65,22 @@ def bench_speed(
         measured = [*measure(chosen, rounds, num_threads, conditions(about))]
         write_csv(results, replaced(read_rows(results) if networks and results.is_file() else [], measured))
     rows = read_rows(results)
-    command = "python -m tools.bench_speed"
-    changed = write_between_marks(path, "speed", command, speed_table(rows), bool(check))
-    if changed or not check:
+    write_between_marks(path, "speed", COMMAND, speed_table(rows), check)
+    if not check:
         write_figure(path.parent / "pictures" / f"{path.stem}.png", draw_latency(rows))
-    print(speed_table(rows))
+        print(speed_table(rows))
 
 
 def choose_networks(networks: str | Sequence[str], sizes: Sequence[int]) -> dict[int, list[str]]:
     """The names of what is measured, by the edge of the volume."""
     every = {str(size): size for size in DEFAULT}
-    by_size = {choose("--sizes", str(size), every): DEFAULT[choose("--sizes", str(size), every)] for size in sizes}
+    edges = [choose("--sizes", str(size), every) for size in sizes]
     if not networks:
-        return by_size
+        return {edge: DEFAULT[edge] for edge in edges}
     given = networks if isinstance(networks, list | tuple) else str(networks).split(",")
-    known = {name: [name] for name in (*list_presets(), *VOLUME_PEERS)}
-    named = [name for each in given for name in list_presets(each) or choose("--networks", each, known)]
-    return dict.fromkeys(by_size, named)
+    known = {name: [name] for name in DEFAULT[64]}
+    named = [name for each in given for name in fnmatch.filter(known, each) or choose("--networks", each, known)]
+    return dict.fromkeys(edges, named)
 
 
 def replaced(rows: Sequence[Mapping[str, object]], new: Sequence[Mapping[str, object]]) -> list[Mapping[str, object]]:
@@ -110,7 +111,7 @@ def measure(
                 contenders.append(Contender(PRODUCT, PRODUCT, shape, num_threads))
                 bar.set_postfix_str(f"{name}, {size}")
                 seconds = take_turns(contenders, rounds, bar)
-                for contender, measured in zip(contenders[:-1], seconds, strict=False):
+                for contender, measured in zip(contenders[:-1], seconds[:-1], strict=True):
                     yield {
                         "network": name,
                         "size": size,

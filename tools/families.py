@@ -47,6 +47,10 @@ class Family:
     imagenet: bool = False
     roi_size: tuple[int, ...] | None = None
 
+    def records_of(self, bundle: Path, preset: str) -> Path:
+        """The folder in a bundle for what is recorded of the weights of a preset."""
+        return bundle / "docs" / ("" if preset == self.preset else preset)
+
 
 FAMILIES = {
     "unet_small": Family("U-Net, small", "unet_small_4f", **SMALL, papers=(UNET, LEAN_UNET)),

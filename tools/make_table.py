@@ -136,7 +136,7 @@ def bundle_table() -> str:
         folder = ROOT / "bundles" / name
         weights = sorted((folder / "models").glob("**/model.pt"))
         presets = [family.preset if path.parent.name == "models" else path.parent.name for path in weights]
-        records = [folder / "docs" / ("" if preset == family.preset else preset) for preset in presets]
+        records = [family.records_of(folder, preset) for preset in presets]
         trained = ", ".join(f"`{preset}`" for preset in presets)
         dice = "; ".join(_dice(record) for record in records)
         rows.append(f"| [`{name}`](bundles/{name}/docs/README.md) | {family.title} | {trained} | {dice} |")

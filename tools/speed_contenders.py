@@ -1,7 +1,6 @@
 """Contenders of a comparison of speed, each in a process of its own, which computes when it is asked to."""
 
 import multiprocessing
-import os
 import statistics
 import tempfile
 import time
@@ -17,7 +16,7 @@ from torch import nn
 
 from lunet_networks import create_network, deploy
 from lunet_networks.bundle.engines import READERS
-from tools.peers import PEERS
+from tools.peers import VOLUME_PEERS
 from tools.plain_layers import with_plain_layers
 
 PRODUCT = "matrix product"  # of two matrices of this size, the measure of what the machine can do
@@ -61,13 +60,8 @@ class Contender:
 
 
 def make_network(name: str) -> nn.Module:
-    """A preset or a peer; an LV-UNet as if its deep training were done."""
-    if name in PEERS:
-        return PEERS[name].make_network()
-    network = create_network(name)
-    if hasattr(network, "set_slope"):
-        network.set_slope(1)
-    return network
+    """A preset or a peer."""
+    return VOLUME_PEERS[name].make_network() if name in VOLUME_PEERS else create_network(name)
 
 
 def _engine(network: nn.Module, engine: str, image: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -126,7 +120,6 @@ class Contest:
 
 
 def _serve(contender: Contender, connection: Connection) -> None:
-    os.environ["OMP_NUM_THREADS"] = str(contender.num_threads)
     try:
         run = contender.prepare()
         connection.send(0.0)

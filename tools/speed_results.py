@@ -1,15 +1,15 @@
 """What a comparison of speed has come to, as a table and as a chart."""
 
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lunet_networks import PRESETS
 from lunet_networks.bundle.report_records import RECORDS
-from tools.families import FAMILIES
-from tools.peers import PEERS
+from tools.families import FAMILIES, presets_of
+from tools.peers import VOLUME_PEERS
 from tools.records import label_dice, read_rows
 from tools.speed_contenders import ENGINES, PRODUCT_SIZE
 from tools.templating import ROOT
@@ -48,8 +48,17 @@ def speed_table(rows: Sequence[Row]) -> str:
         ]
         lines += [_line(name, forms) for (name, of_size), forms in by_network(rows).items() if of_size == size]
         parts.append("\n".join(lines))
-    measured = dict.fromkeys(row["conditions"] for row in rows)
-    return "\n\n".join([*parts, *(f"Measured with: {each}." for each in measured)])
+    return "\n\n".join([*parts, *_runs(rows)])
+
+
+def _runs(rows: Sequence[Row]) -> list[str]:
+    """The conditions of every run, with the networks that it measured if there was another one."""
+    runs: dict[str, dict[str, None]] = {}
+    for row in rows:
+        runs.setdefault(row["conditions"], {})[f"`{row['network']}` at {row['size']}"] = None
+    if len(runs) == 1:
+        return [f"Measured with: {about}." for about in runs]
+    return [f"{', '.join(networks)}: measured with {about}." for about, networks in runs.items()]
 
 
 def _line(name: str, forms: Mapping[str, Row]) -> str:
@@ -65,7 +74,7 @@ def _line(name: str, forms: Mapping[str, Row]) -> str:
     if "deployed" in seconds:
         engine = min(seconds[each] for each in ENGINES)
         ratios = [f"{seconds['published'] / best:.1f}", f"{engine / best:.2f}"]
-    title = f"MONAI's {name}" if name in PEERS else f"`{name}`"
+    title = f"MONAI's {name}" if name in VOLUME_PEERS else f"`{name}`"
     return f"| {title} | {' | '.join([*times, *ratios, f'{rate / product_rate:.0%}'])} |"
 
 
@@ -78,16 +87,16 @@ def draw_latency(rows: Sequence[Row]) -> Figure:
     dice = trained_dice()
     for name, forms in networks.items():
         family = name.partition("_")[0]
-        colour = PEER_COLOUR if name in PEERS else COLOURS.get(family, OTHERS)
+        colour = PEER_COLOUR if name in VOLUME_PEERS else COLOURS.get(family, OTHERS)
         chosen = forms.get("deployed") or min(forms.values(), key=lambda row: float(row["seconds"]))
         milliseconds, parameters = 1e3 * float(chosen["seconds"]), int(chosen["parameters"])
-        marker = "s" if name in PEERS else "o"
+        marker = "s" if name in VOLUME_PEERS else "o"
         against_parameters.plot(parameters, milliseconds, marker, color=colour, markersize=6)
         if "deployed" in forms:
             published = 1e3 * float(forms["published"]["seconds"])
             against_parameters.plot([parameters] * 2, [milliseconds, published], color=colour, linewidth=0.8, alpha=0.5)
             against_parameters.plot(parameters, published, "_", color=colour, markersize=6, alpha=0.7)
-        if name in PEERS or family not in COLOURS or name in dice:
+        if name in VOLUME_PEERS or family not in COLOURS or name in dice:
             _name(against_parameters, name, parameters, milliseconds)
         if name in dice:
             against_dice.plot(dice[name], milliseconds, marker, color=colour, markersize=6)
@@ -110,10 +119,8 @@ def trained_dice() -> dict[str, float]:
     """Mean Dice of the weights that come with the bundles, by preset."""
     dice = {}
     for bundle, family in FAMILIES.items():
-        for preset in PRESETS.names:
-            records = ROOT / "bundles" / bundle / "docs" / ("" if preset == family.preset else preset)
-            path = records / RECORDS["summary.csv"]
+        for preset in presets_of(bundle):
+            path = family.records_of(ROOT / "bundles" / bundle, preset) / RECORDS["summary.csv"]
             if path.is_file():
-                of_labels = label_dice(read_rows(path)).values()
-                dice[preset] = sum(of_labels) / len(of_labels)
+                dice[preset] = statistics.fmean(label_dice(read_rows(path)).values())
     return dice

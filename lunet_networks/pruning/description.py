@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from lunet_networks.nets import PSPSeg, UNet, UNetPlusPlus
+from lunet_networks.nets import LMSCUNet, LVUNet, PSPSeg, UNet, UNetPlusPlus
 from lunet_networks.nets.redundant import redundant_modules
 from lunet_networks.pruning.wiring import prunable_convolutions
 
@@ -19,7 +19,8 @@ def describe_network(network: nn.Module) -> dict[str, Any]:
     branches of every redundant module. Masks are no part of it, they are in the state dict.
 
     Args:
-        network: a :class:`UNet`, :class:`UNetPlusPlus` or :class:`PSPSeg`, pruned or not.
+        network: a :class:`UNet`, :class:`UNetPlusPlus` or :class:`PSPSeg`, pruned or not, or a :class:`LMSCUNet` or
+            :class:`LVUNet`, which describe themselves.
 
     Raises:
         TypeError: if the network is of another class.
@@ -34,6 +35,8 @@ def describe_network(network: nn.Module) -> dict[str, Any]:
     """
     if isinstance(network, PSPSeg):
         return _describe_pspseg(network)
+    if isinstance(network, (LMSCUNet, LVUNet)):
+        return network.describe()
     units = {name: network.get_submodule(name) for name in prunable_convolutions(network)}
     conv_channels = {name: unit.conv.out_channels for name, unit in units.items()}
     if isinstance(network, UNetPlusPlus):

@@ -9,8 +9,7 @@ import torch
 from torch import nn
 
 from lunet_networks.nets.modes import in_eval_mode
-from lunet_networks.pruning.description import describe_network
-from lunet_networks.pruning.wiring import refuse_deployed
+from lunet_networks.pruning.wiring import prunable_convolutions, refuse_deployed
 
 __all__ = ["RANKINGS", "normalise_scores", "rank_channels"]
 
@@ -89,7 +88,7 @@ def rank_channels(
         >>> {name: len(score) for name, score in scores.items()}
         {'encoders.0.0': 2, 'encoders.0.1': 2, 'bottleneck.0': 4, 'bottleneck.1': 4, 'decoders.0.0': 2}
     """
-    widths = describe_network(network)["conv_channels"]
+    widths = {name: network.get_submodule(name).conv.out_channels for name in prunable_convolutions(network)}
     refuse_deployed(network)
     if ranking == "random":
         return {name: torch.rand(width, generator=generator, dtype=torch.float64) for name, width in widths.items()}

@@ -7,7 +7,7 @@ import torch
 
 from lunet_networks import create_network
 from tools.bench_speed import bench_speed, choose_networks
-from tools.peers import PEERS
+from tools.peers import VOLUME_PEERS
 from tools.speed_contenders import FORMS, PRODUCT, Contender, Contest, make_network
 from tools.speed_results import draw_latency, speed_table, trained_dice
 
@@ -47,6 +47,8 @@ def test_networks_are_chosen() -> None:
     assert choose_networks("lunet_small*", [64]) == {64: [f"lunet_small_{filters}f" for filters in (4, 3, 2, 1)]}
     assert choose_networks(["UNet", "pspseg_s"], [64, 128]) == {64: ["UNet", "pspseg_s"], 128: ["UNet", "pspseg_s"]}
     assert len(choose_networks("", [64])[64]) == 32 + 4
+    with pytest.raises(ValueError, match="lv_unet"):
+        choose_networks("lv_unet", [64])
     with pytest.raises(ValueError, match="lunet_smal_4f"):
         choose_networks("lunet_smal_4f", [64])
     with pytest.raises(ValueError, match="--sizes"):
@@ -74,7 +76,6 @@ def test_the_document_shows_what_was_measured(repository: Path) -> None:
     assert {"lunet_small_4f", "unet_small_4f"} <= trained_dice().keys()
 
 
-def test_networks_are_ready_to_be_deployed() -> None:
-    assert make_network("lv_unet").slope == 1
-    assert type(make_network("UNet")) is type(PEERS["UNet"].make_network())
+def test_networks_are_presets_and_peers() -> None:
+    assert type(make_network("UNet")) is type(VOLUME_PEERS["UNet"].make_network())
     assert type(make_network("unet_small_4f")) is type(create_network("unet_small_4f"))
