@@ -20,10 +20,10 @@ __all__ = ["TRAINING_BASE_MEMORY", "estimate_training_memory"]
 # (Linux, x86-64 with AVX-512, torch 2.13.0+cpu, MONAI 1.6.1).
 TRAINING_BASE_MEMORY = 512 * 2**20
 
-# glibc maps what is larger than this on its own and gives it back at once (DEFAULT_MMAP_THRESHOLD_MAX in its malloc.c).
-# What is smaller shares a heap, which has gaps: in steps of 8 presets, 1.3 to 2 times what lived there was resident.
-_MAPPED_ALONE = 32 * 2**20
-_HEAP_FACTOR = 1.9
+# Freed memory is kept (lunet_networks.bundle.freed_memory), in a heap that has gaps: in steps of 9 presets, 1.3 to 2
+# times what lived there was resident, and the less the larger the tensors.
+_LARGE = 32 * 2**20
+_HEAP_FACTOR, _HEAP_FACTOR_OF_LARGE = 1.9, 1.25
 
 # oneDNN's own layout keeps channels in blocks of 16 on CPUs with AVX-512; others take less.
 _ONEDNN_BLOCK = 16
@@ -39,8 +39,8 @@ def estimate_training_memory(
     One step runs on PyTorch's meta device, which computes and allocates nothing, while the tensors that live at the
     same time are counted: batch, activations, loss and gradients. Weights, their gradients and the two moments of
     Adam are added, and what the allocator holds unused. It does not rise with every voxel: tensors of 32 MiB and more
-    leave no gaps in the heap, so that a step up to them can take less. A single 3D volume takes up to three times its
-    share, see ``lunet_networks.nets.fast_layers``. Kernels of a GPU are not counted.
+    leave smaller gaps in the heap, so that a step up to them can take less. A single 3D volume takes up to three times
+    its share, see ``lunet_networks.nets.fast_layers``. Kernels of a GPU are not counted.
 
     Args:
         network: any network of this package; unchanged.
@@ -56,7 +56,7 @@ def estimate_training_memory(
         >>> def loss(logits, label):
         ...     return nn.functional.binary_cross_entropy_with_logits(logits, label)
         >>> round(estimate_training_memory(UNet(), (8, 1, 64, 64, 64), loss) / 2**20)  # MiB
-        664
+        752
     """
     network = copy.deepcopy(network).to("meta").train()
     _count_onednn_copies(network, single_volume=input_shape[0] == 1 and len(input_shape) == 5)
@@ -104,7 +104,7 @@ class _LiveMemory(TorchDispatchMode):
 
 
 def _resident(size: int) -> int:
-    return size if size >= _MAPPED_ALONE else int(_HEAP_FACTOR * size)
+    return int(size * (_HEAP_FACTOR_OF_LARGE if size >= _LARGE else _HEAP_FACTOR))
 
 
 def _count_onednn_copies(network: nn.Module, single_volume: bool) -> None:
@@ -112,13 +112,9 @@ def _count_onednn_copies(network: nn.Module, single_volume: bool) -> None:
     for module in network.modules():
         if not isinstance(module, nn.Conv2d | nn.Conv3d) or module.groups > 1:
             continue
-        pointwise = set(module.kernel_size) == {1}
-        if single_volume and not pointwise:  # see lunet_networks.nets.fast_layers
+        if single_volume and set(module.kernel_size) != {1}:  # see lunet_networks.nets.fast_layers
             module.register_forward_pre_hook(lambda _, inputs: (_ToOneDNN.apply(inputs[0]),))
             module.register_forward_hook(lambda _, __, output: _FromOneDNN.apply(output))
-        elif pointwise and module.in_channels == 1 and not single_volume:
-            # such weights have the same strides in every memory format, and PyTorch does not see channels last
-            module.register_forward_hook(lambda _, inputs, output: _Scratch.apply(output, inputs[0].shape))
 
 
 class _ToOneDNN(torch.autograd.Function):
@@ -145,25 +141,6 @@ class _FromOneDNN(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
         return gradient.clone()
-
-
-class _Scratch(torch.autograd.Function):
-    """What a convolution fills and gives back at once: its input and its output in blocks of channels."""
-
-    @staticmethod
-    def forward(ctx: Any, output: torch.Tensor, input_shape: Sequence[int]) -> torch.Tensor:
-        ctx.input_shape = input_shape
-        _Scratch.fill(output, input_shape)
-        return output.view_as(output)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
-        _Scratch.fill(gradient, ctx.input_shape)
-        return gradient, None
-
-    @staticmethod
-    def fill(output: torch.Tensor, input_shape: Sequence[int]) -> None:
-        _scratch = _in_blocks(output), _in_blocks(output.new_empty(input_shape))
 
 
 def _in_blocks(tensor: torch.Tensor) -> torch.Tensor:

@@ -88,6 +88,65 @@ def test_pooling_and_upsampling(dims: int, size: tuple[int, ...], channels: int)
 
 
 @needs_compiler
+@pytest.mark.parametrize(("dims", "size", "channels"), list(itertools.product((2, 3), SIZES, (1, 3, 5))))
+@torch.no_grad()
+def test_depthwise_layers_and_instance_norm(dims: int, size: tuple[int, ...], channels: int) -> None:
+    conv_class, _, transposed_class, _ = LAYERS[dims]
+    norm_class = {2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}[dims]
+    image = 3 + torch.randn(2, channels, *size[-dims:])
+    conv = conv_class(channels, channels, 3, padding=1, groups=channels)
+    transposed = transposed_class(channels, channels, 3, stride=2, padding=1, groups=channels)
+    norm = norm_class(channels, affine=True)
+    norm.weight.normal_(), norm.bias.normal_()
+    for layer, kernel in ((conv, kernels.depthwise), (transposed, kernels.depthwise_upsample)):
+        for bias in (layer.bias, None):
+            layer.bias = bias
+            output, plain = kernel(image, layer.weight, layer.bias), layer(image)
+            _close(output, plain, layer.double()(image.double()))
+            layer.float()
+    outputs = kernels.instance_norm(image, norm.weight, norm.bias, norm.eps), norm(image)
+    _close(*outputs, norm.double()(image.double()))
+    plain = norm_class(channels)
+    _close(kernels.instance_norm(image, None, None, 1e-5), plain(image), plain(image.double()))
+
+
+@needs_compiler
+@pytest.mark.parametrize(("dims", "size", "widths"), list(itertools.product((2, 3), SIZES, [(1, 2, 1), (4, 13, 5)])))
+@torch.no_grad()
+def test_the_perceptron_of_a_block(dims: int, size: tuple[int, ...], widths: tuple[int, int, int]) -> None:
+    conv_class = LAYERS[dims][0]
+    channels, hidden, out_channels = widths
+    first, second = conv_class(channels, hidden, 1), conv_class(hidden, out_channels, 1)
+    image, residual = 4 * torch.randn(2, channels, *size[-dims:]), torch.randn(2, out_channels, *size[-dims:])
+    output = kernels.perceptron(image, first, second, residual)
+    plain = residual + second(F.gelu(first(image)))
+    exact = residual.double() + second.double()(F.gelu(first.double()(image.double())))
+    _close(output, plain, exact)
+
+
+@needs_compiler
+@torch.no_grad()
+def test_gelu_everywhere() -> None:
+    values = torch.cat([torch.linspace(-12, 12, 100_001), torch.tensor([-1e30, -1e4, 0.0, 1e4, 1e30])])
+    layer = nn.Conv2d(1, 1, 1)
+    layer.weight.fill_(1), layer.bias.fill_(0)
+    image = values.view(1, 1, 1, -1)
+    output = kernels.perceptron(image, layer, layer, torch.zeros_like(image))
+    exact = F.gelu(image.double())
+    assert ((output - exact).abs() <= 1e-7 * exact.abs() + 1.2e-6).all()  # as PyTorch's
+
+
+@needs_compiler
+@torch.no_grad()
+def test_instance_norm_of_a_large_image_far_from_zero() -> None:
+    image = 1000 + torch.randn(1, 2, 64, 96, 101)
+    exact = F.instance_norm(image.double())
+    assert (kernels.instance_norm(image, None, None, 1e-5) - exact).abs().max() < 1e-3
+    constant = torch.full((1, 1, 8, 8, 8), 1e6)
+    assert kernels.instance_norm(constant, None, None, 1e-5).abs().max() == 0
+
+
+@needs_compiler
 @torch.no_grad()
 def test_tensors_in_another_layout_and_of_monai() -> None:
     conv = nn.Conv3d(3, 4, 3, padding=1)

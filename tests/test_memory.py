@@ -21,6 +21,7 @@ import json, sys
 import monai.engines, torch
 from lunet_networks import create_network
 from lunet_networks.bundle.batches import channels_last, prepare_batch
+from lunet_networks.bundle.freed_memory import keep_freed_memory
 from lunet_networks.bundle.losses import SegmentationLoss
 from lunet_networks.bundle.optimizers import create_optimizer
 
@@ -43,6 +44,7 @@ def train(preset, shape, steps):
         optimizer.step()
 
 preset, shape, out_channels = json.loads(sys.argv[1])
+keep_freed_memory()
 train("lunet_small_4f", (2, 1, 16, 16, 32), steps=1)
 base = resident("VmRSS")
 train(preset, shape, steps=2)

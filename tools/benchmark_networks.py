@@ -22,6 +22,7 @@ from lunet_networks.bundle.benchmark_memory import measure_peak_memory
 from lunet_networks.bundle.benchmark_steps import Inference, Step, TrainingStep
 from lunet_networks.bundle.benchmark_timing import Timing, time_runs
 from lunet_networks.bundle.engines import READERS
+from lunet_networks.bundle.freed_memory import keep_freed_memory
 from lunet_networks.bundle.losses import SegmentationLoss
 from lunet_networks.summary import count_macs, count_parameters
 
@@ -66,6 +67,7 @@ def measure_networks(
         Date, machine, versions, conditions; and for each network parameters, MACs, the seconds of every round and the
         peaks of memory in bytes.
     """
+    keep_freed_memory()  # as a bundle's programs do
     with tempfile.TemporaryDirectory() as folder, threads(num_threads), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the older exporter announces its end
         steps = {name: [*backends] if name in inference_only else [*backends, TRAINING] for name in networks}

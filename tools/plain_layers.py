@@ -1,11 +1,16 @@
 """Networks as they are published: PyTorch's own layers, one after the other."""
 
 import torch
+from monai.networks.blocks.mednext_block import MedNeXtBlock, MedNeXtDownBlock, MedNeXtUpBlock
 from torch import nn
 
 from lunet_networks.nets.layers import ConvUnit
 
-KINDS = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d, nn.MaxPool2d, nn.MaxPool3d)
+KINDS = (
+    *(nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d, nn.MaxPool2d, nn.MaxPool3d),
+    *(nn.GroupNorm, nn.InstanceNorm2d, nn.InstanceNorm3d),
+    *(MedNeXtDownBlock, MedNeXtUpBlock, MedNeXtBlock),  # the first two are of the last class, too
+)
 
 
 class PlainUnit(ConvUnit):
@@ -30,7 +35,7 @@ def with_plain_layers(network: nn.Module) -> nn.Module:
         'torch.nn.modules.conv'
     """
     for module in network.modules():
-        for kind in (ConvUnit, *KINDS):
-            if isinstance(module, kind):
-                module.__class__ = PlainUnit if kind is ConvUnit else kind
+        kind = next((kind for kind in (ConvUnit, *KINDS) if isinstance(module, kind)), None)
+        if kind is not None:
+            module.__class__ = PlainUnit if kind is ConvUnit else kind
     return network

@@ -16,6 +16,7 @@ from torch import nn
 
 from lunet_networks import create_network, deploy
 from lunet_networks.bundle.engines import READERS
+from lunet_networks.bundle.freed_memory import keep_freed_memory
 from tools.peers import VOLUME_PEERS
 from tools.plain_layers import with_plain_layers
 
@@ -49,6 +50,7 @@ class Contender:
         """What is timed."""
         torch.set_num_threads(self.num_threads)
         torch.set_grad_enabled(False)
+        keep_freed_memory()  # or which form takes fresh pages, and how many, would be chance
         if self.network == PRODUCT:
             return partial(torch.mm, *torch.randn(2, PRODUCT_SIZE, PRODUCT_SIZE))
         network, image = make_network(self.network).eval(), torch.randn(self.input_shape)

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from lunet_networks.bundle.benchmark_steps import Step
+from lunet_networks.bundle.freed_memory import keep_freed_memory
 
 __all__ = ["measure_peak_memory"]
 
@@ -69,6 +70,7 @@ def _report() -> None:
     """What the fresh process does."""
     step, num_threads = pickle.load(sys.stdin.buffer)
     torch.set_num_threads(num_threads)
+    keep_freed_memory()  # as the training does
     step.load_engine()
     if torch.device(step.device).type == "cuda":
         _run(step)

@@ -15,7 +15,7 @@ from lunet_networks.pruning import describe_network
 __all__ = ["derived_files", "spell_out", "without_preset"]
 
 TRAINING_ONLY = ("dropout", "deep_supervision")  # a config that trains nothing does not name them
-SOURCES = (".py", ".cpp")
+SOURCES = (".py", ".cpp", ".hpp")
 COPIED = ("LICENSE", "docs/data_license.txt", "configs/logging.conf")
 
 

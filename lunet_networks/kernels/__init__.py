@@ -1,5 +1,5 @@
 """Float32 layers on a CPU that are faster than PyTorch's for few channels: convolution with what follows it, max
-pooling and transposed convolution.
+pooling, transposed convolution, the depthwise forms of both, instance norm and the perceptron of a MedNeXt block.
 
 They serve networks in evaluation when nothing asks for gradients, and compute what the layers compute but for rounding.
 """
@@ -13,7 +13,16 @@ from torch import nn
 
 from lunet_networks.kernels.library import library
 
-__all__ = ["apply_to", "convolve", "max_pool", "upsample"]
+__all__ = [
+    "apply_to",
+    "convolve",
+    "depthwise",
+    "depthwise_upsample",
+    "instance_norm",
+    "max_pool",
+    "perceptron",
+    "upsample",
+]
 
 
 class _Norm(ctypes.Structure):
@@ -135,6 +144,79 @@ def upsample(input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | Non
             torch.get_num_threads(),
         )
     return output
+
+
+def depthwise(input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+    """A convolution of each channel for itself, kernel 3 and padding 1, of ``(B, C, [D,] H, W)`` with a weight of ``(C,
+    1, [3,] 3, 3)``."""
+    input, weight = input.contiguous(), weight.contiguous()
+    output = torch.empty_like(input)
+    size = input.shape[2:]
+    depth, height, width, taps = (*size, 3) if len(size) == 3 else (size[0], 1, size[1], 1)
+    library().lunet_depthwise(
+        *_channels(input, weight, bias, output), depth, height, width, taps, torch.get_num_threads()
+    )
+    return output
+
+
+def depthwise_upsample(input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+    """A transposed convolution of each channel for itself, kernel 3, stride 2 and padding 1, of ``(B, C, [D,] H, W)``
+    with a weight of ``(C, 1, [3,] 3, 3)``: twice as many voxels along each axis, less one."""
+    input, weight = input.contiguous(), weight.contiguous()
+    size = input.shape[2:]
+    output = input.new_empty((*input.shape[:2], *(2 * length - 1 for length in size)))
+    depth, taps = (size[0], 3) if len(size) == 3 else (1, 1)
+    library().lunet_depthwise_upsample(
+        *_channels(input, weight, bias, output), depth, size[-2], size[-1], taps, torch.get_num_threads()
+    )
+    return output
+
+
+def instance_norm(
+    input: torch.Tensor, weight: torch.Tensor | None, bias: torch.Tensor | None, eps: float
+) -> torch.Tensor:
+    """Instance norm of ``(B, C, [D,] H, W)`` by the image's own mean and variance."""
+    input = input.contiguous()
+    output = torch.empty_like(input)
+    size = ctypes.c_int64(input[0, 0].numel())
+    library().lunet_instance_norm(
+        _pointer(input),
+        ctypes.c_int64(input.shape[0]),
+        input.shape[1],
+        None if weight is None else _pointer(weight),
+        None if bias is None else _pointer(bias),
+        ctypes.c_double(eps),
+        _pointer(output),
+        size,
+        torch.get_num_threads(),
+    )
+    return output
+
+
+def perceptron(input: torch.Tensor, first: nn.Module, second: nn.Module, residual: torch.Tensor) -> torch.Tensor:
+    """Two convolutions of one voxel with a GELU between them, of ``(B, C, [D,] H, W)``, added to the residual."""
+    input, residual = input.contiguous(), residual.contiguous()
+    output = torch.empty_like(residual)
+    layers = [each.contiguous() for conv in (first, second) for each in (conv.weight, conv.bias)]
+    library().lunet_perceptron(
+        _pointer(input),
+        _pointer(residual),
+        ctypes.c_int64(len(input)),
+        first.in_channels,
+        first.out_channels,
+        second.out_channels,
+        *map(_pointer, layers),
+        _pointer(output),
+        ctypes.c_int64(input[0, 0].numel()),
+        torch.get_num_threads(),
+    )
+    return output
+
+
+def _channels(input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, output: torch.Tensor) -> tuple:
+    samples, channels = input.shape[:2]
+    bias = None if bias is None else _pointer(bias)
+    return _pointer(input), ctypes.c_int64(samples), channels, _pointer(weight), bias, _pointer(output)
 
 
 def _pointer(tensor: torch.Tensor, offset: int = 0) -> ctypes.c_void_p:

@@ -13,25 +13,13 @@
 
 #include <omp.h>
 
+#include "vectors.hpp"
+
 namespace {
 
-#if defined(__AVX512F__)
-constexpr int LANES = 16, REGISTERS = 32;
-#elif defined(__AVX2__)
-constexpr int LANES = 8, REGISTERS = 16;
-#else
-constexpr int LANES = 4, REGISTERS = 16;
-#endif
 constexpr int TAPS = 3;      // of the kernel along depth and width; along the height 1 or 3
 constexpr int BLOCK = 6;     // output channels that are computed together, at most
 constexpr int VECTORS = 4;   // vectors of one row that are computed together, at most
-
-typedef float Vector __attribute__((vector_size(LANES * sizeof(float))));
-typedef float Unaligned __attribute__((vector_size(LANES * sizeof(float)), aligned(sizeof(float))));
-
-inline Vector load(const float* from) { return *reinterpret_cast<const Unaligned*>(from); }
-inline void store(float* to, Vector values) { *reinterpret_cast<Unaligned*>(to) = values; }
-inline Vector every(float value) { return value - Vector{}; }
 
 struct Volume {
   int depth, height, width;
@@ -233,6 +221,55 @@ void lunet_conv(const float* const* in, int in_channels, int out_channels, const
   Volume size{depth, height, width};
   auto convolve = width < 2 * LANES ? conv_flat : conv_planes;
   convolve(in, in_channels, out_channels, weights, out, size, height_taps, threads);
+}
+
+// Depthwise convolution (kernel 3, padding 1): every channel for itself.
+void lunet_depthwise(const float* in, int64_t samples, int channels, const float* kernel, const float* bias, float* out,
+                     int depth, int height, int width, int height_taps, int threads) {
+  constexpr float infinity = std::numeric_limits<float>::infinity();
+  Volume size{depth, height, width};
+  int taps = TAPS * height_taps * TAPS;
+  auto convolve = width < LANES ? conv_flat : conv_planes;
+#pragma omp parallel for num_threads(threads)
+  for (int64_t each = 0; each < samples * channels; each++) {
+    int channel = each % channels;
+    const float* of_channel = kernel + int64_t(channel) * taps;
+    Weights weights{{of_channel, of_channel + taps}, {bias ? bias[channel] : 0.0f}, {-infinity}, {infinity}};
+    const float* from = in + each * size.size();
+    convolve(&from, 1, 1, weights, out + each * size.size(), size, height_taps, 1);
+  }
+}
+
+// Depthwise transposed convolution (kernel 3, stride 2, padding 1) along all axes; along the depth 1 for pictures. Along
+// an axis, voxel 2i of the output is the middle tap of voxel i, and what lies between two voxels is the last tap of the
+// one before and the first of the one behind it.
+void lunet_depthwise_upsample(const float* in, int64_t samples, int channels, const float* kernel, const float* bias,
+                              float* out, int depth, int height, int width, int depth_taps, int threads) {
+  int out_depth = depth_taps == 1 ? depth : 2 * depth - 1, out_height = 2 * height - 1, out_width = 2 * width - 1;
+  int64_t planes = samples * channels * out_depth;
+#pragma omp parallel for num_threads(threads)
+  for (int64_t plane = 0; plane < planes; plane++) {
+    int64_t each = plane / out_depth;
+    int channel = each % channels, d = plane % out_depth;
+    bool between_planes = depth_taps > 1 && d % 2;
+    std::vector<float> even(width), odd(width);
+    for (int h = 0; h < out_height; h++) {
+      std::fill(even.begin(), even.end(), bias ? bias[channel] : 0.0f);
+      odd = even;
+      for (int behind_d = 0; behind_d <= between_planes; behind_d++)
+        for (int behind_h = 0; behind_h <= h % 2; behind_h++) {
+          int d_tap = depth_taps == 1 ? 0 : between_planes ? 2 - 2 * behind_d : 1, h_tap = h % 2 ? 2 - 2 * behind_h : 1;
+          int64_t from_d = (depth_taps == 1 ? d : d / 2) + behind_d, from_h = h / 2 + behind_h;
+          const float* weight = kernel + ((int64_t(channel) * depth_taps + d_tap) * TAPS + h_tap) * TAPS;
+          const float* from = in + ((each * depth + from_d) * height + from_h) * width;
+          for (int w = 0; w < width; w++) even[w] += weight[1] * from[w];
+          for (int w = 0; w < width - 1; w++) odd[w] += weight[2] * from[w] + weight[0] * from[w + 1];
+        }
+      float* to = out + (plane * out_height + h) * out_width;
+      for (int w = 0; w < width - 1; w++) to[2 * w] = even[w], to[2 * w + 1] = odd[w];
+      to[out_width - 1] = even[width - 1];
+    }
+  }
 }
 
 // Max pooling, kernel 2 and stride 2 along all axes; along the depth 1 for pictures.

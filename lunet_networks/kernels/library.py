@@ -16,7 +16,8 @@ import torch
 
 __all__ = ["library"]
 
-SOURCE = Path(__file__).with_name("layers.cpp")
+SOURCES = [Path(__file__).with_name(name) for name in ("layers.cpp", "blocks.cpp")]
+HEADER = Path(__file__).with_name("vectors.hpp")
 FLAGS = ("-O3", "-std=c++17", "-fno-math-errno", "-fopenmp", "-fPIC", "-shared")
 # As PyTorch's own kernels, for what the processor has, which may be another one than where the cache was filled.
 INSTRUCTIONS = {"AVX2": ("-mavx2", "-mfma"), "AVX512": ("-mavx512f", "-mavx512vl", "-mavx512dq", "-mavx512bw", "-mfma")}
@@ -34,7 +35,8 @@ def library() -> ctypes.CDLL | None:
         return _without("there is no C++ compiler")
     command = (compiler, *FLAGS, *INSTRUCTIONS.get(torch.backends.cpu.get_cpu_capability(), ()))
     try:
-        name = hashlib.sha256(SOURCE.read_bytes() + "\0".join(command).encode()).hexdigest()[:16]
+        source = b"".join(path.read_bytes() for path in (*SOURCES, HEADER))
+        name = hashlib.sha256(source + "\0".join(command).encode()).hexdigest()[:16]
         path = _cache() / f"layers-{name}.so"
         if not path.exists():
             _compile(command, path)
@@ -58,7 +60,7 @@ def _compile(command: tuple[str, ...], path: Path) -> None:
     """Several processes may do so at once: each writes a file of its own and puts it in place whole."""
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         output = Path(folder, path.name)
-        subprocess.run([*command, "-o", str(output), str(SOURCE)], check=True, capture_output=True, text=True)
+        subprocess.run([*command, "-o", str(output), *map(str, SOURCES)], check=True, capture_output=True, text=True)
         output.replace(path)
 
 

@@ -1,10 +1,11 @@
 """Layers that take a faster path on a CPU than PyTorch's.
 
-In evaluation :py:mod:`lunet_networks.kernels` compute them where they are faster. In training there is one slow path to
-keep off: at batch 1 PyTorch gives a ``Conv3d`` to oneDNN only if ``channels * depth * height > 20480``
-(``use_mkldnn`` in ``aten/src/ATen/native/Convolution.cpp``); narrow or deep layers fall onto ``slow_conv3d``, many
-times slower, forward and backward. The forms below compute the same sums. All are taken in eager mode only:
-TorchScript, ``torch.compile`` and ONNX see the plain layers, because the engines behind them choose their own kernels.
+In evaluation :py:mod:`lunet_networks.kernels` compute them where they are faster, and a kernel of one voxel is a matrix
+product. In training there is one slow path to keep off: at batch 1 PyTorch gives a ``Conv3d`` to oneDNN only if
+``channels * depth * height > 20480`` (``use_mkldnn`` in ``aten/src/ATen/native/Convolution.cpp``); narrow or deep
+layers fall onto ``slow_conv3d``, many times slower, forward and backward. The forms below compute the same sums. All
+are taken in eager mode only: TorchScript, ``torch.compile`` and ONNX see the plain layers, because the engines behind
+them choose their own kernels.
 """
 
 from __future__ import annotations
@@ -23,11 +24,12 @@ LONG_ROW = 32  # voxels along the last axis from which it is faster whatever the
 
 
 def use_fast_layers(network: nn.Module) -> nn.Module:
-    """Let the convolutions, transposed convolutions and max pooling of a network take a fast path on a CPU.
+    """Let the convolutions, transposed convolutions, instance norms and max pooling of a network take a fast path on a
+    CPU.
 
     Args:
-        network: any network; changed in place. Parameters, state-dict keys and results stay as they are, depthwise
-            layers and those with another padding mode than zeros too.
+        network: any network; changed in place. Parameters, state-dict keys and results stay as they are, and so do
+            layers of several groups that are not depthwise, or with another padding mode than zeros.
 
     Returns:
         The same network.
@@ -41,7 +43,7 @@ def use_fast_layers(network: nn.Module) -> nn.Module:
         fast = _FAST.get(type(module))
         if (
             fast is not None
-            and getattr(module, "groups", 1) == 1
+            and getattr(module, "groups", 1) in (1, getattr(module, "in_channels", 1))
             and getattr(module, "padding_mode", "zeros") == "zeros"
         ):
             module.__class__ = fast  # keeps parameters, hooks and the place in the state dict
@@ -63,9 +65,13 @@ def takes_kernel(conv: nn.Module, inputs: list[torch.Tensor]) -> bool:
 
 class _Conv2d(nn.Conv2d):
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        if not torch.jit.is_scripting():  # noqa: SIM102, TorchScript leaves this branch out only if it stands alone
+        if not torch.jit.is_scripting():  # TorchScript leaves this branch out only if it stands alone
             if takes_kernel(self, [input]):
                 return kernels.convolve([input], self.weight, self.bias)
+            if _is_depthwise(self, input):
+                return kernels.depthwise(input, self.weight, self.bias)
+            if _is_product(self, input) and input.is_contiguous():
+                return _product(self, input)
         return self._conv_forward(input, self.weight, self.bias)
 
 
@@ -74,18 +80,22 @@ class _Conv3d(nn.Conv3d):
         if not torch.jit.is_scripting():
             if takes_kernel(self, [input]):
                 return kernels.convolve([input], self.weight, self.bias)
-            if _is_single_cpu_volume(input, self.weight):
-                if self.kernel_size == (1, 1, 1) and self.padding == (0, 0, 0):
-                    return _pointwise(self, input)
+            if _is_depthwise(self, input):
+                return kernels.depthwise(input, self.weight, self.bias)
+            if _is_product(self, input) and (input.is_contiguous() or len(input) == 1):
+                return _product(self, input)
+            if self.groups == 1 and _is_single_cpu_volume(input, self.weight):
                 return _onednn(self, input)
         return self._conv_forward(input, self.weight, self.bias)
 
 
 class _ConvTranspose2d(nn.ConvTranspose2d):
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        if not torch.jit.is_scripting():  # noqa: SIM102
+        if not torch.jit.is_scripting():
             if _doubles(self, input):
                 return kernels.upsample(input, self.weight, self.bias)
+            if _doubles_channels(self, input):
+                return kernels.depthwise_upsample(input, self.weight, self.bias)
         return F.conv_transpose2d(
             input, self.weight, self.bias, self.stride, self.padding, self.output_padding, self.groups, self.dilation
         )
@@ -96,6 +106,8 @@ class _ConvTranspose3d(nn.ConvTranspose3d):
         if not torch.jit.is_scripting():
             if _doubles(self, input):
                 return kernels.upsample(input, self.weight, self.bias)
+            if _doubles_channels(self, input):
+                return kernels.depthwise_upsample(input, self.weight, self.bias)
             if _is_single_cpu_volume(input, self.weight) and _writes_disjoint_patches(self):
                 return _patchwise(self, input)
         return F.conv_transpose3d(
@@ -123,24 +135,78 @@ class _MaxPool3d(nn.MaxPool3d):
         )
 
 
+class _InstanceNorm2d(nn.InstanceNorm2d):
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        if not torch.jit.is_scripting():  # noqa: SIM102
+            if not self.track_running_stats and _is_normalised(self, input):
+                return kernels.instance_norm(input, self.weight, self.bias, self.eps)
+        return self._apply_instance_norm(input)
+
+
+class _InstanceNorm3d(nn.InstanceNorm3d):
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        if not torch.jit.is_scripting():  # noqa: SIM102
+            if not self.track_running_stats and _is_normalised(self, input):
+                return kernels.instance_norm(input, self.weight, self.bias, self.eps)
+        return self._apply_instance_norm(input)
+
+
+class _GroupNorm(nn.GroupNorm):
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        if not torch.jit.is_scripting():  # noqa: SIM102
+            if self.num_groups == self.num_channels and _is_normalised(self, input):
+                return kernels.instance_norm(input, self.weight, self.bias, self.eps)
+        return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
+
+
 _FAST = {
     nn.Conv2d: _Conv2d,
     nn.Conv3d: _Conv3d,
     nn.ConvTranspose2d: _ConvTranspose2d,
     nn.ConvTranspose3d: _ConvTranspose3d,
+    nn.GroupNorm: _GroupNorm,
+    nn.InstanceNorm2d: _InstanceNorm2d,
+    nn.InstanceNorm3d: _InstanceNorm3d,
     nn.MaxPool2d: _MaxPool2d,
     nn.MaxPool3d: _MaxPool3d,
 }
+
+
+def _is_depthwise(conv: nn.Module, input: torch.Tensor) -> bool:
+    return (
+        conv.groups == conv.in_channels == conv.out_channels
+        and set(conv.kernel_size) == {3}
+        and set(conv.stride) == set(conv.dilation) == set(conv.padding) == {1}
+        and input.dim() == conv.weight.dim()
+        and kernels.apply_to(input, conv.weight)
+    )
 
 
 def _doubles(conv: nn.Module, input: torch.Tensor) -> bool:
     return (
         set(conv.kernel_size) == set(conv.stride) == {2}
         and set(conv.padding) == set(conv.output_padding) == {0}
+        and conv.groups == 1
         and conv.in_channels <= UPSAMPLED
         and input.dim() == conv.weight.dim()
         and kernels.apply_to(input, conv.weight)
     )
+
+
+def _doubles_channels(conv: nn.Module, input: torch.Tensor) -> bool:
+    return (
+        conv.groups == conv.in_channels == conv.out_channels
+        and set(conv.kernel_size) == {3}
+        and set(conv.stride) == {2}
+        and set(conv.dilation) == set(conv.padding) == {1}
+        and set(conv.output_padding) == {0}
+        and input.dim() == conv.weight.dim()
+        and kernels.apply_to(input, conv.weight)
+    )
+
+
+def _is_normalised(norm: nn.Module, input: torch.Tensor) -> bool:
+    return input.dim() in (4, 5) and input[0, 0].numel() > 1 and kernels.apply_to(input, *norm.parameters())
 
 
 def _halves(pool: nn.Module, input: torch.Tensor) -> bool:
@@ -152,17 +218,28 @@ def _halves(pool: nn.Module, input: torch.Tensor) -> bool:
     )
 
 
-def _is_single_cpu_volume(input: torch.Tensor, weight: torch.Tensor) -> bool:
+def _in_eager_float32(input: torch.Tensor, weight: torch.Tensor) -> bool:
     return (
         input.device.type == "cpu"
         and input.dtype == weight.dtype == torch.float32
-        and input.dim() == 5
-        and input.shape[0] == 1
-        and torch.backends.mkldnn.is_available()
+        and input.dim() == weight.dim()
         and not torch.is_autocast_enabled("cpu")
         and not torch.jit.is_tracing()
         and not torch.compiler.is_compiling()
     )
+
+
+def _is_product(conv: nn.Module, input: torch.Tensor) -> bool:
+    return (
+        set(conv.kernel_size) == {1}
+        and set(conv.padding) == {0}
+        and conv.groups == 1
+        and _in_eager_float32(input, conv.weight)
+    )
+
+
+def _is_single_cpu_volume(input: torch.Tensor, weight: torch.Tensor) -> bool:
+    return len(input) == 1 and torch.backends.mkldnn.is_available() and _in_eager_float32(input, weight)
 
 
 def _onednn(conv: nn.Conv3d, input: torch.Tensor) -> torch.Tensor:
@@ -171,20 +248,23 @@ def _onednn(conv: nn.Conv3d, input: torch.Tensor) -> torch.Tensor:
     return output.to_dense()
 
 
-def _pointwise(conv: nn.Conv3d, input: torch.Tensor) -> torch.Tensor:
-    """A 1 x 1 x 1 convolution is a matrix product over the channels."""
-    voxels = input[(0, slice(None), *(slice(None, None, stride) for stride in conv.stride))]
-    weight, voxels_by_channel = conv.weight.flatten(1), voxels.flatten(1)
+def _product(conv: nn.Module, input: torch.Tensor) -> torch.Tensor:
+    """A convolution with a kernel of one voxel is a matrix product over the channels. oneDNN copies a few channels to
+    16 first, and back."""
+    if set(conv.stride) != {1}:
+        input = input[(..., *(slice(None, None, stride) for stride in conv.stride))]
+    weight = conv.weight.flatten(1).expand(len(input), -1, -1)
     if conv.bias is None:
-        output = weight @ voxels_by_channel
+        output = torch.bmm(weight, input.flatten(2))
     else:
-        output = torch.addmm(conv.bias[:, None], weight, voxels_by_channel)
-    return output.view(1, -1, *voxels.shape[1:])
+        output = torch.baddbmm(conv.bias[None, :, None], weight, input.flatten(2))
+    return output.view(len(input), -1, *input.shape[2:])
 
 
 def _writes_disjoint_patches(conv: nn.ConvTranspose3d) -> bool:
     return (
-        all(kernel <= stride for kernel, stride in zip(conv.kernel_size, conv.stride, strict=True))
+        conv.groups == 1
+        and all(kernel <= stride for kernel, stride in zip(conv.kernel_size, conv.stride, strict=True))
         and conv.padding == conv.output_padding == (0, 0, 0)
         and conv.dilation == (1, 1, 1)
     )

@@ -8,8 +8,10 @@ import torch.nn.functional as F
 from monai.networks.blocks.mednext_block import MedNeXtBlock, MedNeXtDownBlock, MedNeXtUpBlock
 from torch import nn
 
+from lunet_networks import kernels
 from lunet_networks.nets.checks import check_arguments, check_input
 from lunet_networks.nets.fast_layers import use_fast_layers
+from lunet_networks.nets.layers import runs_unseen
 
 __all__ = ["MedNeXt"]
 
@@ -109,19 +111,29 @@ class MedNeXt(monai.networks.nets.MedNeXt):
 # compile. These compute the same with the same parameters.
 
 
-class _Block(MedNeXtBlock):
+class _Perceptron:
+    """What ends all blocks: a wide layer, its activation, a narrow layer, and the residual."""
+
+    def widen_and_narrow(self, x: torch.Tensor, residual: torch.Tensor) -> torch.Tensor:
+        if not torch.jit.is_scripting():  # noqa: SIM102, TorchScript leaves this branch out only if it stands alone
+            if runs_unseen(self) and kernels.apply_to(x, residual, self.conv2.weight):
+                return kernels.perceptron(x, self.conv2, self.conv3, residual)
+        return residual + self.conv3(self.act(self.conv2(x)))
+
+
+class _Block(_Perceptron, MedNeXtBlock):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x + self.conv3(self.act(self.conv2(self.norm(self.conv1(x)))))
+        return self.widen_and_narrow(self.norm(self.conv1(x)), x)
 
 
-class _DownBlock(MedNeXtDownBlock):
+class _DownBlock(_Perceptron, MedNeXtDownBlock):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.res_conv(x) + self.conv3(self.act(self.conv2(self.norm(self.conv1(x)))))
+        return self.widen_and_narrow(self.norm(self.conv1(x)), self.res_conv(x))
 
 
-class _UpBlock(MedNeXtUpBlock):
+class _UpBlock(_Perceptron, MedNeXtUpBlock):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.res_conv(x) + self.conv3(self.act(self.conv2(self.norm(self.conv1(x)))))
+        x = self.widen_and_narrow(self.norm(self.conv1(x)), self.res_conv(x))
         return F.pad(x, [1, 0] * (x.dim() - 2))  # to twice the size; the new first planes are zero
 
 

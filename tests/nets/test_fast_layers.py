@@ -79,7 +79,7 @@ def test_networks_compute_what_their_plain_layers_compute(name: str) -> None:
 
 
 def test_the_state_dict_stays_and_so_do_layers_without_a_faster_form() -> None:
-    network = nn.Sequential(nn.Conv2d(4, 4, 3, groups=4), nn.Conv3d(1, 2, 3), nn.ConvTranspose3d(2, 1, 2, stride=2))
+    network = nn.Sequential(nn.Conv2d(4, 4, 3, groups=2), nn.Conv3d(1, 2, 3), nn.ConvTranspose3d(2, 1, 2, stride=2))
     keys = list(network.state_dict())
     use_fast_layers(network)
     assert type(network[0]) is nn.Conv2d

@@ -36,7 +36,7 @@ def package_part(named: Iterable[str] = ()) -> dict[str, bytes]:
         if relative not in files:
             files[relative] = path.read_bytes()
             waiting += _imported(files[relative])
-    for path in ROOT.rglob("*.cpp"):  # compiled where it runs
+    for path in ROOT.rglob("*.[ch]pp"):  # compiled where it runs
         files[f"{NAME}/{path.relative_to(ROOT).as_posix()}"] = path.read_bytes()
     return dict(sorted(files.items()))
 
