@@ -25,7 +25,9 @@ PRODUCT_SIZE = 2048
 ENGINES = ("onnx", "openvino")
 FORMS = ("published", "ours", "deployed", *ENGINES)
 PEER_FORMS = ("published", *ENGINES)
-RUNS, SLOW = 3, 0.5  # timed runs of a visit; one where a run takes more than these seconds
+# Seconds of a visit that do not count, and that do; a run at least each. Threads of the contender before, such as ONNX
+# Runtime's, spin for some hundredths of a second when they wait for more work, and take a core away.
+WARM_UP, TIMED = 0.15, 0.15
 
 Run = Callable[[], object]
 
@@ -106,7 +108,7 @@ class Contest:
             process.join()
 
     def visit(self, number: int) -> float:
-        """The median of a few runs of a contender, in seconds, after one that does not count."""
+        """The median of some runs of a contender, in seconds, after some that do not count."""
         self.connections[number].send(None)
         return self._receive(number)
 
@@ -136,8 +138,16 @@ def _serve(contender: Contender, connection: Connection) -> None:
 
 
 def _time(run: Run) -> float:
+    _runs(run, WARM_UP)
+    return statistics.median(_runs(run, TIMED))
+
+
+def _runs(run: Run, together: float) -> list[float]:
+    """Seconds of each of the runs that take so many seconds together."""
     seconds = [_seconds(run)]
-    return statistics.median(_seconds(run) for _ in range(1 if seconds[0] > SLOW else RUNS))
+    while sum(seconds) < together:
+        seconds.append(_seconds(run))
+    return seconds
 
 
 def _seconds(run: Run) -> float:

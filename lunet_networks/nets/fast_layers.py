@@ -18,9 +18,8 @@ from lunet_networks import kernels
 
 __all__ = ["takes_kernel", "use_fast_layers"]
 
-FEW_CHANNELS = 15  # up to which a kernel is faster than oneDNN whatever the size of the image
-UPSAMPLED = 128  # channels up to which the kernel of a transposed convolution is faster than PyTorch
-LONG_ROW = 32  # voxels along the last axis from which it is faster whatever the number of channels
+FEW_CHANNELS = 15  # up to which a kernel is faster than PyTorch whatever the size of the image
+LONG_ROW = 32  # voxels along the last axis from which that of a convolution is faster whatever the number of channels
 
 
 def use_fast_layers(network: nn.Module) -> nn.Module:
@@ -187,7 +186,7 @@ def _doubles(conv: nn.Module, input: torch.Tensor) -> bool:
         set(conv.kernel_size) == set(conv.stride) == {2}
         and set(conv.padding) == set(conv.output_padding) == {0}
         and conv.groups == 1
-        and conv.in_channels <= UPSAMPLED
+        and conv.in_channels <= FEW_CHANNELS
         and input.dim() == conv.weight.dim()
         and kernels.apply_to(input, conv.weight)
     )
