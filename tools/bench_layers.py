@@ -66,7 +66,13 @@ def _layers() -> Iterator[Layer]:
         )
     image = torch.randn(1, 4, 64, 64, 64)
     yield _layer("max pooling, 4 channels, 64³", nn.MaxPool3d(2), image, lambda _, image: kernels.max_pool(image))
-    for dims, channels, out_channels, edge in ((3, 4, 4, 32), (3, 8, 8, 32), (3, 24, 24, 32), (2, 64, 32, 64), (2, 128, 64, 64)):
+    for dims, channels, out_channels, edge in (
+        (3, 4, 4, 32),
+        (3, 8, 8, 32),
+        (3, 24, 24, 32),
+        (2, 64, 32, 64),
+        (2, 128, 64, 64),
+    ):
         conv_class = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}[dims]
         yield _layer(
             f"doubling, {channels} to {out_channels} channels, {edge}{'²³'[dims - 2]}",
