@@ -28,6 +28,7 @@ PEER_FORMS = ("published", *ENGINES)
 # Seconds of a visit that do not count, and that do; a run at least each. Threads of the contender before, such as ONNX
 # Runtime's, spin for some hundredths of a second when they wait for more work, and take a core away.
 WARM_UP, TIMED = 0.15, 0.15
+PATIENCE = 300  # seconds within which a contender is set up or visited; it takes a minute at most
 
 Run = Callable[[], object]
 
@@ -105,7 +106,8 @@ class Contest:
     def __exit__(self, *_: object) -> None:
         for connection, process in zip(self.connections, self.processes, strict=True):
             connection.close()
-            process.join()
+            process.join(PATIENCE)
+            process.kill()
 
     def visit(self, number: int) -> float:
         """The median of some runs of a contender, in seconds, after some that do not count."""
@@ -114,7 +116,8 @@ class Contest:
 
     def _receive(self, number: int) -> float:
         try:
-            answer = self.connections[number].recv()
+            answered = self.connections[number].poll(PATIENCE)
+            answer = self.connections[number].recv() if answered else f"no answer for {PATIENCE} seconds"
         except EOFError:
             answer = "its process ended"
         if isinstance(answer, str):
