@@ -59,7 +59,8 @@ def estimate_training_memory(
         752
     """
     network = copy.deepcopy(network).to("meta").train()
-    _count_onednn_copies(network, single_volume=input_shape[0] == 1 and len(input_shape) == 5)
+    if input_shape[0] == 1 and len(input_shape) == 5:
+        _count_onednn_copies(network)
     memory_format = {2: torch.channels_last, 3: torch.channels_last_3d}.get(len(input_shape) - 2)
     with _LiveMemory() as memory:
         image = torch.empty(tuple(input_shape), device="meta")
@@ -107,12 +108,11 @@ def _resident(size: int) -> int:
     return int(size * (_HEAP_FACTOR_OF_LARGE if size >= _LARGE else _HEAP_FACTOR))
 
 
-def _count_onednn_copies(network: nn.Module, single_volume: bool) -> None:
-    """Let convolutions take the memory that oneDNN's own layout takes beside their input and output on a CPU."""
+def _count_onednn_copies(network: nn.Module) -> None:
+    """Let convolutions take the memory that oneDNN's own layout takes beside their input and output on a CPU, where a
+    single volume is handed over in it, see lunet_networks.nets.fast_layers."""
     for module in network.modules():
-        if not isinstance(module, nn.Conv2d | nn.Conv3d) or module.groups > 1:
-            continue
-        if single_volume and set(module.kernel_size) != {1}:  # see lunet_networks.nets.fast_layers
+        if isinstance(module, nn.Conv2d | nn.Conv3d) and module.groups == 1 and set(module.kernel_size) != {1}:
             module.register_forward_pre_hook(lambda _, inputs: (_ToOneDNN.apply(inputs[0]),))
             module.register_forward_hook(lambda _, __, output: _FromOneDNN.apply(output))
 

@@ -42,7 +42,7 @@ def bench_layers(rounds: int = 30, num_threads: int = 1, document: str = str(ROO
     keep_freed_memory()
     lines = ["| layer | without the kernel, ms | with it | ratio | taken |", "|---|---:|---:|---:|---|"]
     with threads(num_threads), torch.no_grad(), patch.object(kernels, "apply_to", return_value=False) as apply_to:
-        for name, layer, image, kernel in tqdm([*_layers()], desc="layers", unit="layer"):
+        for name, layer, image, kernel in tqdm([*layers()], desc="layers", unit="layer"):
             without, with_it = _in_turn([lambda layer=layer, image=image: layer(image), kernel], rounds)
             apply_to.return_value = True
             taken = _takes_kernel(layer, image)
@@ -53,7 +53,8 @@ def bench_layers(rounds: int = 30, num_threads: int = 1, document: str = str(ROO
     print("\n".join(lines))
 
 
-def _layers() -> Iterator[Layer]:
+def layers() -> Iterator[Layer]:
+    """Layers of all kinds that there are kernels for."""
     for channels, out_channels, edge in UNITS:
         unit, image = conv_unit(3, channels, out_channels, None).eval(), torch.randn(1, channels, edge, edge, edge)
         unit = use_fast_layers(nn.ModuleList([unit]))[0]

@@ -6,9 +6,8 @@ import ctypes
 import os
 import platform
 
-__all__ = ["LARGEST_KEPT", "keep_freed_memory"]
+__all__ = ["keep_freed_memory"]
 
-LARGEST_KEPT = 2**30  # bytes; mallopt takes an int
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of glibc's malloc.h
 _NEVER = -1
 _SETTINGS = {  # of glibc's malloc, that a user may have made
@@ -20,7 +19,7 @@ _SETTINGS = {  # of glibc's malloc, that a user may have made
 }
 
 
-def keep_freed_memory(largest: int = LARGEST_KEPT) -> bool:
+def keep_freed_memory(largest: int = 2**30) -> bool:
     """Let this process keep the memory that it frees, for the next tensors, instead of giving it back to the system.
 
     glibc gives back what is large, and has the system fill fresh pages with zeros at the next step. Lean networks
@@ -29,15 +28,14 @@ def keep_freed_memory(largest: int = LARGEST_KEPT) -> bool:
 
     Args:
         largest: bytes; tensors of more than these are given back when they are freed, and leave no gaps. At most 2 GiB
-            less one byte.
+            less one byte, as ``mallopt`` takes an int.
 
     Returns:
         Whether it does so: elsewhere than with glibc on Linux it does nothing, and neither where the environment says
         how memory is to be allocated (``MALLOC_TRIM_THRESHOLD_`` and its like, ``GLIBC_TUNABLES`` even if empty).
 
     Example:
-        >>> keep_freed_memory() in (True, False)
-        True
+        >>> kept = keep_freed_memory()
     """
     if platform.libc_ver()[0] != "glibc" or _SETTINGS & os.environ.keys():
         return False

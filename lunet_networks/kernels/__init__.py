@@ -82,7 +82,7 @@ def convolve(
     if norm is not None:
         tensors = (norm.weight, norm.bias, norm.running_mean, norm.running_var)
         statistics = ctypes.byref(_Norm(*(tensor.data_ptr() for tensor in tensors), norm.eps, norm_first))
-    low, high = (None, None) if limits is None else (_pointer(limit) for limit in limits)
+    low, high = map(_pointer, (None, None) if limits is None else limits)
     bytes_of_channel = 4 * depth * height * width
     for sample in range(batch):
         channels = [
@@ -95,7 +95,7 @@ def convolve(
             len(channels),
             len(weight),
             _pointer(weight),
-            None if bias is None else _pointer(bias),
+            _pointer(bias),
             statistics,
             low,
             high,
@@ -135,7 +135,7 @@ def upsample(input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | Non
             input.shape[1],
             channels,
             _pointer(weight),
-            None if bias is None else _pointer(bias),
+            _pointer(bias),
             _pointer(output, 4 * sample * output[0].numel()),
             depth,
             size[-2],
@@ -183,8 +183,8 @@ def instance_norm(
         _pointer(input),
         ctypes.c_int64(input.shape[0]),
         input.shape[1],
-        None if weight is None else _pointer(weight),
-        None if bias is None else _pointer(bias),
+        _pointer(weight),
+        _pointer(bias),
         ctypes.c_double(eps),
         _pointer(output),
         size,
@@ -215,9 +215,8 @@ def perceptron(input: torch.Tensor, first: nn.Module, second: nn.Module, residua
 
 def _channels(input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, output: torch.Tensor) -> tuple:
     samples, channels = input.shape[:2]
-    bias = None if bias is None else _pointer(bias)
-    return _pointer(input), ctypes.c_int64(samples), channels, _pointer(weight), bias, _pointer(output)
+    return _pointer(input), ctypes.c_int64(samples), channels, _pointer(weight), _pointer(bias), _pointer(output)
 
 
-def _pointer(tensor: torch.Tensor, offset: int = 0) -> ctypes.c_void_p:
-    return ctypes.c_void_p(tensor.data_ptr() + offset)
+def _pointer(tensor: torch.Tensor | None, offset: int = 0) -> ctypes.c_void_p | None:
+    return None if tensor is None else ctypes.c_void_p(tensor.data_ptr() + offset)

@@ -1,5 +1,5 @@
-// What stands between the convolutions of residual blocks, float32 on a CPU: instance norm, and the two layers of one voxel
-// with a GELU between them, whose many channels in the middle stay in the cache.
+// What stands between the convolutions of residual blocks, float32 on a CPU: instance norm, and the two layers of one
+// voxel with a GELU between them, whose many channels in the middle stay in the cache.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -11,7 +11,7 @@
 
 namespace {
 
-constexpr int VECTORS = 4;                  // of voxels that are computed together
+constexpr int VECTORS = 4;  // of voxels that are computed together
 constexpr int VOXELS = VECTORS * LANES;
 constexpr int BLOCK = REGISTERS == 32 ? 6 : 2;  // output channels that are computed together
 

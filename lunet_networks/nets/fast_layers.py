@@ -52,12 +52,10 @@ def use_fast_layers(network: nn.Module) -> nn.Module:
 def takes_kernel(conv: nn.Module, inputs: list[torch.Tensor]) -> bool:
     """Whether a kernel can, and should, compute this convolution of the concatenation of these inputs."""
     return (
-        set(conv.kernel_size) == {3}
-        and set(conv.stride) == set(conv.dilation) == set(conv.padding) == {1}
+        _has_form(conv, inputs[0], kernel=3, stride=1, padding=1)
         and (min(conv.in_channels, conv.out_channels) <= FEW_CHANNELS or inputs[0].shape[-1] >= LONG_ROW)
         and conv.groups == 1
         and conv.padding_mode == "zeros"
-        and inputs[0].dim() == conv.weight.dim()
         and kernels.apply_to(*inputs, conv.weight)
     )
 
@@ -134,7 +132,7 @@ class _MaxPool3d(nn.MaxPool3d):
         )
 
 
-class _InstanceNorm2d(nn.InstanceNorm2d):
+class _InstanceNorm:
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         if not torch.jit.is_scripting():  # noqa: SIM102
             if not self.track_running_stats and _is_normalised(self, input):
@@ -142,12 +140,12 @@ class _InstanceNorm2d(nn.InstanceNorm2d):
         return self._apply_instance_norm(input)
 
 
-class _InstanceNorm3d(nn.InstanceNorm3d):
-    def forward(self, input: torch.Tensor) -> torch.Tensor:
-        if not torch.jit.is_scripting():  # noqa: SIM102
-            if not self.track_running_stats and _is_normalised(self, input):
-                return kernels.instance_norm(input, self.weight, self.bias, self.eps)
-        return self._apply_instance_norm(input)
+class _InstanceNorm2d(_InstanceNorm, nn.InstanceNorm2d):
+    pass
+
+
+class _InstanceNorm3d(_InstanceNorm, nn.InstanceNorm3d):
+    pass
 
 
 class _GroupNorm(nn.GroupNorm):
@@ -171,35 +169,43 @@ _FAST = {
 }
 
 
+def _has_form(conv: nn.Module, input: torch.Tensor, kernel: int, stride: int, padding: int) -> bool:
+    """Whether a convolution is the same along all axes, and takes this input."""
+    return (
+        set(conv.kernel_size) == {kernel}
+        and set(conv.stride) == {stride}
+        and set(conv.padding) == {padding}
+        and set(conv.dilation) == {1}
+        and set(conv.output_padding) == {0}
+        and input.dim() == conv.weight.dim()
+    )
+
+
+def _has_a_kernel_a_channel(conv: nn.Module) -> bool:
+    return conv.groups == conv.in_channels == conv.out_channels
+
+
 def _is_depthwise(conv: nn.Module, input: torch.Tensor) -> bool:
     return (
-        conv.groups == conv.in_channels == conv.out_channels
-        and set(conv.kernel_size) == {3}
-        and set(conv.stride) == set(conv.dilation) == set(conv.padding) == {1}
-        and input.dim() == conv.weight.dim()
+        _has_a_kernel_a_channel(conv)
+        and _has_form(conv, input, kernel=3, stride=1, padding=1)
         and kernels.apply_to(input, conv.weight)
     )
 
 
 def _doubles(conv: nn.Module, input: torch.Tensor) -> bool:
     return (
-        set(conv.kernel_size) == set(conv.stride) == {2}
-        and set(conv.padding) == set(conv.output_padding) == {0}
-        and conv.groups == 1
+        conv.groups == 1
         and conv.in_channels <= FEW_CHANNELS
-        and input.dim() == conv.weight.dim()
+        and _has_form(conv, input, kernel=2, stride=2, padding=0)
         and kernels.apply_to(input, conv.weight)
     )
 
 
 def _doubles_channels(conv: nn.Module, input: torch.Tensor) -> bool:
     return (
-        conv.groups == conv.in_channels == conv.out_channels
-        and set(conv.kernel_size) == {3}
-        and set(conv.stride) == {2}
-        and set(conv.dilation) == set(conv.padding) == {1}
-        and set(conv.output_padding) == {0}
-        and input.dim() == conv.weight.dim()
+        _has_a_kernel_a_channel(conv)
+        and _has_form(conv, input, kernel=3, stride=2, padding=1)
         and kernels.apply_to(input, conv.weight)
     )
 

@@ -1,0 +1,67 @@
+"""Where the time of a prediction goes, by kinds of layers."""
+
+import statistics
+import time
+from collections import Counter
+
+import torch
+from torch import nn
+from tqdm import trange
+
+from lunet_networks import create_network
+from lunet_networks.bundle.benchmark import threads
+from lunet_networks.bundle.freed_memory import keep_freed_memory
+from lunet_networks.nets.fast_layers import takes_kernel
+from lunet_networks.presets import input_shape
+from tools.command_line import run_commands
+
+
+def profile_network(preset: str, rounds: int = 10) -> None:
+    """Print the milliseconds that each kind of layers of a preset takes, in one thread; medians.
+
+    What is computed without calling a layer, such as sums and units that are one kernel, is the rest.
+
+    Args:
+        preset: its name.
+        rounds: predictions that count, after one to warm up.
+    """
+    keep_freed_memory()
+    network, image = create_network(preset).eval(), torch.randn(input_shape(preset))
+    seconds: Counter[str] = Counter()
+    for module in network.modules():
+        if not list(module.children()):
+            _watch(module, seconds)
+    passes: list[dict[str, float]] = []
+    with threads(1), torch.inference_mode():
+        for _ in trange(rounds + 1, desc=preset, disable=None):
+            seconds.clear()
+            start = time.process_time()
+            network(image)
+            total = time.process_time() - start
+            passes.append({"all": total, **seconds, "the rest": total - seconds.total()})
+    for kind in passes[-1]:
+        print(f"{1e3 * statistics.median(each[kind] for each in passes[1:]):8.1f} ms  {kind}")
+
+
+def _watch(layer: nn.Module, seconds: Counter[str]) -> None:
+    forward = layer.forward
+
+    def watched(x: torch.Tensor) -> torch.Tensor:
+        start = time.process_time()
+        output = forward(x)
+        seconds[_kind(layer, x)] += time.process_time() - start
+        return output
+
+    layer.forward = watched
+
+
+def _kind(layer: nn.Module, x: torch.Tensor) -> str:
+    if not isinstance(layer, nn.Conv2d | nn.Conv3d):
+        return type(layer).__name__.strip("_")
+    if set(layer.kernel_size) == {1}:
+        return "convolutions of one voxel"
+    return "convolutions that take a kernel" if takes_kernel(layer, [x]) else "other convolutions"
+
+
+if __name__ == "__main__":
+    run_commands(profile_network)
