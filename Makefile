@@ -16,7 +16,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist w
 	touch $@
 
 demo: .venv/installed
-	$(BIN)/python -m tools.demo
+	$(BIN)/lunet demo
 
 test: lint
 	$(PYTEST) -m "not slow"

@@ -20,8 +20,8 @@ __all__ = ["TRAINING_BASE_MEMORY", "estimate_training_memory"]
 # (Linux, x86-64 with AVX-512, torch 2.13.0+cpu, MONAI 1.6.1).
 TRAINING_BASE_MEMORY = 512 * 2**20
 
-# Freed memory is kept (lunet_networks.bundle.freed_memory), in a heap that has gaps: in steps of 9 presets, 1.3 to 2
-# times what lived there was resident, and the less the larger the tensors.
+# Freed memory is kept (lunet_networks.bundle.runtime.freed_memory), in a heap that has gaps: in steps of 9 presets, 1.3
+# to 2 times what lived there was resident, and the less the larger the tensors.
 _LARGE = 32 * 2**20
 _HEAP_FACTOR, _HEAP_FACTOR_OF_LARGE = 1.9, 1.25
 
@@ -46,7 +46,7 @@ def estimate_training_memory(
         network: any network of this package; unchanged.
         input_shape: shape of a batch, ``(B, C, [D,] H, W)``.
         loss: takes logits and labels ``(B, 1, [D,] H, W)`` and gives a scalar, such as
-            ``lunet_networks.bundle.losses.SegmentationLoss``.
+            ``lunet_networks.bundle.training.SegmentationLoss``.
 
     Raises:
         ValueError: if the network cannot take such an input.

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tools.get_data import phantom
+from lunet_networks.authoring.samples.get_data import phantom
 
 REPOSITORY = Path(__file__).parents[1]
 

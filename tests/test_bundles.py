@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lunet_networks.authoring.checking.bundle import Bundle
+from lunet_networks.authoring.checking.networks import check_weights
+from lunet_networks.authoring.checking.verify import find_faults
+from lunet_networks.authoring.planning.families import FAMILIES
+from lunet_networks.authoring.samples.get_data import nuclei
+from lunet_networks.bundle.report.summaries import read_rows
 from tests.bundle.runnable import LPS_THICK_SLICES, bright_block, save_image
 from tests.running import run_bundle
 from tools.build_bundles import repository_bundle
-from tools.bundle_checks.bundle import Bundle
-from tools.bundle_checks.networks import check_weights
-from tools.families import FAMILIES
-from tools.get_data import nuclei
-from tools.records import read_rows
-from tools.verify_bundle import find_faults
 
 FOLDER = Path(__file__).parents[1] / "bundles"
 BUNDLES = sorted(path.parents[1].name for path in FOLDER.glob("*/configs/metadata.json"))

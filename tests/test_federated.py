@@ -12,8 +12,8 @@ from monai.fl.utils.constants import ExtraItems, FlStatistics, ModelType, Weight
 from monai.fl.utils.exchange_object import ExchangeObject
 
 from lunet_networks import create_network
-from tools.families import FAMILIES
-from tools.get_data import nuclei, phantom
+from lunet_networks.authoring.planning.families import FAMILIES
+from lunet_networks.authoring.samples.get_data import nuclei, phantom
 
 FOLDER = Path(__file__).parents[1] / "bundles"
 BUNDLES = sorted(path.parents[1].name for path in FOLDER.glob("*/configs/metadata.json"))

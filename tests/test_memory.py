@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from lunet_networks import create_network
-from lunet_networks.bundle.losses import SegmentationLoss
+from lunet_networks.bundle.training.losses import SegmentationLoss
 from lunet_networks.memory import TRAINING_BASE_MEMORY, estimate_training_memory
 
 MIB = 2**20
@@ -20,10 +20,10 @@ MEASURE = """
 import json, sys
 import monai.engines, torch
 from lunet_networks import create_network
-from lunet_networks.bundle.batches import channels_last, prepare_batch
-from lunet_networks.bundle.freed_memory import keep_freed_memory
-from lunet_networks.bundle.losses import SegmentationLoss
-from lunet_networks.bundle.optimizers import create_optimizer
+from lunet_networks.bundle.runtime.memory_format import channels_last, prepare_batch
+from lunet_networks.bundle.runtime.freed_memory import keep_freed_memory
+from lunet_networks.bundle.training.losses import SegmentationLoss
+from lunet_networks.bundle.training.optimizers import create_optimizer
 
 def resident(key):
     with open("/proc/self/status") as status:

@@ -23,8 +23,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
+from lunet_networks.authoring.samples.get_data import phantom
 from tests.running import run_bundle
-from tools.get_data import phantom
 
 REPOSITORY = Path(__file__).parents[1]
 PYTHON = os.environ.get("MONAI_LABEL_PYTHON")

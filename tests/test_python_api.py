@@ -13,7 +13,7 @@ import torch
 from monai.bundle import ConfigWorkflow, create_workflow, load
 
 from lunet_networks import create_network
-from tools.get_data import phantom
+from lunet_networks.authoring.samples.get_data import phantom
 
 REPOSITORY = Path(__file__).parents[1]
 FOLDER = REPOSITORY / "bundles"

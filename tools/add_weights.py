@@ -4,10 +4,10 @@ import json
 import shutil
 from pathlib import Path
 
-from lunet_networks.bundle.report_records import RECORDS
+from lunet_networks.authoring.command_line import run_commands
+from lunet_networks.bundle.report.training_record import RECORDS
 from tools.build_bundles import build_bundles
-from tools.command_line import run_commands
-from tools.templating import ROOT
+from tools.repository import ROOT
 
 
 def add_weights(bundle: str, output_dir: str, ckpt_dir: str) -> None:

@@ -11,13 +11,13 @@ from torch import nn
 from tqdm import tqdm
 
 from lunet_networks import create_network, kernels
-from lunet_networks.bundle.benchmark import threads
-from lunet_networks.bundle.freed_memory import keep_freed_memory
+from lunet_networks.authoring.command_line import run_commands
+from lunet_networks.bundle.benchmark.benchmark import threads
+from lunet_networks.bundle.runtime.freed_memory import keep_freed_memory
 from lunet_networks.nets.fast_layers import use_fast_layers
 from lunet_networks.nets.layers import conv_unit
-from tools.command_line import run_commands
-from tools.marks import write_between_marks
-from tools.templating import ROOT
+from tools.generated_sections import write_between_marks
+from tools.repository import ROOT
 
 COMMAND = "python -m tools.bench_layers"
 UNITS = [(1, 4, 64), (4, 4, 64), (8, 4, 64), (24, 24, 64), (16, 16, 16), (64, 64, 16), (64, 64, 8)]

@@ -10,20 +10,20 @@ from pathlib import Path
 from tqdm import tqdm
 
 from lunet_networks import list_presets
-from lunet_networks.bundle.benchmark_machine import describe_machine, describe_versions
-from lunet_networks.bundle.choices import check_whole_number, choose
-from lunet_networks.bundle.evaluation_report import write_csv
-from lunet_networks.bundle.files import write_figure
+from lunet_networks.authoring.command_line import as_bool, run_commands
+from lunet_networks.bundle.evaluation.tables import write_csv
+from lunet_networks.bundle.report.summaries import read_rows
+from lunet_networks.bundle.runtime.checks import check_whole_number, choose
+from lunet_networks.bundle.runtime.files import write_figure
+from lunet_networks.bundle.runtime.machine import describe_machine, describe_versions
 from lunet_networks.presets import input_shape
 from lunet_networks.summary import count_macs, count_parameters
-from tools.benchmark_networks import load_average
-from tools.command_line import as_bool, run_commands
-from tools.marks import write_between_marks
-from tools.peers import VOLUME_PEERS
-from tools.records import read_rows
-from tools.speed_contenders import FORMS, PEER_FORMS, PRODUCT, Contender, Contest, make_network
-from tools.speed_results import conditions, draw_latency, speed_table
-from tools.templating import ROOT
+from tools.generated_sections import write_between_marks
+from tools.repository import ROOT
+from tools.speed.contenders import FORMS, PEER_FORMS, PRODUCT, Contender, Contest, make_network
+from tools.speed.results import conditions, draw_latency, speed_table
+from tools.tables.measurement import load_average
+from tools.tables.peers import VOLUME_PEERS
 
 COMMAND = "python -m tools.bench_speed"
 DEFAULT = {

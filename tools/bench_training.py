@@ -13,15 +13,15 @@ import torch
 from ignite.engine import Engine, Events
 from monai.bundle import ConfigWorkflow
 
-from lunet_networks.bundle.benchmark import threads
-from lunet_networks.bundle.benchmark_machine import describe_machine, describe_versions
-from lunet_networks.bundle.benchmark_steps import TrainingStep
-from lunet_networks.bundle.datalist import load_datalist
-from tools.benchmark_networks import load_average
-from tools.command_line import run_commands
-from tools.families import FAMILIES
-from tools.marks import write_between_marks
-from tools.templating import ROOT
+from lunet_networks.authoring.command_line import run_commands
+from lunet_networks.authoring.planning.families import FAMILIES
+from lunet_networks.bundle.benchmark.benchmark import threads
+from lunet_networks.bundle.benchmark.steps import TrainingStep
+from lunet_networks.bundle.data.datalist import load_datalist
+from lunet_networks.bundle.runtime.machine import describe_machine, describe_versions
+from tools.generated_sections import write_between_marks
+from tools.repository import ROOT
+from tools.tables.measurement import load_average
 
 COMMAND = "python -m tools.bench_training"
 NAME = "training"

@@ -2,16 +2,16 @@
 what this writes."""
 
 import functools
+import json
 from pathlib import Path
 from typing import Any
 
-from tools.bundle_docs import bundle_facts
-from tools.bundle_plan import Plan, plan_bundle
-from tools.bundle_texts import bundle_texts
-from tools.command_line import as_bool, run_commands
-from tools.families import FAMILIES, template_dirs
-from tools.fingerprint import Fingerprint, read_fingerprint
-from tools.templating import ROOT, complete, render
+from lunet_networks.authoring.command_line import as_bool, run_commands
+from lunet_networks.authoring.planning.bundle_files import bundle_files, bundle_settings
+from lunet_networks.authoring.planning.decisions import plan_bundle
+from lunet_networks.authoring.planning.families import FAMILIES
+from lunet_networks.authoring.planning.fingerprint import Fingerprint, read_fingerprint
+from tools.repository import ROOT
 
 HIPPOCAMPUS, NUCLEI = "Task04_Hippocampus", "Nuclei"
 GET_DATA = {HIPPOCAMPUS: "hippocampus", NUCLEI: "nuclei"}
@@ -33,6 +33,9 @@ def build_bundles(output_dir: str = str(ROOT / "bundles"), check: bool = False) 
     """
     check = as_bool("check", check)
     stale = []
+    if not check:
+        for path, text in package_data().items():
+            path.write_text(text, encoding="utf-8")
     for name in FAMILIES:
         for relative, text in repository_bundle(name).items():
             path = Path(output_dir, name, relative)
@@ -59,7 +62,7 @@ def repository_settings(name: str) -> dict[str, Any]:
     dataset = NUCLEI if FAMILIES[name].colours else HIPPOCAMPUS
     plan = plan_bundle(_fingerprint(dataset), name, preset, MEMORY_GIB)
     settings = bundle_settings(_fingerprint(dataset), name, preset, plan)
-    fetch = f"`python -m tools.get_data {GET_DATA[dataset]} --output_dir data/{dataset}` fetches it."
+    fetch = f"`lunet get-data {GET_DATA[dataset]} --output_dir data/{dataset}` fetches it."
     return {
         **settings,
         "name": name,
@@ -70,28 +73,15 @@ def repository_settings(name: str) -> dict[str, Any]:
     }
 
 
-def bundle_settings(fingerprint: Fingerprint, family: str, preset: str, plan: Plan) -> dict[str, Any]:
-    """What has to be chosen for the templates: the plan for a dataset, and what there is to say of it.
-
-    Args:
-        fingerprint: of the dataset.
-        family: a key of ``FAMILIES``.
-        preset: of that family.
-        plan: for this dataset and preset.
-    """
-    return {"family": family, "preset": preset, **plan.values, **bundle_texts(fingerprint, family, plan)}
-
-
-def bundle_files(settings: dict[str, Any], records: Path | None = None) -> dict[str, str]:
-    """Text of all generated files of a bundle, by their path in it.
-
-    Args:
-        settings: those of ``bundle_settings``, and name, authors.
-        records: folder with the records of a training, if weights come with the bundle.
-    """
-    values = complete(settings)
-    files = render({**values, **bundle_facts(values, records)}, *template_dirs(settings["family"]))
-    return {**files, "LICENSE": (ROOT / "LICENSE").read_text(encoding="utf-8")}
+def package_data() -> dict[Path, str]:
+    """What an installed package has a copy of, because the repository's own files do not come with it."""
+    planning = ROOT / "lunet_networks" / "authoring" / "planning"
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    versions = dict(line.split("==") for line in lines if "==" in line and not line.startswith("#"))
+    return {
+        planning / "tested_versions.json": json.dumps(versions, indent=1) + "\n",
+        planning / "LICENSE": (ROOT / "LICENSE").read_text(encoding="utf-8"),
+    }
 
 
 @functools.cache

@@ -15,16 +15,16 @@ from torch import nn
 from tqdm import tqdm
 
 from lunet_networks import create_network
-from lunet_networks.bundle.channel_pruning import PruningSchedule
-from lunet_networks.bundle.choices import check_whole_number, choose
-from lunet_networks.bundle.files import write_atomically
+from lunet_networks.authoring.command_line import run_commands
+from lunet_networks.authoring.subprocesses import alone_in, shell
+from lunet_networks.bundle.pruning.channels import PruningSchedule
+from lunet_networks.bundle.report.summaries import read_rows
+from lunet_networks.bundle.runtime.checks import check_whole_number, choose
+from lunet_networks.bundle.runtime.files import write_atomically
 from lunet_networks.pruning import SELECTIONS, describe_network
 from lunet_networks.summary import count_parameters
-from tools.command_line import run_commands
-from tools.pruning_results import Result, read_pruning, read_training, write_results
-from tools.records import read_rows
-from tools.shell import alone_in, shell
-from tools.templating import ROOT
+from tools.repository import ROOT
+from tools.study.pruning_results import Result, read_pruning, read_training, write_results
 
 FINISHED, LOG = "finished.json", "run.log"
 LOG_LINES = 15  # shown of a run that failed

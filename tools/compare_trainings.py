@@ -11,13 +11,13 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from lunet_networks import PRESETS, create_network
-from lunet_networks.bundle.evaluation_report import read_cases
-from lunet_networks.bundle.files import write_figure
+from lunet_networks.authoring.command_line import run_commands
+from lunet_networks.bundle.evaluation.tables import read_cases
+from lunet_networks.bundle.report.summaries import TITLES, means_by_label, read_rows
+from lunet_networks.bundle.runtime.files import write_figure
 from lunet_networks.summary import count_macs, count_parameters
-from tools.command_line import run_commands
-from tools.marks import write_between_marks
-from tools.records import TITLES, means_by_label, read_rows
-from tools.templating import ROOT
+from tools.generated_sections import write_between_marks
+from tools.repository import ROOT
 
 INPUT_SHAPE = (1, 1, 64, 64, 64)
 FORMATS = {"dice": ".3f", "hd95_mm": ".2f", "nsd_1mm": ".3f"}

@@ -12,14 +12,15 @@ import torch
 from monai.bundle import ConfigWorkflow
 from torch import nn
 
-from lunet_networks.bundle.backends import EXPORT_FILES, load_exported
-from lunet_networks.bundle.benchmark_machine import describe_machine, describe_versions
-from tools.bundle_checks.bundle import INFERENCE, Bundle
-from tools.command_line import run_commands
-from tools.exporting.networks import export_checked, trained_network, try_export
-from tools.exporting.quantisation import BundleData, latencies, quantise
-from tools.marks import write_between_marks
-from tools.templating import ROOT
+from lunet_networks.authoring.checking.bundle import INFERENCE, Bundle
+from lunet_networks.authoring.command_line import run_commands
+from lunet_networks.authoring.exporting.quantisation import BundleData, latencies, quantise
+from lunet_networks.authoring.exporting.trained_network import export_checked, trained_network, try_export
+from lunet_networks.bundle.inference.exported import load_exported
+from lunet_networks.bundle.inference.formats import EXPORT_FILES
+from lunet_networks.bundle.runtime.machine import describe_machine, describe_versions
+from tools.generated_sections import write_between_marks
+from tools.repository import ROOT
 
 COMMAND = "python -m tools.make_export_table"
 NAME = "exports"

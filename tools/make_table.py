@@ -5,12 +5,16 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from lunet_networks.bundle.choices import check_whole_number, choose
-from lunet_networks.bundle.files import write_atomically
-from lunet_networks.bundle.report_records import RECORDS
-from tools.benchmark_figures import Figures, as_json, read_figures
-from tools.benchmark_networks import load_average, measure_networks
-from tools.benchmark_tables import (
+from lunet_networks.authoring.command_line import as_bool, run_commands
+from lunet_networks.authoring.planning.families import FAMILIES
+from lunet_networks.bundle.report.summaries import label_dice, read_rows
+from lunet_networks.bundle.report.training_record import RECORDS
+from lunet_networks.bundle.runtime.checks import check_whole_number, choose
+from lunet_networks.bundle.runtime.files import write_atomically
+from tools.generated_sections import write_between_marks
+from tools.repository import ROOT
+from tools.tables.figures import Figures, as_json, read_figures
+from tools.tables.layout import (
     conditions,
     network_table,
     peer_table,
@@ -19,11 +23,7 @@ from tools.benchmark_tables import (
     summary,
     twin_table,
 )
-from tools.command_line import as_bool, run_commands
-from tools.families import FAMILIES
-from tools.marks import write_between_marks
-from tools.records import label_dice, read_rows
-from tools.templating import ROOT
+from tools.tables.measurement import load_average, measure_networks
 
 COMMAND = "python -m tools.make_table"
 

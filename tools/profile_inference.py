@@ -8,7 +8,7 @@ from typing import Any
 
 from monai.bundle import ConfigWorkflow
 
-from tools.command_line import run_commands
+from lunet_networks.authoring.command_line import run_commands
 
 KIB_PER_GIB = 2**20
 

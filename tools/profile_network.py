@@ -9,11 +9,11 @@ from torch import nn
 from tqdm import trange
 
 from lunet_networks import create_network
-from lunet_networks.bundle.benchmark import threads
-from lunet_networks.bundle.freed_memory import keep_freed_memory
+from lunet_networks.authoring.command_line import run_commands
+from lunet_networks.bundle.benchmark.benchmark import threads
+from lunet_networks.bundle.runtime.freed_memory import keep_freed_memory
 from lunet_networks.nets.fast_layers import takes_kernel
 from lunet_networks.presets import input_shape
-from tools.command_line import run_commands
 
 
 def profile_network(preset: str, rounds: int = 10) -> None:

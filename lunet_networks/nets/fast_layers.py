@@ -89,9 +89,9 @@ class _Conv3d(nn.Conv3d):
 class _ConvTranspose2d(nn.ConvTranspose2d):
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         if not torch.jit.is_scripting():
-            if _doubles(self, input):
+            if _is_upsampling_by_two(self, input):
                 return kernels.upsample(input, self.weight, self.bias)
-            if _doubles_channels(self, input):
+            if _is_depthwise_upsampling_by_two(self, input):
                 return kernels.depthwise_upsample(input, self.weight, self.bias)
         return F.conv_transpose2d(
             input, self.weight, self.bias, self.stride, self.padding, self.output_padding, self.groups, self.dilation
@@ -101,9 +101,9 @@ class _ConvTranspose2d(nn.ConvTranspose2d):
 class _ConvTranspose3d(nn.ConvTranspose3d):
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         if not torch.jit.is_scripting():
-            if _doubles(self, input):
+            if _is_upsampling_by_two(self, input):
                 return kernels.upsample(input, self.weight, self.bias)
-            if _doubles_channels(self, input):
+            if _is_depthwise_upsampling_by_two(self, input):
                 return kernels.depthwise_upsample(input, self.weight, self.bias)
             if _is_single_cpu_volume(input, self.weight) and _writes_disjoint_patches(self):
                 return _patchwise(self, input)
@@ -115,7 +115,7 @@ class _ConvTranspose3d(nn.ConvTranspose3d):
 class _MaxPool2d(nn.MaxPool2d):
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         if not torch.jit.is_scripting():  # noqa: SIM102
-            if _halves(self, input):
+            if _is_pooling_by_two(self, input):
                 return kernels.max_pool(input)
         return F.max_pool2d(
             input, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, self.return_indices
@@ -125,7 +125,7 @@ class _MaxPool2d(nn.MaxPool2d):
 class _MaxPool3d(nn.MaxPool3d):
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         if not torch.jit.is_scripting():  # noqa: SIM102
-            if _halves(self, input):
+            if _is_pooling_by_two(self, input):
                 return kernels.max_pool(input)
         return F.max_pool3d(
             input, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, self.return_indices
@@ -193,7 +193,7 @@ def _is_depthwise(conv: nn.Module, input: torch.Tensor) -> bool:
     )
 
 
-def _doubles(conv: nn.Module, input: torch.Tensor) -> bool:
+def _is_upsampling_by_two(conv: nn.Module, input: torch.Tensor) -> bool:
     return (
         conv.groups == 1
         and conv.in_channels <= FEW_CHANNELS
@@ -202,7 +202,7 @@ def _doubles(conv: nn.Module, input: torch.Tensor) -> bool:
     )
 
 
-def _doubles_channels(conv: nn.Module, input: torch.Tensor) -> bool:
+def _is_depthwise_upsampling_by_two(conv: nn.Module, input: torch.Tensor) -> bool:
     return (
         _has_a_kernel_a_channel(conv)
         and _has_form(conv, input, kernel=3, stride=2, padding=1)
@@ -214,7 +214,7 @@ def _is_normalised(norm: nn.Module, input: torch.Tensor) -> bool:
     return input.dim() in (4, 5) and input[0, 0].numel() > 1 and kernels.apply_to(input, *norm.parameters())
 
 
-def _halves(pool: nn.Module, input: torch.Tensor) -> bool:
+def _is_pooling_by_two(pool: nn.Module, input: torch.Tensor) -> bool:
     return (
         (pool.kernel_size, pool.stride, pool.padding, pool.dilation) == (2, 2, 0, 1)
         and not (pool.ceil_mode or pool.return_indices)

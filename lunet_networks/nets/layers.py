@@ -19,10 +19,10 @@ __all__ = [
     "FusedUnit",
     "block_channels",
     "conv_unit",
+    "is_unobserved",
     "mark_order",
     "pointwise",
     "pooling",
-    "runs_unseen",
     "upsampling",
 ]
 
@@ -33,13 +33,13 @@ class ConvUnit(Convolution):
 
     def forward(self, inputs: list[torch.Tensor]) -> torch.Tensor:
         if not torch.jit.is_scripting():  # noqa: SIM102, TorchScript leaves this branch out only if it stands alone
-            if hasattr(self.adn, "A") and runs_unseen(self) and takes_kernel(self.conv, inputs):
+            if hasattr(self.adn, "A") and is_unobserved(self) and takes_kernel(self.conv, inputs):
                 norm_first = isinstance(self.adn, NormFirst)
                 return kernels.convolve(inputs, self.conv.weight, self.conv.bias, self.adn.N, norm_first)
         return self.adn(self.conv(torch.cat(inputs, dim=1) if len(inputs) > 1 else inputs[0]))
 
 
-def runs_unseen(unit: nn.Module) -> bool:
+def is_unobserved(unit: nn.Module) -> bool:
     """Whether nobody would notice that the layers inside are not called: all of them are in evaluation, which whoever
     samples with dropout changes, and have no hooks."""
     inside = [module for module in unit.modules() if module is not unit]
@@ -68,7 +68,7 @@ class FusedUnit(nn.Module):
 
     def forward(self, inputs: list[torch.Tensor]) -> torch.Tensor:
         if not torch.jit.is_scripting():  # noqa: SIM102
-            if runs_unseen(self) and takes_kernel(self.conv, inputs):
+            if is_unobserved(self) and takes_kernel(self.conv, inputs):
                 limits = (self.low, self.high) if self.limited else None
                 return kernels.convolve(inputs, self.conv.weight, self.conv.bias, limits=limits)
         x = self.conv(torch.cat(inputs, dim=1) if len(inputs) > 1 else inputs[0])

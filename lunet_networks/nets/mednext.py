@@ -11,7 +11,7 @@ from torch import nn
 from lunet_networks import kernels
 from lunet_networks.nets.checks import check_arguments, check_input
 from lunet_networks.nets.fast_layers import use_fast_layers
-from lunet_networks.nets.layers import runs_unseen
+from lunet_networks.nets.layers import is_unobserved
 
 __all__ = ["MedNeXt"]
 
@@ -116,7 +116,7 @@ class _Perceptron:
 
     def widen_and_narrow(self, x: torch.Tensor, residual: torch.Tensor) -> torch.Tensor:
         if not torch.jit.is_scripting():  # noqa: SIM102, TorchScript leaves this branch out only if it stands alone
-            if runs_unseen(self) and kernels.apply_to(x, residual, self.conv2.weight):
+            if is_unobserved(self) and kernels.apply_to(x, residual, self.conv2.weight):
                 return kernels.perceptron(x, self.conv2, self.conv3, residual)
         return residual + self.conv3(self.act(self.conv2(x)))
 

@@ -66,7 +66,7 @@ def load_imagenet_weights(features: nn.ModuleList, path: str | Path) -> None:
 
     Args:
         features: of :func:`mobilenet_v3_large`, with three input channels and not fused.
-        path: of torchvision's file ``mobilenet_v3_large-*.pth``, which ``python -m tools.get_data mobilenet_v3_large``
+        path: of torchvision's file ``mobilenet_v3_large-*.pth``, which ``lunet get-data mobilenet_v3_large``
             fetches.
 
     Raises:

@@ -5,17 +5,17 @@ from lunet_networks.pruning.branches import (
     choose_branches,
     mask_branches,
     masked_branches,
+    max_removable_branches,
     rank_branches,
     remove_branches,
-    spare_branches,
     unmask_branches,
 )
+from lunet_networks.pruning.channel_graph import prunable_convolutions
 from lunet_networks.pruning.description import describe_network, set_dropout
 from lunet_networks.pruning.progressive import ProgressiveSchedule
 from lunet_networks.pruning.ranking import RANKINGS, normalise_scores, rank_channels
 from lunet_networks.pruning.removal import remove_channels
 from lunet_networks.pruning.selection import SELECTIONS, select_channels, targeted_dropout
-from lunet_networks.pruning.wiring import prunable_convolutions
 
 __all__ = [
     "RANKINGS",
@@ -26,6 +26,7 @@ __all__ = [
     "describe_network",
     "mask_branches",
     "masked_branches",
+    "max_removable_branches",
     "normalise_scores",
     "prunable_convolutions",
     "rank_branches",
@@ -34,7 +35,6 @@ __all__ = [
     "remove_channels",
     "select_channels",
     "set_dropout",
-    "spare_branches",
     "targeted_dropout",
     "unmask_branches",
 ]

@@ -13,17 +13,17 @@ from torch.optim import Optimizer
 
 from lunet_networks.nets.modes import in_eval_mode
 from lunet_networks.nets.redundant import RedundantModule, redundant_modules
-from lunet_networks.pruning.carrying import carry_over
 from lunet_networks.pruning.description import describe_network
+from lunet_networks.pruning.state_transfer import transfer_state
 
 __all__ = [
     "active_branches",
     "choose_branches",
     "mask_branches",
     "masked_branches",
+    "max_removable_branches",
     "rank_branches",
     "remove_branches",
-    "spare_branches",
     "unmask_branches",
 ]
 
@@ -50,7 +50,7 @@ def masked_branches(network: nn.Module) -> dict[str, list[int]]:
     return {name: masked for name, module in modules.items() if (masked := module.masked_branches())}
 
 
-def spare_branches(network: nn.Module, allow_empty: bool = False) -> int:
+def max_removable_branches(network: nn.Module, allow_empty: bool = False) -> int:
     """The largest step that :py:func:`rank_branches` can take: as many active branches as the module with the most of
     them can do without.
 
@@ -61,7 +61,7 @@ def spare_branches(network: nn.Module, allow_empty: bool = False) -> int:
     Example:
         >>> from lunet_networks import PSPSeg
         >>> network = PSPSeg(spatial_dims=2, channels=(4, 8, 8))
-        >>> spare_branches(network), spare_branches(network, allow_empty=True)
+        >>> max_removable_branches(network), max_removable_branches(network, allow_empty=True)
         (3, 4)
     """
     return max(_spare(module, allow_empty) for module in redundant_modules(network).values())
@@ -139,7 +139,7 @@ def rank_branches(network: nn.Module, images: Iterable[torch.Tensor], step: int,
 def _check_step(network: nn.Module, step: int, allow_empty: bool) -> None:
     if isinstance(step, bool) or not isinstance(step, int) or step < 1:
         raise ValueError(f"step is {step!r}: it is a whole number of branches from 1 on")
-    if step > (spare := spare_branches(network, allow_empty)):
+    if step > (spare := max_removable_branches(network, allow_empty)):
         rest = "" if allow_empty else " besides the one that each keeps"
         raise ValueError(f"step is {step}, but the modules have at most {spare} active branches left{rest}")
 
@@ -262,5 +262,5 @@ def remove_branches(network: nn.Module, optimizer: Optimizer | None = None) -> n
     def cut(key: str, tensor: torch.Tensor) -> torch.Tensor:
         return masks.get(key, tensor).clone()
 
-    carry_over(network, pruned, cut, optimizer)
+    transfer_state(network, pruned, cut, optimizer)
     return pruned

@@ -9,7 +9,7 @@ from torch import nn
 
 from lunet_networks.nets import LMSCUNet, LVUNet, PSPSeg, UNet, UNetPlusPlus
 from lunet_networks.nets.redundant import redundant_modules
-from lunet_networks.pruning.wiring import prunable_convolutions
+from lunet_networks.pruning.channel_graph import prunable_convolutions
 
 __all__ = ["describe_network", "set_dropout"]
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from lunet_networks.nets.modes import in_eval_mode
-from lunet_networks.pruning.wiring import prunable_convolutions, refuse_deployed
+from lunet_networks.pruning.channel_graph import prunable_convolutions, refuse_deployed
 
 __all__ = ["RANKINGS", "normalise_scores", "rank_channels"]
 

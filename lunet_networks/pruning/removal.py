@@ -8,9 +8,9 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from lunet_networks.pruning.carrying import carry_over
+from lunet_networks.pruning.channel_graph import IMAGE, prunable_convolutions, refuse_deployed, wiring
 from lunet_networks.pruning.description import describe_network
-from lunet_networks.pruning.wiring import IMAGE, prunable_convolutions, refuse_deployed, wiring
+from lunet_networks.pruning.state_transfer import transfer_state
 
 __all__ = ["remove_channels"]
 
@@ -55,7 +55,7 @@ def remove_channels(
     units = prunable_convolutions(network)
     description["conv_channels"] = {name: len(kept[name]) for name in units}
     pruned = type(network)(**description).train(network.training)
-    carry_over(network, pruned, _Cutter(network, kept), optimizer)
+    transfer_state(network, pruned, _Cutter(network, kept), optimizer)
     return pruned
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from lunet_networks.bundle import files
+from lunet_networks.bundle.runtime import files
 
 
 class Killed(BaseException):

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from monai.bundle import ConfigWorkflow
 
-from tools.build_bundles import bundle_files, repository_settings
+from lunet_networks.authoring.planning.bundle_files import bundle_files
+from tools.build_bundles import repository_settings
 
 # Takes every voxel by itself: z-scores above 1 are anterior. What it says of an image can be worked out by hand.
 THRESHOLD_NETWORK = {"_target_": "torch.nn.Conv3d", "in_channels": 1, "out_channels": 3, "kernel_size": 1}

@@ -9,7 +9,7 @@ from torch.profiler import profile
 
 from lunet_networks import create_network
 from lunet_networks.nets.fast_layers import use_fast_layers
-from tools.plain_layers import with_plain_layers
+from tools.speed.contenders import with_plain_layers
 
 NETWORKS = ["lunet_small_4f", "unet_small_1f", "lunet_large_6f", "lunetpp_small_2f", "mednext_small", "pspseg_s"]
 

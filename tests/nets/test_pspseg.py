@@ -10,9 +10,8 @@ from monai.losses import DeepSupervisionLoss
 from torch import nn
 
 from lunet_networks import PSPSeg, create_network
-from lunet_networks.bundle.losses import SegmentationLoss
-from lunet_networks.bundle.pretrained import load_pretrained
-from lunet_networks.bundle.weights import load_weights
+from lunet_networks.bundle.training.losses import SegmentationLoss
+from lunet_networks.bundle.training.weights import load_pretrained, load_weights
 from lunet_networks.nets.redundant import KERNELS, DownSample, RedundantModule, redundant_modules
 from lunet_networks.summary import count_parameters
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from lunet_networks import PSPSeg, UNet
-from lunet_networks.bundle.decoupling import DecouplingInferer, DecouplingLoss
-from lunet_networks.bundle.losses import SegmentationLoss
-from lunet_networks.bundle.weights import load_weights
+from lunet_networks.bundle.training.decoupling import DecouplingInferer, DecouplingLoss
+from lunet_networks.bundle.training.losses import SegmentationLoss
+from lunet_networks.bundle.training.weights import load_weights
 from lunet_networks.nets.redundant import RedundantModule, redundant_modules
 from lunet_networks.pruning import (
     ProgressiveSchedule,
@@ -25,9 +25,9 @@ from lunet_networks.pruning import (
     describe_network,
     mask_branches,
     masked_branches,
+    max_removable_branches,
     rank_branches,
     remove_branches,
-    spare_branches,
     unmask_branches,
 )
 from lunet_networks.pruning.progressive import LOSSES
@@ -172,7 +172,7 @@ def test_the_calibration_keeps_nothing_of_a_batch(parallel):
 def test_seven_branches_in_steps_of_two_end_at_one():
     """The published code asks for a combination that is not there, and masks everything."""
     network, left = new_pspseg(num_branches=7), []
-    while spare_branches(network) >= 2:
+    while max_removable_branches(network) >= 2:
         mask_branches(network, choose_branches(rank_branches(network, [image_for(network)], step=2)))
         network = remove_branches(network)
         left.append({len(active) for active in active_branches(network).values()})
@@ -195,7 +195,7 @@ def test_a_module_that_cannot_spare_a_step_is_left_alone():
     assert list(rank_branches(network, [image_for(network)], 2)) == ["encoders.1", "encoders.2", "decoders.1"]
     assert list(rank_branches(network, [image_for(network)], 1)) == [n for n in MODULES if n != "decoders.0"]
     assert "decoders.0" not in rank_branches(network, [image_for(network)], 2, allow_empty=True)
-    assert spare_branches(network) == 3
+    assert max_removable_branches(network) == 3
 
 
 def test_branches_that_are_given_back_are_what_they_were():
@@ -338,7 +338,7 @@ def test_what_cannot_be_masked(chosen, message):
 
 
 def test_networks_and_optimizers_of_others():
-    for function in (active_branches, masked_branches, spare_branches, unmask_branches, remove_branches):
+    for function in (active_branches, masked_branches, max_removable_branches, unmask_branches, remove_branches):
         with pytest.raises(TypeError, match="branches can be pruned of a PSPSeg, not of a UNet"):
             function(UNet(channels=(2, 2)))
     optimizer = torch.optim.SGD(new_pspseg().parameters(), lr=0.1)
@@ -358,7 +358,7 @@ def follow(action, network, optimizer, schedule, images):
         unmask_branches(network)
     if action == "prune":
         network = remove_branches(network, optimizer)
-        if step := min(schedule.step, spare_branches(network)):
+        if step := min(schedule.step, max_removable_branches(network)):
             mask_branches(network, choose_branches(rank_branches(network, images, step)))
         else:
             schedule.finish()

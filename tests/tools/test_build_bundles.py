@@ -7,8 +7,9 @@ import yaml
 from monai.bundle import ConfigParser
 
 import lunet_networks
-from tools.build_bundles import build_bundles, bundle_files, repository_settings
-from tools.templating import TEMPLATES, complete, render
+from lunet_networks.authoring.planning.bundle_files import bundle_files
+from lunet_networks.authoring.planning.templating import TEMPLATES, complete, render
+from tools.build_bundles import build_bundles, repository_settings
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from lunet_networks import create_network
+from lunet_networks.bundle.report.summaries import read_rows
 from lunet_networks.pruning import describe_network
 from lunet_networks.summary import count_parameters
 from tests.bundle.trainable import TrainableBundle
 from tools.compare_pruning import FINISHED, LOG, compare_pruning, doubling_twin
-from tools.pruning_results import Result, Step, dice_table, width_table
-from tools.records import read_rows
+from tools.study.pruning_results import Result, Step, dice_table, width_table
 
 SETTINGS = {"batch_size": 3, "roi_size": (32, 32, 32), "num_folds": 2, "device": "cpu", "channels_per_step": 3}
 

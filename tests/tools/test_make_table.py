@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from lunet_networks import create_network, list_presets
-from tools.benchmark_figures import Figures, as_json, read_figures, rows
-from tools.benchmark_networks import TRAINING, measure_networks, static_costs
-from tools.benchmark_tables import conditions, network_table, readme_table, twin_table
-from tools.comparisons import COMPARISONS
-from tools.families import FAMILIES
+from lunet_networks.authoring.planning.families import FAMILIES
 from tools.make_table import COMMAND, choose_networks, make_table
+from tools.tables.figures import Figures, as_json, read_figures, rows
+from tools.tables.layout import conditions, network_table, readme_table, twin_table
+from tools.tables.measurement import TRAINING, measure_networks, static_costs
+from tools.tables.peers import COMPARISONS
 
 DOCUMENTS = {
     "readme": ("bundles", "presets"),

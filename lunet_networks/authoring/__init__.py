@@ -1,0 +1,1 @@
+"""Making, checking and handing on bundles: what the command ``lunet`` offers."""

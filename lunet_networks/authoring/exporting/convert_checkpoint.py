@@ -1,0 +1,87 @@
+"""Turn a published checkpoint, of Lean Unet's trainer, STAMP, PSP-Seg or LV-UNet, into a state dict of ours."""
+
+import io
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+
+import torch
+
+from lunet_networks import create_network, list_presets, load_published_weights
+from lunet_networks.authoring.command_line import as_bool
+from lunet_networks.bundle.runtime.files import write_atomically
+from lunet_networks.published import SUPERVISION_HEAD, published_keys
+
+UNPUBLISHED = ("lmsc_unet", "unet_2d")  # there is no code of
+
+
+def convert_checkpoint(
+    checkpoint: str, output: str, accept_changed_order: bool = False, overwrite: bool = False
+) -> None:
+    """Write the plain state dict of a published checkpoint; the preset is found by its keys and shapes.
+
+    Args:
+        checkpoint: a file of the published trainer, with 'model_state_dict' inside, or a file of the state dict alone.
+        output: the state dict's file, such as models/model.pt.
+        accept_changed_order: convert MedNeXt too, which here computes another function with the same weights, because
+            the published code pads elsewhere in its up blocks than MedNeXt's own authors do.
+        overwrite: replace an output that is there.
+    """
+    target = Path(str(output))
+    if target.exists() and not as_bool("overwrite", overwrite):
+        raise FileExistsError(f"{target} is there already: name another file, or replace it with --overwrite True")
+    weights = _read(Path(str(checkpoint)))
+    preset, keywords = _identify(weights, checkpoint)
+    if preset == "mednext_small" and not as_bool("accept_changed_order", accept_changed_order):
+        raise ValueError(
+            f"{checkpoint} holds the published MedNeXt, which pads before the norm in its up blocks; here the order "
+            "is that of MedNeXt's own authors, so the same weights give other predictions. Convert them all the same, "
+            "for example to train on, with --accept_changed_order True"
+        )
+    network = create_network(preset, **keywords)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "these MedNeXt weights", UserWarning)  # what it says has just been accepted
+        load_published_weights(network, weights)
+    content = io.BytesIO()
+    torch.save(network.state_dict(), content)
+    write_atomically(target, content.getvalue())
+    given = ", ".join(f"{key}={value}" for key, value in keywords.items())
+    print(f'{target}: state dict of create_network("{preset}", {given}); its output is logits, apply the sigmoid')
+
+
+def _read(path: Path) -> Mapping[str, torch.Tensor]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (UnpicklingError, RuntimeError, EOFError) as error:
+        raise ValueError(f"{path} is no checkpoint that can be read safely (weights only): {error}") from None
+    weights = content.get("model_state_dict", content) if isinstance(content, Mapping) else None
+    if not weights or not all(isinstance(value, torch.Tensor) for value in weights.values()):
+        raise ValueError(f"{path} holds neither 'model_state_dict' nor a state dict")
+    return weights
+
+
+def _identify(weights: Mapping[str, torch.Tensor], path: str) -> tuple[str, dict[str, int]]:
+    """The preset whose published state dict has these keys and shapes, and its channels in and out."""
+    stamp = any(key.startswith("unet.") for key in weights)
+    given = {key: tuple(value.shape) for key, value in weights.items() if not SUPERVISION_HEAD.fullmatch(key)}
+    (first, *_), (*_, last) = given.values(), given.values()  # the first weight and the last bias
+    keywords = {"in_channels": first[1] if len(first) >= 4 else 1, "out_channels": last[0] if last else 1}
+    for preset in list_presets("unet_*" if stamp else "*"):
+        if preset in UNPUBLISHED:
+            continue
+        with torch.device("meta"):
+            network = create_network(preset, **keywords)
+        own = network.state_dict()
+        expected = {theirs: tuple(own[ours].shape) for ours, theirs in published_keys(network, stamp).items()}
+        if "out_conv.weight" in expected:  # in MedNeXt's the two first axes change places
+            expected["out_conv.weight"] = given.get("out_conv.weight")
+        for key in expected:  # PSP-Seg's vectors of scales, which are single ones here
+            if key.endswith(".weights"):
+                expected[key] = given.get(key)
+        if expected == given:
+            return preset, keywords
+    raise ValueError(
+        f"{path} holds {len(given)} tensors, the first {next(iter(given))!r} of shape {first}, that make none of the "
+        "published networks nor STAMP's pair ('unet.*' with 'segmenter.*')"
+    )

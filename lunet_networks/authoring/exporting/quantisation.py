@@ -1,0 +1,166 @@
+"""OpenVINO's 8-bit form of a trained network: calibrated on training cases, measured on validation cases."""
+
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import ignite.handlers
+import numpy as np
+import torch
+from monai.engines import SupervisedEvaluator
+from monai.transforms import Compose
+from torch import nn
+from tqdm import tqdm
+
+from lunet_networks.authoring.checking.bundle import TRAIN, Bundle
+from lunet_networks.authoring.exporting.trained_network import TrainedNetwork, try_export
+from lunet_networks.authoring.staging import write_json
+from lunet_networks.bundle.inference.exported import load_exported
+from lunet_networks.bundle.inference.formats import EXPORT_FILES, import_silently
+from lunet_networks.bundle.runtime.errors import root_cause
+from lunet_networks.bundle.runtime.machine import describe_machine
+
+ROUNDS, WARM_UP = 30, 3
+RECORD = "model_int8.json"
+
+
+class BundleData:
+    """What a bundle's train.json makes of a dataset: patches as the training saw them, and the validation.
+
+    Args:
+        bundle: has configs/train.json.
+        dataset_dir: instead of the bundle's own.
+
+    Raises:
+        FileNotFoundError, ValueError: if there is no such config, or no such dataset.
+    """
+
+    def __init__(self, bundle: Bundle, dataset_dir: str | None) -> None:
+        if TRAIN not in bundle.runnable:
+            raise FileNotFoundError(
+                f"{bundle.root / TRAIN} is not there or cannot be read: int8 takes its data from it"
+            )
+        self._parser = bundle.parser(TRAIN)
+        self._parser.update({"bundle_root": str(bundle.root), "device": "cpu"})
+        if dataset_dir is not None:
+            self._parser["dataset_dir"] = dataset_dir
+        self.label_names: list[str] = self._parsed("label_names")
+        self.training: list[dict[str, Any]] = self._parsed("train#dataset#data")
+        self.validation: list[dict[str, Any]] = self._parsed("validate#dataset#data")
+
+    def patches(self, num_samples: int) -> list[np.ndarray]:
+        """Arrays ``(1, C, [D,] H, W)`` of roi_size, cut from training cases in turn, without augmentation."""
+        transforms = self._parsed("train#deterministic_transforms") + self._parsed("train#crop_transforms")
+        transform = Compose(transforms).set_random_state(seed=0)
+        cases = [self.training[number % len(self.training)] for number in range(num_samples)]
+        shown = tqdm(cases, desc="reading", unit="patch", leave=False, disable=None)
+        return [transform(case)[0]["image"].as_tensor()[None].numpy() for case in shown]
+
+    def dice(self, network: nn.Module, shown_as: str) -> dict[str, float]:
+        """Mean over the validation cases, as the training computes it to choose its best epoch, for every label that
+        occurs in one of them."""
+        ((name, metric),) = self._parsed("validate#key_metric").items()
+        evaluator = SupervisedEvaluator(
+            device="cpu",
+            val_data_loader=self._parsed("validate#dataloader"),
+            network=network,
+            inferer=self._parsed("validate#inferer"),
+            postprocessing=self._parsed("validate#postprocessing"),
+            key_val_metric={name: metric},
+            val_handlers=[ignite.handlers.ProgressBar(desc=shown_as, persist=False, disable=None)],
+        )
+        evaluator.run()
+        by_case = evaluator.state.metric_details[name].numpy()  # nan where a case lacks a label
+        by_label = {label: dice[~np.isnan(dice)] for label, dice in zip(self.label_names, by_case.T, strict=True)}
+        return {label: float(dice.mean()) for label, dice in by_label.items() if len(dice) > 0}
+
+    def _parsed(self, name: str) -> Any:
+        try:
+            return self._parser.get_parsed_content(name)
+        except Exception as error:  # MONAI wraps whatever a config raises
+            raise ValueError(str(root_cause(error))) from error
+
+
+def quantise(
+    trained: TrainedNetwork, data: BundleData, exact: Path, folder: Path, num_samples: int, max_dice_loss: float
+) -> None:
+    """Write the 8-bit form, and what it gained and lost as model_int8.json; print that, too.
+
+    Args:
+        trained: the network.
+        data: of the bundle.
+        exact: folder of the float32 form.
+        folder: to write to.
+        num_samples: patches that calibrate.
+        max_dice_loss: what the Dice of a label may lose.
+
+    Raises:
+        ValueError: if a label lost more, or no validation case has a label.
+    """
+    paths = {"float32": exact / EXPORT_FILES["openvino"], "int8": folder / EXPORT_FILES["openvino_int8"]}
+    _calibrate(*paths.values(), data.patches(num_samples))
+    try_export(trained, paths["int8"], "openvino_int8")
+    networks = {name: load_exported(path, "openvino") for name, path in paths.items()}
+    dice = {name: data.dice(network, f"Dice {name}") for name, network in networks.items()}
+    patch = torch.from_numpy(data.patches(1)[0])
+    record = {
+        "dice": dice,
+        "validation_cases": len(data.validation),
+        "latency_ms": latencies(networks, patch),
+        "input_shape": list(patch.shape),
+        "threads": torch.get_num_threads(),
+        "graph_bytes": {name: path.stat().st_size for name, path in paths.items()},
+        "weights_bytes": {name: path.with_suffix(".bin").stat().st_size for name, path in paths.items()},
+        "num_samples": num_samples,
+        "machine": describe_machine(),
+        "versions": {name: version(name) for name in ("torch", "monai", "openvino", "nncf")},
+    }
+    print(_report(record))
+    losses = {label: before - dice["int8"][label] for label, before in dice["float32"].items()}
+    if not losses:
+        raise ValueError("no validation case has a label, so nobody knows what int8 loses: it is not written")
+    worst = max(losses, key=losses.get)
+    if not losses[worst] <= max_dice_loss:
+        raise ValueError(
+            f"int8 loses {losses[worst]:.4f} of the Dice of {worst}, where --max_dice_loss {max_dice_loss} is allowed: "
+            "it is not written"
+        )
+    write_json(folder / RECORD, record)
+
+
+def _calibrate(exact_path: Path, path: Path, patches: Sequence[np.ndarray]) -> None:
+    openvino, nncf = import_silently("openvino"), import_silently("nncf")
+    model = openvino.Core().read_model(exact_path)
+    quantised = nncf.quantize(model, nncf.Dataset(patches), subset_size=len(patches))
+    openvino.save_model(quantised, path, compress_to_fp16=False)
+
+
+def latencies(networks: Mapping[str, nn.Module], patch: torch.Tensor) -> dict[str, float]:
+    """Median milliseconds for a patch. The networks take turns: what else the machine does then slows all of them."""
+    seconds: dict[str, list[float]] = {name: [] for name in networks}
+    for _ in range(WARM_UP + ROUNDS):
+        for name, network in networks.items():
+            start = time.perf_counter()
+            with torch.no_grad():
+                network(patch)
+            seconds[name].append(time.perf_counter() - start)
+    return {name: round(1e3 * statistics.median(times[WARM_UP:]), 2) for name, times in seconds.items()}
+
+
+def _report(record: Mapping[str, Any]) -> str:
+    shape, cases = " x ".join(map(str, record["input_shape"])), record["validation_cases"]
+    rows = [
+        *((f"Dice of {label}, {cases} cases", _both(record["dice"], label), ".4f") for label in record["dice"]["int8"]),
+        (f"ms for {shape}", record["latency_ms"], ".1f"),
+        ("kB of the weights", {name: size / 1e3 for name, size in record["weights_bytes"].items()}, ".0f"),
+        ("kB of the graph", {name: size / 1e3 for name, size in record["graph_bytes"].items()}, ".0f"),
+    ]
+    lines = [("", record["dice"], "")] + [(title, values.values(), form) for title, values, form in rows]
+    return "\n".join(f"{title:36}" + "".join(f"{value:>9{form}}" for value in values) for title, values, form in lines)
+
+
+def _both(dice: Mapping[str, Mapping[str, float]], label: str) -> dict[str, float]:
+    return {name: of_label[label] for name, of_label in dice.items()}

@@ -1,0 +1,1 @@
+"""A trained bundle becomes one zip that runs without this package."""

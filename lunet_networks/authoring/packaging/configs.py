@@ -1,0 +1,83 @@
+"""The configs of a packed bundle: the network is spelled out, and the version of the package is checked."""
+
+import copy
+from typing import Any
+
+import lunet_networks
+from lunet_networks import PRESETS
+from lunet_networks.authoring.planning.families import FAMILIES, choose_preset, presets_of
+from lunet_networks.bundle.pruning.derived_bundle import without_preset
+
+FACTORY = "lunet_networks.create_network"
+NETS = "lunet_networks.nets"
+IMPORT_CHECK = "$from lunet_networks.bundle.runtime import require_version"
+FIRST_STEP = "$show_root_cause()"
+
+
+def own_preset(configs: dict[str, dict[str, Any]]) -> str | None:
+    """The preset that a bundle's configs name; None where they name a class."""
+    return next((config["preset"] for config in configs.values() if "preset" in config), None)
+
+
+def choose_packed_preset(configs: dict[str, dict[str, Any]], preset: str | None) -> str | None:
+    """The preset to pack: the bundle's own, or another one of its family; None where the configs name a class.
+
+    Raises:
+        ValueError: if ``preset`` is of another family, or the bundle has none to choose instead of.
+    """
+    own = own_preset(configs)
+    if own is None:
+        if preset is not None:
+            raise ValueError(
+                f"--preset {preset}: the network of this bundle is spelled out already, there is no choice"
+            )
+        return None
+    families = [name for name in FAMILIES if own in presets_of(name)]
+    if not families:
+        raise ValueError(f"the bundle's preset {own!r} is of no known family: {', '.join(FAMILIES)}")
+    return choose_preset(families[0], own if preset is None else preset)
+
+
+def packed_configs(configs: dict[str, dict[str, Any]], preset: str | None) -> dict[str, dict[str, Any]]:
+    """Configs whose meaning does not hang on the table of presets, and that run on the version packed with them only.
+
+    Args:
+        configs: by file.
+        preset: that the network becomes; None leaves it as it is.
+
+    Example:
+        >>> network_def = {"_target_": "lunet_networks.create_network", "preset": "@preset", "spatial_dims": 3}
+        >>> packed = packed_configs({"a": {"preset": "lunet_small_4f", "network_def": network_def}}, "lunet_small_2f")
+        >>> del packed["a"]["network_def"]["_requires_"]
+        >>> packed["a"]["network_def"]
+        {'_target_': 'lunet_networks.nets.UNet', 'spatial_dims': 3, 'channels': [2, 2, 2, 2, 2], 'convs_per_block': 2}
+    """
+    return {file: _packed(copy.deepcopy(config), preset) for file, config in configs.items()}
+
+
+def _packed(config: dict[str, Any], preset: str | None) -> dict[str, Any]:
+    check = f"$require_version({lunet_networks.__version__!r})"
+    if preset is not None:
+        config = without_preset(config)
+    if "network_def" in config:
+        network = config["network_def"]
+        if preset is not None and network.get("_target_") == FACTORY:
+            network = _spelled_out(network, preset)
+        # for MONAI Label, load and federated clients, who build the network without running any step
+        config["network_def"] = {"_target_": network["_target_"], "_requires_": check} | {
+            name: value for name, value in network.items() if name not in ("_target_", "_requires_")
+        }
+        imports = [line for line in config.get("imports", []) if line != IMPORT_CHECK]
+        config = {"imports": [IMPORT_CHECK, *imports]} | {k: v for k, v in config.items() if k != "imports"}
+    for steps in config.values():
+        if isinstance(steps, list) and FIRST_STEP in steps:
+            steps[:] = [step for step in steps if not str(step).startswith("$require_version(")]
+            steps.insert(steps.index(FIRST_STEP) + 1, check)
+    return config
+
+
+def _spelled_out(network_def: dict[str, Any], preset: str) -> dict[str, Any]:
+    factory = PRESETS[preset]
+    keywords = {name: list(value) if isinstance(value, tuple) else value for name, value in factory.keywords.items()}
+    given = {name: value for name, value in network_def.items() if name not in ("_target_", "preset")}
+    return {"_target_": f"{NETS}.{factory.func.__name__}"} | given | {**keywords, **given}

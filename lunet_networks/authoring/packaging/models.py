@@ -1,0 +1,57 @@
+"""The weights of a packed bundle, as a state dict and as TorchScript."""
+
+import io
+import json
+import zipfile
+from typing import Any
+
+import torch
+from monai.data import save_net_with_metadata
+from torch import nn
+
+from lunet_networks.authoring.checking.torchscript import PATHS_OF_SOURCES, TOLERANCE, largest_difference
+
+
+def state_dict_bytes(network: nn.Module) -> bytes:
+    """The plain state dict; the same bytes for the same weights."""
+    content = io.BytesIO()
+    # copies: a view would be saved with all that it is a view of, and channels last in another order
+    torch.save(
+        {name: tensor.detach().cpu().contiguous().clone() for name, tensor in network.state_dict().items()}, content
+    )
+    return content.getvalue()
+
+
+def torchscript_bytes(
+    network: nn.Module, input_shape: list[int], metadata: dict[str, Any], inference: dict[str, Any]
+) -> bytes:
+    """The network as TorchScript, which gives what the network gives, with metadata.json and inference.json inside, as
+    MONAI's ``ckpt_export`` puts them there.
+
+    Args:
+        network: with its weights; set to evaluation.
+        input_shape: ``(B, C, [D,] H, W)`` on which the two are compared.
+        metadata: of the bundle.
+        inference: config of the bundle.
+
+    Raises:
+        ValueError: if they differ.
+    """
+    scripted = torch.jit.script(network.eval())
+    difference = largest_difference(network, scripted, input_shape)
+    if not difference <= TOLERANCE:
+        raise ValueError(f"TorchScript gives other logits than the network, by {difference:.2g} of the largest")
+    content = io.BytesIO()
+    files = {"inference.json": json.dumps(inference).encode()}
+    save_net_with_metadata(scripted, content, include_config_vals=False, meta_values=metadata, more_extra_files=files)
+    return _without_paths(content)
+
+
+def _without_paths(content: io.BytesIO) -> bytes:
+    """TorchScript keeps for its error messages where on this machine every line of source stood."""
+    kept = io.BytesIO()
+    with zipfile.ZipFile(content) as whole, zipfile.ZipFile(kept, "w", zipfile.ZIP_STORED) as rest:
+        for member in whole.infolist():
+            if not member.filename.endswith(PATHS_OF_SOURCES):
+                rest.writestr(zipfile.ZipInfo(member.filename, (1980, 1, 1, 0, 0, 0)), whole.read(member))
+    return kept.getvalue()

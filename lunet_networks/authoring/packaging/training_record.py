@@ -1,0 +1,105 @@
+"""What a training and its evaluation measured, as a packed bundle tells it: without the names of cases."""
+
+import csv
+import io
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lunet_networks.bundle.report.summaries import TITLES, best_epoch, means_by_label, means_table, other_settings
+from lunet_networks.bundle.report.training_record import RECORDS
+
+TOLD = ("run.json", "history.csv", "summary.csv")  # cases.csv names every case
+
+
+@dataclass(frozen=True)
+class Records:
+    """The record of a training and of the evaluation of its best weights.
+
+    Args:
+        run: run.json.
+        history: text of history.csv.
+        summary: text of summary.csv.
+    """
+
+    run: dict[str, Any]
+    history: str
+    summary: str
+
+    def files(self) -> dict[str, str]:
+        """What goes into docs. Cases become numbers of cases: their names may be those of patients."""
+        run = {**self.run, "cases": {section: _count(cases) for section, cases in self.run["cases"].items()}}
+        if run["settings"].get("pretrained"):
+            run["settings"] = {**run["settings"], "pretrained": Path(run["settings"]["pretrained"]).name}
+        contents = (json.dumps(run, indent=1, ensure_ascii=False) + "\n", self.history, self.summary)
+        return {f"docs/{RECORDS[name]}": content for name, content in zip(TOLD, contents, strict=True)}
+
+    def metrics(self) -> dict[str, float]:
+        """Means over the cases, by metric and by label; ``mean_dice`` is that over the labels."""
+        means = {"_".join(place): mean for place, mean in means_by_label(self._rows()).items()}
+        dice = [means[f"{label}_dice"] for label in self.run["settings"]["label_names"] if f"{label}_dice" in means]
+        means = {"mean_dice": sum(dice) / len(dice), **means} if dice else means
+        told = [name for name in means if name.endswith(tuple(TITLES)) and math.isfinite(means[name])]
+        return {name: round(means[name], 4) for name in told}
+
+    def performance(self, defaults: dict[str, Any]) -> str:
+        """Text for the model card.
+
+        Args:
+            defaults: of the settings of train.json; those that were others are listed.
+        """
+        settings, history = self.run["settings"], csv.DictReader(io.StringIO(self.history))
+        others = other_settings(settings, defaults, besides=("preset", "pretrained"))
+        rows = self._rows()
+        training, validation = (_count(self.run["cases"][section]) for section in ("training", "validation"))
+        return (
+            f"`models/model.pt` holds the weights after epoch {best_epoch(history)} of {settings['epochs']}, "
+            f"trained on {training} cases with torch {self.run['versions']['torch']} and the settings below"
+            f"{f' but {others}' if others else ''} (seed {settings['seed']}, fold {settings['fold']} of "
+            f"{settings['num_folds']}, {validation} validation cases). `models/model.ts` is the same as "
+            "TorchScript.\n\n"
+            f"{means_table(rows)}\n\nMeans over the {rows[0]['n']} {rows[0]['cases']} cases"
+            f"{', which also chose the best epoch' if rows[0]['chose_best_model'] == 'yes' else ''}. "
+            f"`{RECORDS['summary.csv']}` has their spread, `{RECORDS['history.csv']}` every epoch's figures, "
+            f"`{RECORDS['run.json']}` all settings."
+        )
+
+    def _rows(self) -> list[dict[str, str]]:
+        return list(csv.DictReader(io.StringIO(self.summary)))
+
+
+def read_records(folder: Path, preset: str | None, label_names: list[str]) -> Records:
+    """The records in an output folder, or in docs of a bundle that has weights.
+
+    Args:
+        folder: ``output_dir`` of a training and of the evaluation after it.
+        preset: that is to be packed.
+        label_names: of the bundle.
+
+    Raises:
+        FileNotFoundError: if one of them is missing.
+        ValueError: if they are of another preset or other labels.
+    """
+    names = [RECORDS[name] if (folder / RECORDS["run.json"]).is_file() else name for name in TOLD]
+    missing = [str(folder / name) for name in names if not (folder / name).is_file()]
+    if missing:
+        raise FileNotFoundError(f"train and evaluate first, there is no {', '.join(missing)}")
+    run, history, summary = ((folder / name).read_text(encoding="utf-8") for name in names)
+    try:
+        records = Records(json.loads(run), history, summary)
+        records.metrics()
+        records.performance({})
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise ValueError(f"{folder} holds no records of a training and its evaluation ({error!r})") from None
+    settings = records.run["settings"]
+    for name, value in ({"label_names": label_names} | ({} if preset is None else {"preset": preset})).items():
+        if settings.get(name, value) != value:
+            place = folder / names[0]
+            raise ValueError(f"{place} is of another training: {name} {settings[name]} there, {value} here")
+    return records
+
+
+def _count(cases: list[str] | int) -> int:
+    return cases if isinstance(cases, int) else len(cases)  # a number in what was packed before

@@ -1,0 +1,1 @@
+"""A dataset becomes a bundle: cases are paired and measured, settings decided, templates filled."""

@@ -1,0 +1,34 @@
+"""All generated files of a bundle, out of a plan for its dataset."""
+
+from pathlib import Path
+from typing import Any
+
+from lunet_networks.authoring.planning.decisions import Plan
+from lunet_networks.authoring.planning.families import template_dirs
+from lunet_networks.authoring.planning.fingerprint import Fingerprint
+from lunet_networks.authoring.planning.templating import complete, licence_text, render
+from lunet_networks.authoring.planning.texts import bundle_facts, bundle_texts
+
+
+def bundle_settings(fingerprint: Fingerprint, family: str, preset: str, plan: Plan) -> dict[str, Any]:
+    """What has to be chosen for the templates: the plan for a dataset, and what there is to say of it.
+
+    Args:
+        fingerprint: of the dataset.
+        family: a key of ``FAMILIES``.
+        preset: of that family.
+        plan: for this dataset and preset.
+    """
+    return {"family": family, "preset": preset, **plan.values, **bundle_texts(fingerprint, family, plan)}
+
+
+def bundle_files(settings: dict[str, Any], records: Path | None = None) -> dict[str, str]:
+    """Text of all generated files of a bundle, by their path in it.
+
+    Args:
+        settings: those of ``bundle_settings``, and name, authors.
+        records: folder with the records of a training, if weights come with the bundle.
+    """
+    values = complete(settings)
+    files = render({**values, **bundle_facts(values, records)}, *template_dirs(settings["family"]))
+    return {**files, "LICENSE": licence_text()}

@@ -1,0 +1,102 @@
+"""Write dataset.json for a folder of images and labels that has none."""
+
+from pathlib import Path
+
+from lunet_networks.authoring.command_line import as_bool
+from lunet_networks.authoring.planning.pairing import find_cases
+from lunet_networks.authoring.staging import write_json
+from lunet_networks.bundle.data.checks import DataFacts, check_data
+from lunet_networks.bundle.data.picture_files import is_picture
+
+
+def make_datalist(
+    dataset_dir: str, label_names: str | tuple[str, ...] = (), modality: str = "unknown", overwrite: bool = False
+) -> None:
+    """Pair the images and labels of a folder by their ids, check every file, and write the folder's dataset.json.
+
+    Known layouts, each of NIfTI (.nii, .nii.gz) or NRRD (.nrrd) files or pictures (.png, .jpg, .tif): imagesTr/ID with
+    labelsTr/ID (an image may have a file per channel, ID_0000, ID_0001 ...), imagesTs and labelsTs beside them become
+    the test cases; images/ID with masks/ID; ct_ID with label_ID in the folder itself, or in its train (train_dir) and
+    val (val_dir) folders, of which the latter validates. Masks that are pictures hold 0 and 255, or 0 and 1; where
+    several labels are named, 0, 1, 2 ...
+
+    Args:
+        dataset_dir: the folder.
+        label_names: names of the label values from 1 on, such as anterior,posterior; otherwise label_1, label_2 ...
+        modality: of the images, such as MRI or CT; or one of each channel: T1,T2.
+        overwrite: replace a dataset.json that is there.
+    """
+    folder = Path(str(dataset_dir))  # fire reads a folder named 2026 as a number
+    path = folder / "dataset.json"
+    if path.exists() and not as_bool("overwrite", overwrite):
+        raise FileExistsError(f"{path} is there already: replace it with --overwrite True")
+    sections = find_cases(folder)
+    labelled = [case for cases in sections.values() for case in cases if "label" in case]
+    masks = all(is_picture(case["label"]) for case in labelled)
+    facts = check_data(
+        [_absolute(case, folder) for case in labelled],
+        label_values=range(max(2, len(_names(label_names)) + 1)) if masks else None,
+    )
+    names = _label_names(facts.label_values, _names(label_names))
+    write_json(
+        path,
+        {
+            "name": folder.resolve().name,
+            "description": "written by lunet make-datalist",
+            "tensorImageSize": f"{len(facts.shapes[0])}D",
+            "modality": _modality(_names(modality), facts.in_channels),
+            "labels": {str(value): name for value, name in enumerate(["background", *names])},
+            "numTraining": len(sections["training"]),
+            "numTest": len(sections.get("test", [])),
+            **sections,
+        },
+    )
+    print(f"{path}: {', '.join(f'{len(cases)} {section}' for section, cases in sections.items())} cases")
+    print(_summary(facts))
+
+
+def _absolute(case: dict, folder: Path) -> dict:
+    def absolute(path: str | list[str]) -> str | list[str]:
+        return [absolute(channel) for channel in path] if isinstance(path, list) else str(folder / path)
+
+    return {key: absolute(path) for key, path in case.items()}
+
+
+def _names(given: str | tuple[str, ...]) -> list[str]:
+    return [str(name) for name in ([given] if isinstance(given, str) else given)]
+
+
+def _label_names(values: tuple[int, ...], given: list[str]) -> list[str]:
+    """Names of the values from 1 on; without gaps, because the network has one output for each."""
+    names = given or [f"label_{value}" for value in range(1, len(values))]
+    if not names or max(values) > len(names):
+        listed = ", ".join(map(str, values))
+        raise ValueError(
+            f"the labels hold the values {listed}, "
+            + (
+                f"but --label_names names {len(given)}: it takes a name for each value from 1 to {max(values)}"
+                if given
+                else "but they have to be 0 for the background and 1, 2 ... without gaps; "
+                "a value that no case holds needs a name in --label_names"
+            )
+        )
+    return names
+
+
+def _modality(given: list[str], in_channels: int) -> dict[str, str]:
+    if len(given) == 1:
+        given = given * in_channels
+    if len(given) != in_channels:
+        raise ValueError(f"--modality names {len(given)} channels, the images have {in_channels}")
+    return {str(channel): name for channel, name in enumerate(given)}
+
+
+def _summary(facts: DataFacts) -> str:
+    def span(rows: tuple[tuple[float, ...], ...]) -> str:
+        least, most = (" x ".join(f"{pick(column):g}" for column in zip(*rows, strict=True)) for pick in (min, max))
+        return least if least == most else f"{least} to {most}"
+
+    return (
+        f"channels {facts.in_channels}, label values {', '.join(map(str, facts.label_values))}\n"
+        f"shapes {span(facts.shapes)} voxels, spacing {span(facts.spacings)} mm"
+    )

@@ -1,0 +1,180 @@
+"""A dataset is measured: every case is read once, checked, and described."""
+
+from __future__ import annotations
+
+import os
+import re
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from monai.data import MetaTensor
+from monai.data.utils import to_affine_nd
+from nibabel import aff2axcodes, io_orientation
+
+from lunet_networks.authoring.planning.fingerprint import CaseFingerprint, Fingerprint, summarise, write_fingerprint
+from lunet_networks.authoring.planning.fingerprint_picture import draw_fingerprint
+from lunet_networks.authoring.planning.intensities import (
+    Sample,
+    describe_channel,
+    plain,
+    sample_channel,
+)
+from lunet_networks.bundle.data.checks import check_data
+from lunet_networks.bundle.data.datalist import labels_of, load_datalist, read_dataset_json
+from lunet_networks.bundle.data.picture_files import is_picture
+from lunet_networks.bundle.inference.images import image_name
+
+IGNORE = "ignore"  # nnU-Net's name for voxels that nobody labelled  # nnU-Net's name for voxels that nobody labelled
+
+
+def fingerprint_dataset(dataset_dir: str | Path, spatial_dims: int | None = None, seed: int = 0) -> Fingerprint:
+    """Read every training and validation case of a dataset once and measure it.
+
+    Args:
+        dataset_dir: the folder that holds dataset.json.
+        spatial_dims: 2 or 3; None: what most images have.
+        seed: of the voxels that are sampled; each case has its own random numbers, whatever stands around it.
+
+    Returns:
+        The fingerprint.
+
+    Raises:
+        FileNotFoundError: if the folder, its dataset.json or files that it lists are absent.
+        ValueError: if dataset.json is malformed or at odds with the files, or the cases cannot be trained on together
+            (``check_data`` lists them), or none of them holds a label.
+
+    Example::
+
+        fingerprint = fingerprint_dataset("data/phantom")
+        fingerprint.median_shape, fingerprint.intensities[0].percentile_99_5
+    """
+    path = Path(dataset_dir, "dataset.json")
+    description = read_dataset_json(dataset_dir)
+    names, ignore_label = _label_names(path, labels_of(description))
+    modalities = _modalities(path, description.get("modality"))
+    measured = _Measured(names, ignore_label, seed)
+    facts = check_data(
+        _all_cases(dataset_dir),
+        label_values=labels_of(description),
+        spatial_dims=spatial_dims,
+        visit=measured.add,
+    )
+    if modalities and len(modalities) != facts.in_channels:
+        raise ValueError(
+            f"{path} names {len(modalities)} channels in modality ({', '.join(modalities)}), "
+            f"but every image has {facts.in_channels}: name each channel"
+        )
+    samples = [found * facts.in_channels if len(found) == 1 else found for found in measured.samples]  # of grey ones
+    if not any(volume for case in measured.cases for volume in case.label_volumes.values()):
+        raise ValueError(f"no case of {path} holds any of its labels ({', '.join(names)}): there is nothing to learn")
+    return Fingerprint(
+        name=str(description.get("name") or Path(dataset_dir).resolve().name),
+        description=str(description.get("description", "")),
+        reference=str(description.get("reference", "")),
+        licence=str(description.get("licence") or description.get("license") or ""),
+        spatial_dims=len(facts.shapes[0]),
+        modalities=modalities or ("unknown",) * facts.in_channels,
+        label_names=names,
+        ignore_label=ignore_label,
+        num_training=len(description["training"]),
+        num_validation=len(description.get("validation", [])),
+        num_test=len(description.get("test", [])),
+        cases=tuple(measured.cases),
+        intensities=tuple(describe_channel(channel) for channel in zip(*samples, strict=True)),
+    )
+
+
+def _label_names(path: Path, labels: Mapping[int, str]) -> tuple[tuple[str, ...], int | None]:
+    """Names of the foreground labels, and the value of the ignore label."""
+    names = [name for value, name in labels.items() if value > 0]
+    ignored = [value for value, name in labels.items() if name == IGNORE]
+    if ignored and ignored != [max(labels)]:
+        raise ValueError(f"{path} gives {IGNORE} the value {ignored[0]}, it has to be the highest of all labels")
+    if ignored:
+        names.pop()
+    if not names:
+        raise ValueError(f"{path} names no label but the background and {IGNORE}: there is nothing to learn")
+    if len(set(names)) < len(names):
+        raise ValueError(f"{path} gives several labels the same name: {', '.join(names)}")
+    return tuple(names), ignored[0] if ignored else None
+
+
+def _modalities(path: Path, modality: Any) -> tuple[str, ...]:
+    """Of each channel; none where dataset.json says nothing."""
+    if modality is None:
+        return ()
+    if not isinstance(modality, dict) or sorted(modality) != sorted(str(channel) for channel in range(len(modality))):
+        raise ValueError(
+            f'{path}: modality has to be names by channel from 0 on, such as {{"0": "MRI"}}, not {modality!r:.60}'
+        )
+    return tuple(str(modality[str(channel)]) for channel in range(len(modality)))
+
+
+def _all_cases(dataset_dir: str | Path) -> list[dict[str, Any]]:
+    """The training cases, sorted by image, and those of a validation list; where there is none, folds hold all."""
+    sections = [load_datalist(dataset_dir, section, num_folds=2) for section in ("training", "validation")]
+    if "validation" not in read_dataset_json(dataset_dir):
+        sections = [[case for section in sections for case in section]]
+    return [case for cases in sections for case in sorted(cases, key=lambda case: str(case["image"]))]
+
+
+class _Measured:
+    """Collects the cases as ``check_data`` hands them over, and samples of their voxels."""
+
+    def __init__(self, label_names: tuple[str, ...], ignore_label: int | None, seed: int) -> None:
+        self.label_names = label_names
+        self.ignore_label = ignore_label
+        self.seed = seed
+        self.cases: list[CaseFingerprint] = []
+        self.samples: list[list[Sample]] = []  # of each case and channel
+
+    def add(self, case: Mapping[str, Any], image: MetaTensor, label: MetaTensor) -> None:
+        name = _case_name(case["image"])
+        values = label[0].numpy()
+        self.cases.append(self._describe(name, is_picture(case["image"]), image, values))
+        foreground = values > 0
+        if self.ignore_label is not None:
+            foreground &= values != self.ignore_label
+        random = np.random.default_rng([self.seed, zlib.crc32(name.encode())])
+        self.samples.append([sample_channel(channel, foreground, random) for channel in image.numpy()])
+
+    def _describe(self, name: str, picture: bool, image: MetaTensor, values: np.ndarray) -> CaseFingerprint:
+        dims = values.ndim
+        affine = to_affine_nd(dims, image.affine.numpy())
+        order = np.argsort(io_orientation(affine)[:, 0])  # which of the file's axes becomes R, A, S
+        voxel = abs(np.linalg.det(affine[:dims, :dims]))
+        return CaseFingerprint(
+            name=name,
+            shape=tuple(values.shape[axis] for axis in order),
+            spacing=tuple(plain(image.pixdim[axis]) for axis in order),
+            orientation="" if picture else "".join(aff2axcodes(affine)),
+            label_volumes={
+                label: plain(voxel * np.count_nonzero(values == value))
+                for value, label in enumerate(self.label_names, start=1)
+            },
+        )
+
+
+def _case_name(image: str | list[str]) -> str:
+    return image_name(image) if isinstance(image, str) else re.sub(r"_\d{4}$", "", image_name(image[0]))
+
+
+def fingerprint(dataset_dir: str, output_dir: str | None = None, spatial_dims: int | None = None) -> None:
+    """Measure a dataset, write fingerprint.json and fingerprint.png, and print what stands in them in short.
+
+    Args:
+        dataset_dir: the folder that holds dataset.json.
+        output_dir: where to write; otherwise the dataset's folder.
+        spatial_dims: 2 or 3, what the images shall have; otherwise what most have.
+    """
+    folder = Path(str(dataset_dir if output_dir is None else output_dir))  # fire reads a folder named 2026 as a number
+    if folder.exists() and not os.access(folder, os.W_OK):  # told before minutes of reading
+        raise PermissionError(f"cannot write into {folder}: name another folder with --output_dir")
+    measured = fingerprint_dataset(str(dataset_dir), spatial_dims)
+    write_fingerprint(measured, folder / "fingerprint.json")
+    draw_fingerprint(measured, folder / "fingerprint.png")
+    print(summarise(measured))
+    print(f"{folder / 'fingerprint.json'} and {folder / 'fingerprint.png'} written")

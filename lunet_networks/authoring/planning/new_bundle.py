@@ -1,0 +1,107 @@
+"""A dataset becomes a complete bundle: measured, planned by the rules of docs/new_bundle.md, written."""
+
+import dataclasses
+from collections.abc import Iterable
+from pathlib import Path
+
+from lunet_networks.authoring.bundle_folder import check_bundle_folder, write_bundle
+from lunet_networks.authoring.command_line import as_bool
+from lunet_networks.authoring.planning.bundle_files import bundle_files, bundle_settings
+from lunet_networks.authoring.planning.decisions import Plan, plan_bundle
+from lunet_networks.authoring.planning.families import choose_preset
+from lunet_networks.authoring.planning.fingerprint import Fingerprint, summarise, write_fingerprint
+from lunet_networks.authoring.planning.fingerprint_picture import draw_fingerprint
+from lunet_networks.authoring.planning.measuring import fingerprint_dataset
+
+
+def new_bundle(
+    family: str,
+    dataset_dir: str,
+    output_dir: str,
+    preset: str | None = None,
+    spatial_dims: int | None = None,
+    memory_gib: float = 8,
+    pixdim: tuple[float, ...] | None = None,
+    roi_size: tuple[int, ...] | None = None,
+    modality: str | tuple[str, ...] | None = None,
+    authors: str = "made with lunet-bundles",
+    overwrite: bool = False,
+) -> None:
+    """Look at a dataset and write a bundle for it; say what was decided, why, and how to have it otherwise. What was
+    measured is written beside the bundle, as OUTPUT_DIR_fingerprint.json and .png: it names the cases, so it does not
+    travel with the bundle.
+
+    Args:
+        family: lunet_small, unet_small, lunetpp_small, unetpp_small, mednext_small, lunet_large, unet_large,
+            lunetpp_large, unetpp_large, pspseg_small, pspseg_base, pspseg_large, or for pictures lmsc_unet or lv_unet.
+        dataset_dir: the folder that holds dataset.json; lunet make-datalist writes one.
+        output_dir: the bundle's folder, which is made.
+        preset: another network of the family, such as lunet_small_2f; lunet list shows them.
+        spatial_dims: 2 or 3; otherwise what the images have.
+        memory_gib: that a training may take, cached cases included.
+        pixdim: spacing in mm to resample to, such as 1,1,1.
+        roi_size: the patch in voxels, such as 48,64,48.
+        modality: of the channels, such as CT or T1,T2, where dataset.json says nothing or the wrong thing.
+        authors: for the metadata.
+        overwrite: write over the generated files of a bundle that is there; its models and eval stay.
+    """
+    preset = choose_preset(family, preset)
+    target = Path(str(output_dir)).resolve()  # fire reads a folder named 2026 as a number
+    overwrite = as_bool("overwrite", overwrite)
+    check_bundle_folder(target, overwrite)
+    _check_numbers("memory_gib", memory_gib, (int, float))
+    fingerprint = _with_modality(fingerprint_dataset(str(dataset_dir), spatial_dims), modality)
+    given = {"pixdim": pixdim, "roi_size": roi_size}
+    for name, kinds in (("pixdim", (int, float)), ("roi_size", (int,))):
+        if given[name] is not None:
+            _check_numbers(name, given[name], kinds, fingerprint.spatial_dims)
+    plan = plan_bundle(fingerprint, family, preset, memory_gib, **given)
+    settings = bundle_settings(fingerprint, family, preset, plan)
+    files = bundle_files({**settings, "authors": str(authors)})
+    write_bundle(target, {path: text.encode() for path, text in files.items()}, overwrite)
+    beside = {kind: target.with_name(f"{target.name}_fingerprint.{kind}") for kind in ("json", "png")}
+    write_fingerprint(fingerprint, beside["json"])
+    draw_fingerprint(fingerprint, beside["png"])
+    print(_report(fingerprint, plan, target, beside.values(), str(dataset_dir)))
+
+
+def _check_numbers(name: str, given: object, kinds: tuple[type, ...], count: int | None = None) -> None:
+    numbers = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
+    right = all(isinstance(number, kinds) and not isinstance(number, bool) and number > 0 for number in numbers)
+    if not right or (count is not None and len(numbers) != count):
+        what = "a number above 0" if count is None else f"{count} numbers above 0, one an axis"
+        raise ValueError(f"--{name} takes {what}, not {given!r}")
+
+
+def _with_modality(fingerprint: Fingerprint, modality: str | tuple[str, ...] | None) -> Fingerprint:
+    if modality is None:
+        return fingerprint
+    names = [modality] * fingerprint.in_channels if isinstance(modality, str) else [str(name) for name in modality]
+    if len(names) != fingerprint.in_channels:
+        raise ValueError(f"--modality names {len(names)} channels, the images have {fingerprint.in_channels}")
+    return dataclasses.replace(fingerprint, modalities=tuple(names))
+
+
+def _report(fingerprint: Fingerprint, plan: Plan, target: Path, beside: Iterable[Path], dataset_dir: str) -> str:
+    width = max(len(decision.setting) for decision in plan.decisions)
+    lines = [
+        f"  {decision.setting:{width}}  {decision.value}: {decision.why} ({decision.change})"
+        for decision in plan.decisions
+    ]
+    older = target / "models" / "model.pt"
+    note = [f"{older} is that of the older bundle and stays"] if older.is_file() else []
+    return "\n".join(
+        [
+            summarise(fingerprint),
+            "",
+            "decided (what: why (how to change it)):",
+            *lines,
+            "",
+            f"{target} is a bundle; {' and '.join(map(str, beside))} show the dataset",
+            *note,
+            "train it:",
+            f"  cd {target}",
+            "  python -m monai.bundle run training --config_file configs/train.json "
+            f"--dataset_dir {Path(dataset_dir).resolve()}",
+        ]
+    )

@@ -1,0 +1,246 @@
+"""What a bundle says of itself and its data, in metadata.json and documents; each figure is taken from its place."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from torch import nn
+
+from lunet_networks import PRESETS, LVUNet, create_network
+from lunet_networks.authoring.planning.decisions import Plan
+from lunet_networks.authoring.planning.families import FAMILIES, template_dirs
+from lunet_networks.authoring.planning.fingerprint import Fingerprint
+from lunet_networks.authoring.planning.templating import PLACEHOLDER
+from lunet_networks.bundle.report.summaries import best_epoch, means_table, other_settings, read_rows
+from lunet_networks.bundle.report.training_record import RECORDS
+from lunet_networks.presets import input_shape
+from lunet_networks.summary import count_macs, count_parameters
+
+MODALITIES = {"MRI": "MR", "MR": "MR"}  # as the model zoo writes it
+
+
+def bundle_texts(fingerprint: Fingerprint, family: str, plan: Plan) -> dict[str, Any]:
+    """The texts that fill the templates, out of what dataset.json says.
+
+    Args:
+        fingerprint: of the dataset.
+        family: a key of ``FAMILIES``.
+        plan: for this dataset.
+    """
+    modality = ", ".join(dict.fromkeys(MODALITIES.get(name, name) for name in fingerprint.modalities))
+    labels = ", ".join(fingerprint.label_names)
+    references = [*FAMILIES[family].papers, *([fingerprint.reference] if fingerprint.reference else [])]
+    in_channels = plan.values["in_channels"]
+    return {
+        "title": f"{FAMILIES[family].title}: {fingerprint.name}",
+        "task": f"{fingerprint.name}: segmentation of {labels} in {modality} images",
+        "modality": modality,
+        "labels": labels,
+        "data_type": "png" if fingerprint.of_pictures else "nifti",
+        "channel_names": _channel_names(fingerprint, in_channels),
+        "image_classes": f"{_count(in_channels)} of {modality}, normalised: {plan.values['normalisation']}",
+        "data_source": fingerprint.reference or fingerprint.name,
+        "data": _data(fingerprint, modality, labels),
+        "data_licence": _licence(fingerprint),
+        "dataset_dir": f"/workspace/data/{fingerprint.name.replace(' ', '_')}",
+        "references": references,
+        "citation": ". ".join(references) + ".",
+        "decisions": _table(plan),
+        "training_note": "",
+    }
+
+
+def _channel_names(fingerprint: Fingerprint, in_channels: int) -> list[str]:
+    if in_channels != fingerprint.in_channels:
+        return ["red", "green", "blue"]
+    return ["image"] if in_channels == 1 else list(fingerprint.modalities)
+
+
+def _count(channels: int) -> str:
+    return "one channel" if channels == 1 else f"{channels} channels"
+
+
+def _data(fingerprint: Fingerprint, modality: str, labels: str) -> str:
+    cases = fingerprint.num_training + fingerprint.num_validation
+    channels = _count(fingerprint.in_channels)
+    about = [text.rstrip(".") + "." for text in (fingerprint.description, fingerprint.reference) if text]
+    return (
+        f"{fingerprint.name}: {cases} labelled cases in {fingerprint.spatial_dims} dimensions, {channels} of "
+        f"{modality}, with the labels {labels}." + "".join(f" {text}" for text in about)
+    )
+
+
+def _licence(fingerprint: Fingerprint) -> str:
+    terms = (
+        fingerprint.licence or "dataset.json names none; ask the owner of the data before you pass on what they made"
+    )
+    reference = f"\n{fingerprint.reference}" if fingerprint.reference else ""
+    return (
+        f"{fingerprint.name}{reference}\n\nLicence: {terms}\n\n"
+        "Weights that were trained on these data may be passed on under the terms of that licence only.\n"
+    )
+
+
+def _table(plan: Plan) -> str:
+    rows = ["| setting | value | why | change |", "|---|---|---|---|"]
+    for decision in plan.decisions:
+        cells = (f"`{decision.setting}`", decision.value, decision.why, decision.change)
+        rows.append(f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |")
+    return "\n".join(rows)
+
+
+LEAN_NOTE = (
+    " Lean networks save far more parameters than operations: the full-resolution level, which costs most, is as wide "
+    "as in the conventional network."
+)
+DEPLOYMENT_NOTE = (
+    " Deep training takes the activation inside its blocks away; then `lunet deploy` fuses them, and "
+    "all batch norms, into {parameters:,} parameters with the same output."
+)
+
+SETTING = re.compile(r"^(?P<name>[a-z_]+): (?P<default>.+?)(?: # (?P<comment>.+))?$")
+DESCRIBED = ("train", "inference", "visualize", "benchmark")  # configs whose settings README.md lists in any case
+END_OF_SETTINGS = "# ---- the rest follows"
+
+
+def bundle_facts(values: Mapping[str, Any], records: Path | None) -> dict[str, str]:
+    """What README.md's placeholders stand for, beyond the values that fill the configs too.
+
+    Args:
+        values: those of ``lunet_networks.authoring.planning.templating.complete``.
+        records: folder that may hold the records of a training.
+    """
+    network = create_network(
+        values["preset"],
+        spatial_dims=values["spatial_dims"],
+        in_channels=values["in_channels"],
+        out_channels=values["out_channels"],
+    )
+    shape = [input_shape(values["preset"])[-1]] * values["spatial_dims"]
+    return {
+        "network": PRESETS.components[values["preset"]].description,
+        "parameters": f"{count_parameters(network):,}",
+        "macs": f"{count_macs(network, (1, values['in_channels'], *shape)) / 1e9:.3f}",
+        "macs_shape": " x ".join(map(str, shape)),
+        "network_note": _network_note(values, network),
+        "performance": _performance(values, records),
+        **{
+            f"{name}_settings": settings_table(templates(values, name), values)
+            for name in ("train", "inference", "visualize", "benchmark")
+        },
+        "pruning": _pruning(values) if FAMILIES[values["family"]].pruning else "",
+    }
+
+
+def _network_note(values: Mapping[str, Any], network: nn.Module) -> str:
+    """What is special about a network, as a sentence behind its costs."""
+    if isinstance(network, LVUNet):
+        parameters = count_parameters(LVUNet(**{**network.describe(), "deployed": True}))
+        return DEPLOYMENT_NOTE.format(parameters=parameters)
+    return LEAN_NOTE if values["family"].startswith("lunet") else ""
+
+
+def _pruning(values: Mapping[str, Any]) -> str:
+    """How the network is made narrower, as a part of the text that says what the commands do."""
+    return f"""
+
+```
+python -m monai.bundle run pruning --config_file "['configs/train.json','configs/prune.json']" --dataset_dir DATASET
+```
+
+removes {FAMILIES[values["family"]].pruning} while the network trains, from the trained weights on with `--pretrained
+models/model.pt`. It leaves in `output_dir` a bundle of the pruned network, `pruning_history.csv` and `pruning.png`;
+`--resume True` continues it.
+
+### Settings of prune.json
+
+{settings_table(templates(values, "prune"), values)}"""
+
+
+def _performance(values: Mapping[str, Any], records: Path | None) -> str:
+    """How the weights that come with the bundle were trained, and the means of their evaluation, a row a label."""
+    weights = (
+        {"models": records, **{f"models/{preset}": records / preset for preset in PRESETS.names}} if records else {}
+    )
+    trained = [
+        _training(values, ckpt_dir, folder)
+        for ckpt_dir, folder in weights.items()
+        if all((folder / name).is_file() for name in RECORDS.values())
+    ]
+    return (
+        "\n\n".join(trained) or "No trained weights come with this bundle: the first of the commands below trains it."
+    )
+
+
+def _training(values: Mapping[str, Any], ckpt_dir: str, records: Path) -> str:
+    run = json.loads((records / RECORDS["run.json"]).read_text(encoding="utf-8"))
+    history, summary = (read_rows(records / RECORDS[name]) for name in ("history.csv", "summary.csv"))
+    settings, versions, training, validation = run["settings"], run["versions"], *run["cases"].values()
+    others = other_settings(settings, _defaults(templates(values, "train"), values))
+    with_others = f" but {others}" if others else ""
+    minutes = sum(float(row["seconds"]) for row in history) / 60
+    chose = ", which also chose the best epoch" if summary[0]["chose_best_model"] == "yes" else ""
+    return (
+        f"`{ckpt_dir}/model.pt` holds `{settings['preset']}` after epoch {best_epoch(history)} of "
+        f"{settings['epochs']}, trained on {len(training)} cases in {minutes:.0f} minutes with torch "
+        f"{versions['torch']} and the settings below{with_others} (seed {settings['seed']}, fold "
+        f"{settings['fold']} of {settings['num_folds']}).\n\n"
+        f"{means_table(summary)}\n\n"
+        f"Means over the {summary[0]['n']} {summary[0]['cases']} cases{chose}. `{RECORDS['run.json']}` lists the "
+        f"{len(training)} training and the {len(validation)} validation cases, `{RECORDS['cases.csv']}` every case's "
+        f"figures, `{RECORDS['history.csv']}` every epoch's.{_how_to_use(ckpt_dir, settings['preset'])}"
+    )
+
+
+def _how_to_use(ckpt_dir: str, preset: str) -> str:
+    if ckpt_dir == "models":
+        return ""
+    return f" They lie in `docs/{preset}`. To use these weights: `--preset {preset} --ckpt_dir {ckpt_dir}`."
+
+
+def templates(values: Mapping[str, Any], config: str) -> list[Path]:
+    """The templates that a config of a bundle is made of, each merged over the one before."""
+    paths = [folder / f"{config}.yaml" for folder in template_dirs(values["family"])]
+    return [path for path in paths if path.is_file()]
+
+
+def settings_table(templates: Sequence[Path], values: Mapping[str, Any]) -> str:
+    """Table of the settings of a config: in its templates they stand before the line ``# ---- the rest follows``, or
+    before the first nested key.
+
+    Args:
+        templates: YAML files, one setting a line, with what it means behind ``#``.
+        values: fill the placeholders ``<key>`` of the defaults.
+
+    Raises:
+        ValueError: if a setting has no comment; every one is to be explained.
+    """
+    rows = ["| setting | default | |", "|---|---|---|"]
+    for name, default, comment in _settings(templates):
+        if comment is None:
+            raise ValueError(f"{templates[0]}: the setting {name!r} has no comment to explain it")
+        default = PLACEHOLDER.sub(lambda placeholder: str(values[placeholder[1]]), default)
+        rows.append(f"| `{name}` | `{default}` | {comment.replace('|', 'or')} |")
+    return "\n".join(rows)
+
+
+def _defaults(templates: Sequence[Path], values: Mapping[str, Any]) -> dict[str, Any]:
+    defaults = {name: yaml.safe_load(default) for name, default, _ in _settings(templates)}
+    return {
+        name: values[default[1:-1]] if PLACEHOLDER.fullmatch(str(default)) else default
+        for name, default in defaults.items()
+    }
+
+
+def _settings(templates: Sequence[Path]) -> list[tuple[str, str, str | None]]:
+    """Name, default and comment of each; a later template may change those of an earlier one."""
+    found: dict[str, tuple[str, str, str | None]] = {}
+    for template in templates:
+        for line in template.read_text(encoding="utf-8").split(END_OF_SETTINGS)[0].splitlines():
+            match = SETTING.match(line)
+            if match and not line.startswith(("imports:", "#")):
+                found[match["name"]] = match["name"], match["default"], match["comment"]
+    return list(found.values())

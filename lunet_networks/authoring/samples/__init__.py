@@ -1,0 +1,1 @@
+"""Datasets to try bundles with, made or fetched, and the demo."""

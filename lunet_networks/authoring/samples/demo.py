@@ -1,0 +1,52 @@
+"""The whole way from data to labels in a few minutes: phantom, bundle, training, evaluation, inference, pictures."""
+
+import statistics
+from pathlib import Path
+
+from lunet_networks.authoring.subprocesses import run_python
+from lunet_networks.bundle.report.summaries import label_dice, read_rows
+
+
+def demo(output_dir: str = "demo", num_cases: int = 40, epochs: int = 24) -> None:
+    """Make a phantom and a bundle for it, train it, measure it on cases it has not seen, label them, and say where to
+    look.
+
+    Each step is a command that a user would type; it is printed before it runs.
+
+    Args:
+        output_dir: where everything goes; a demo that is there already is replaced.
+        num_cases: cases to train on and to choose the best epoch by.
+        epochs: of training.
+    """
+    output = Path(str(output_dir)).resolve()
+    data, bundle, run = output / "phantom", output / "lunet_small", output / "run"
+    _lunet(
+        "get-data", "phantom", "--output_dir", data, "--num_cases", num_cases, "--num_test", 8, "--difficulty", "easy",
+        "--overwrite", True,
+    )  # fmt: skip
+    _lunet("new-bundle", "lunet_small", "--dataset_dir", data, "--output_dir", bundle, "--overwrite", True)
+    places = ["--dataset_dir", data, "--output_dir", run, "--ckpt_dir", output / "models"]
+    _run(bundle, ["train"], "training", *places, "--epochs", epochs, "--batch_size", 4, "--overwrite", True)
+    _run(bundle, ["train", "evaluate", "visualize"], "visualize", *places)
+    labels = ["--dataset_dir", data / "imagesTs", "--output_dir", output / "labels"]
+    _run(bundle, ["inference"], "inference", *labels, "--ckpt_dir", output / "models")
+    mean_dice = statistics.fmean(label_dice(read_rows(run / "summary.csv")).values())
+    print(
+        f"\nmean Dice {mean_dice:.3f} on 8 cases that the training has not seen. Look at:\n"
+        f"  {run / 'report.html'}  in a browser: figures, pictures of cases, how the training went\n"
+        f"  {run / 'overlay.png'}  truth and prediction in the median case\n"
+        f"  {run / 'cases.csv'}    every case in figures\n"
+        f"  {output / 'labels'}        label maps of the new images\n"
+        f"  {bundle}   the bundle, which docs/README.md explains"
+    )
+
+
+def _lunet(*arguments: object) -> None:
+    run_python(["-m", "lunet_networks", *map(str, arguments)])
+
+
+def _run(bundle: Path, configs: list[str], workflow: str, *arguments: object) -> None:
+    files = [str(bundle / "configs" / f"{name}.json") for name in configs]
+    config_file = files[0] if len(files) == 1 else str(files)
+    where = ["--bundle_root", str(bundle), "--config_file", config_file]
+    run_python(["-m", "monai.bundle", "run", workflow, *where, *map(str, arguments)])

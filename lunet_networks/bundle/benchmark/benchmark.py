@@ -1,0 +1,198 @@
+"""What a network costs on this machine: parameters, operations, time and memory of inference and training."""
+
+from __future__ import annotations
+
+import copy
+import io
+import json
+import logging
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from lunet_networks.bundle.benchmark.memory import measure_peak_memory
+from lunet_networks.bundle.benchmark.settings import BenchmarkSettings
+from lunet_networks.bundle.benchmark.steps import Inference, TrainingStep
+from lunet_networks.bundle.benchmark.table import benchmark_table
+from lunet_networks.bundle.benchmark.timing import WARM_UP, Timing, time_runs
+from lunet_networks.bundle.inference.exported import export_network
+from lunet_networks.bundle.inference.formats import EXPORT_FILES
+from lunet_networks.bundle.runtime.files import write_atomically
+from lunet_networks.bundle.runtime.machine import describe_machine, describe_versions
+from lunet_networks.summary import count_macs, count_parameters
+
+__all__ = ["RESULT_NAME", "Benchmark", "export_into", "file_bytes", "threads"]
+
+RESULT_NAME = "benchmark.json"
+
+
+class Benchmark:
+    """Measures a network on random data: neither a dataset nor trained weights are needed, speed and memory depend on
+    neither.
+
+    Memory is measured first, in processes of its own: where there is too little of it, one of those ends and not this.
+
+    Args:
+        make_network: gives a new network.
+        settings: what is measured, and how.
+        in_channels: of the network.
+        loss: of logits and labels.
+        optimizer_name: one of ``lunet_networks.bundle.training.optimizers.OPTIMIZERS``.
+        num_values: of labels, the background included.
+        output_dir: where ``benchmark.json`` goes.
+        device: where to compute.
+
+    Example::
+
+        Benchmark(
+            make_network=partial(create_network, "lunet_small_4f", out_channels=3),
+            settings=BenchmarkSettings("eager", shape=(48, 64, 48)),
+            in_channels=1,
+            loss=SegmentationLoss("dice_bce", out_channels=3),
+            optimizer_name="adam",
+            num_values=3,
+            output_dir="eval",
+        ).run()
+    """
+
+    def __init__(
+        self,
+        make_network: Callable[[], nn.Module],
+        settings: BenchmarkSettings,
+        in_channels: int,
+        loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+        optimizer_name: str,
+        num_values: int,
+        output_dir: str | Path,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.make_network = make_network
+        self.settings = settings
+        self.input_shape = settings.input_shape(in_channels)
+        common = {"make_network": make_network, "device": str(device), "memory_layout": settings.memory_layout}
+        self.inference = Inference(input_shape=self.input_shape, backend=settings.backend, **common)
+        self.training = None
+        if settings.backend == "eager" and settings.training_repeats:
+            self.training = TrainingStep(
+                input_shape=settings.training_shape(in_channels),
+                loss=loss,
+                optimizer_name=optimizer_name,
+                num_values=num_values,
+                **common,
+            )
+        self.output_dir = Path(output_dir)
+
+    def run(self) -> None:
+        """Measure, print a table and write ``benchmark.json``.
+
+        Raises:
+            ValueError: if the network cannot take such a shape; names the multiple that it needs.
+            ChildProcessError: if there is too little memory.
+        """
+        figures = self.measure()
+        print(benchmark_table(figures))
+        path = self.output_dir / RESULT_NAME
+        write_atomically(path, (json.dumps(figures, indent=1) + "\n").encode())
+        print(f"{path} written; weights are random: neither speed nor memory depends on them")
+
+    def measure(self) -> dict[str, Any]:
+        """The figures, as ``benchmark.json`` holds them: seconds, bytes."""
+        settings, network = self.settings, self.make_network()
+        self._check_shapes(network)
+        figures = {
+            "network": settings.preset or type(network).__name__,
+            "backend": settings.backend,
+            "device": self.inference.device,
+            "num_threads": settings.threads,
+            "memory_layout": settings.memory_layout if settings.backend == "eager" else "contiguous",
+            "input_shape": list(self.input_shape),
+            "training_shape": list(self.training.input_shape) if self.training else None,
+            "parameters": count_parameters(network),
+            "macs": count_macs(network, (1, *self.input_shape[1:])),
+        }
+        with threads(settings.threads), tempfile.TemporaryDirectory() as folder, self._bar() as bar:
+            inference = export_into(Path(folder), self.inference, network)
+            figures["file_bytes"] = file_bytes(Path(folder), network)
+            del network
+            figures |= self._measure(inference, bar)
+        return {**figures, "machine": describe_machine(), "versions": describe_versions()}
+
+    def _measure(self, inference: Inference, bar: tqdm) -> dict[str, Any]:
+        peaks, timings = {}, {}
+        steps = {"inference": inference, "training_step": self.training}
+        runs = {"inference": self.settings.repeats, "training_step": self.settings.training_repeats}
+        for name, step in steps.items():
+            bar.set_description(f"memory of {name.replace('_', ' ')}")
+            peaks[name] = None if step is None else measure_peak_memory(step, self.settings.threads)
+            bar.update(step is not None)
+        for name, step in steps.items():
+            bar.set_description(f"time of {name.replace('_', ' ')}")
+            seconds = step and time_runs(step.prepare(), runs[name], step.device, done=bar.update)
+            timings[name] = seconds and asdict(Timing.of(seconds))
+        per_second = self.input_shape[0] / timings["inference"]["median"]
+        voxels = torch.Size(self.input_shape[2:]).numel()
+        return {
+            "latency_s": timings["inference"],
+            "throughput": {"volumes_per_s": per_second, "mvoxels_per_s": per_second * voxels / 1e6},
+            "training_step_s": timings["training_step"],
+            "peak_memory_bytes": peaks,
+        }
+
+    def _check_shapes(self, network: nn.Module) -> None:
+        """Fail at once on what a network would fail on after minutes."""
+        network = copy.deepcopy(network).to("meta")
+        try:
+            with torch.no_grad():
+                network.eval()(torch.empty(self.input_shape, device="meta"))
+                if self.training:
+                    network.train()(torch.empty(self.training.input_shape, device="meta"))
+        except ValueError as error:
+            raise ValueError(f"shape is {list(self.settings.shape)}: {error}") from None
+
+    def _bar(self) -> tqdm:
+        runs = self.settings.repeats + WARM_UP + 1
+        if self.training:
+            runs += self.settings.training_repeats + WARM_UP + 1
+        return tqdm(total=runs, disable=None, leave=False)  # none where stderr is no terminal
+
+
+@contextmanager
+def threads(number: int) -> Iterator[None]:
+    """Within, PyTorch computes with so many threads, and so do the other engines that are set up there."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def export_into(folder: Path, inference: Inference, network: nn.Module) -> Inference:
+    """The inference with its network exported into an empty folder; as it is where PyTorch itself computes."""
+    if inference.backend == "eager":
+        return inference
+    path = folder / EXPORT_FILES[inference.backend]
+    disabled = logging.root.manager.disable
+    logging.disable(logging.INFO)  # the exporter tells of every pair of weights that are still alike
+    try:
+        export_network(network.eval(), path, inference.backend, inference.input_shape)
+    finally:
+        logging.disable(disabled)
+    return replace(inference, exported=str(path))
+
+
+def file_bytes(folder: Path, network: nn.Module) -> int:
+    """Bytes of the exported network in a folder; of the file of the network's weights where there is none."""
+    exported = sum(path.stat().st_size for path in folder.iterdir())
+    if exported:
+        return exported
+    content = io.BytesIO()
+    torch.save(network.state_dict(), content)
+    return content.getbuffer().nbytes

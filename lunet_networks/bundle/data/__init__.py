@@ -1,0 +1,27 @@
+"""The cases of a run: which they are, whether they can be used, how they are read, resampled, normalised, cached and
+shared out.
+"""
+
+from lunet_networks.bundle.data.checks import check_data
+from lunet_networks.bundle.data.datalist import load_datalist
+from lunet_networks.bundle.data.intensity import NormalizeChannelsd
+from lunet_networks.bundle.data.loaders import PrefetchDataLoader
+from lunet_networks.bundle.data.picture_files import GreyToColourd
+from lunet_networks.bundle.data.readers import LoadImaged
+from lunet_networks.bundle.data.resampling import Spacingd
+from lunet_networks.bundle.data.seeding import EpochSeed, SeededCacheDataset
+from lunet_networks.bundle.data.sharding import SharedCacheDataset, SharedMeanDice
+
+__all__ = [
+    "EpochSeed",
+    "GreyToColourd",
+    "LoadImaged",
+    "NormalizeChannelsd",
+    "PrefetchDataLoader",
+    "SeededCacheDataset",
+    "SharedCacheDataset",
+    "SharedMeanDice",
+    "Spacingd",
+    "check_data",
+    "load_datalist",
+]

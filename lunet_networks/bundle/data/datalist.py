@@ -1,0 +1,189 @@
+"""Cases of a dataset in the layout of the Medical Segmentation Decathlon: its dataset.json, and folds of its cases.
+
+Nothing here runs while a config is parsed: the configs call it when a run starts, and MONAI Label brings lists of its
+own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from monai.data import partition_dataset
+
+from lunet_networks.bundle.runtime.errors import shortened_list
+
+__all__ = ["SECTIONS", "labels_of", "load_datalist", "read_dataset_json"]
+
+SECTIONS = ("training", "validation", "test")
+
+
+def load_datalist(
+    dataset_dir: str | Path, section: str, fold: int = 0, num_folds: int = 5, seed: int = 0
+) -> list[dict[str, Any]]:
+    """The labelled cases of one section of a dataset.
+
+    A dataset.json with a ``validation`` list decides the split itself. Otherwise the cases of ``training``, sorted by
+    image, shuffled with ``seed``, are dealt out to ``num_folds`` folds: fold ``fold`` validates, the others train.
+
+    Args:
+        dataset_dir: the folder that holds dataset.json.
+        section: "training", "validation" or "test".
+        fold: which fold validates, from 0.
+        num_folds: into how many folds ``training`` is cut.
+        seed: of the shuffle.
+
+    Returns:
+        One ``{"image": path, "label": path}`` a case, paths absolute; "image" is a list of paths where every channel
+        has a file of its own. "test" gives an empty list when the dataset has no test cases with labels.
+
+    Raises:
+        FileNotFoundError: if the folder, its dataset.json or files that it lists are absent.
+        ValueError: if dataset.json is malformed or a setting is out of range.
+
+    Example::
+
+        train = load_datalist("data/phantom", "training", fold=0)
+        held_out = load_datalist("data/phantom", "validation", fold=0)
+    """
+    if section not in SECTIONS:
+        raise ValueError(f"section is one of {', '.join(SECTIONS)}, not {section!r}")
+    description = read_dataset_json(dataset_dir)
+    if section == "test":
+        return _existing(_labelled_test(description), dataset_dir)
+    if "validation" in description:
+        if fold != 0:
+            raise ValueError(
+                f"fold is {fold}, but {Path(dataset_dir, 'dataset.json')} has a validation list of its own: "
+                "leave fold at 0, or take the list out to have folds"
+            )
+        return _existing(description[section], dataset_dir)
+    cases = sorted(_existing(description["training"], dataset_dir), key=lambda case: str(case["image"]))
+    if len(cases) < 2:
+        raise ValueError(f"{Path(dataset_dir, 'dataset.json')} needs at least two training cases, or a validation list")
+    if not 2 <= num_folds <= len(cases):
+        raise ValueError(f"num_folds is {num_folds}: {len(cases)} training cases can be cut into 2 to {len(cases)}")
+    if not 0 <= fold < num_folds:
+        raise ValueError(f"fold is {fold}: with num_folds {num_folds} it is one of 0 to {num_folds - 1}")
+    folds = partition_dataset(cases, num_partitions=num_folds, shuffle=True, seed=seed)
+    if section == "validation":
+        return folds[fold]
+    return [case for number, held_out in enumerate(folds) if number != fold for case in held_out]
+
+
+def read_dataset_json(dataset_dir: str | Path) -> dict[str, Any]:
+    """The dataset.json of a folder, its structure checked; the files that it lists are not looked at.
+
+    Raises:
+        FileNotFoundError: if the folder or its dataset.json is absent.
+        ValueError: if it is no JSON, or not in the Decathlon's form; every fault is listed.
+    """
+    folder = Path(dataset_dir)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"dataset_dir {folder} is not a folder: name the one that holds dataset.json")
+    path = folder / "dataset.json"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} is absent: lunet make-datalist {folder} writes it for a folder of images and labels"
+        )
+    try:
+        description = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is no valid JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is no valid JSON: it is not UTF-8 text") from None
+    faults = list(_faults(description))
+    if faults:
+        raise ValueError(f"{path} does not describe a dataset:\n{shortened_list(faults)}")
+    return description
+
+
+def labels_of(description: dict[str, Any]) -> dict[int, str]:
+    """Label names by voxel value, in order.
+
+    Example:
+        >>> labels_of({"labels": {"0": "background", "2": "posterior", "1": "anterior"}})
+        {0: 'background', 1: 'anterior', 2: 'posterior'}
+    """
+    return dict(sorted((int(value), name) for value, name in description["labels"].items()))
+
+
+def _faults(description: Any) -> Iterable[str]:
+    """What is wrong with the structure of a dataset.json, and what would be right."""
+    if not isinstance(description, dict):
+        yield "it has to be an object with labels and training"
+        return
+    yield from _label_faults(description.get("labels"))
+    if not description.get("training"):
+        yield 'training has to be a list of cases, each {"image": ..., "label": ...}'
+    for section in SECTIONS:
+        cases = description.get(section, [])
+        if not isinstance(cases, list):
+            yield f"{section} has to be a list, not {cases!r:.60}"
+            continue
+        if section == "validation" and "validation" in description and not cases:
+            yield "validation is empty: leave it out to have folds"
+        for number, case in enumerate(cases):
+            fault = _case_fault(case, needs_label=section != "test")
+            if fault:
+                yield f"{section}[{number}] {fault}"
+    images = Counter(image for section in SECTIONS for image in _images(description.get(section)))
+    for image, count in images.items():
+        if count > 1:
+            yield f"{image} is listed {count} times: a case belongs to one section, once"
+    labelled = {"label" in case for case in description.get("test") or [] if isinstance(case, (dict, str))}
+    if len(labelled) > 1:
+        yield "test has cases with and without a label: all or none"
+
+
+def _label_faults(labels: Any) -> Iterable[str]:
+    right = 'labels have to be names by voxel value from 0 on, such as {"0": "background", "1": "anterior"}'
+    if not isinstance(labels, dict) or not all(isinstance(name, str) for name in labels.values()):
+        yield f"{right}, not {labels!r:.60}"
+    elif sorted(labels) != sorted(str(value) for value in range(len(labels))) or len(labels) < 2:
+        yield f"{right}, without gaps, not {', '.join(labels) or 'none'}"
+
+
+def _case_fault(case: Any, needs_label: bool) -> str | None:
+    if isinstance(case, str) and not needs_label:
+        return None
+    if not isinstance(case, dict):
+        return f'has to be {{"image": ..., "label": ...}}, not {case!r:.60}'
+    image = case.get("image")
+    if not (image and (isinstance(image, str) or (isinstance(image, list) and all(isinstance(i, str) for i in image)))):
+        return f"needs an image: a path, or a list of paths for several channels, not {image!r:.60}"
+    if (needs_label or "label" in case) and not (case.get("label") and isinstance(case["label"], str)):
+        return f"needs a label: a path, not {case.get('label')!r:.60}"
+    return None
+
+
+def _images(cases: Any) -> Iterable[str]:
+    for case in cases if isinstance(cases, list) else []:
+        image = case.get("image") if isinstance(case, dict) else case
+        for path in image if isinstance(image, list) else [image]:
+            if isinstance(path, str):
+                yield str(Path(path))
+
+
+def _labelled_test(description: dict[str, Any]) -> list[dict[str, Any]]:
+    return [case for case in description.get("test", []) if isinstance(case, dict) and "label" in case]
+
+
+def _existing(cases: list[dict[str, Any]], dataset_dir: str | Path) -> list[dict[str, Any]]:
+    """The cases with absolute paths, every file of which is there."""
+    root = Path(dataset_dir).resolve()
+
+    def absolute(path: str | list[str]) -> str | list[str]:
+        return [absolute(p) for p in path] if isinstance(path, list) else str(root / path)
+
+    found = [{"image": absolute(case["image"]), "label": absolute(case["label"])} for case in cases]
+    files = [path for case in found for path in [*_images([case]), case["label"]]]
+    missing = [path for path in files if not Path(path).is_file()]
+    if missing:
+        raise FileNotFoundError(
+            f"{root / 'dataset.json'}: {len(missing)} of {len(files)} files are not there:\n{shortened_list(missing)}"
+        )
+    return found

@@ -1,0 +1,108 @@
+"""All randomness of a training as a function of (seed, epoch, case or rank): what makes a resumed run exact.
+
+The order of the cases is MONAI's DistributedSampler, which is such a function by itself.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from ignite.engine import Engine, Events
+from monai.data import CacheDataset
+
+from lunet_networks.bundle.runtime.distributed import rank
+
+__all__ = ["EpochSeed", "SeededCacheDataset", "mix_seed"]
+
+
+def mix_seed(*numbers: int) -> int:
+    """One seed out of several numbers, from 0 to 2 ** 32 - 1; (1, 2) and (2, 1) give different ones.
+
+    Example:
+        >>> mix_seed(42, 1, 0) == mix_seed(42, 1, 0), mix_seed(42, 1, 0) == mix_seed(42, 0, 1)
+        (True, False)
+    """
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
+
+
+class SeededCacheDataset(CacheDataset):
+    """MONAI's ``CacheDataset`` whose random transforms depend on (seed, epoch, index) only.
+
+    Not on the number of workers, nor on what was drawn before. Workers see a new epoch because they are started at
+    every epoch: a loader with ``persistent_workers=True`` would repeat the first.
+
+    Args:
+        data: cases, ``{"image": path, "label": path}``.
+        transform: deterministic transforms, whose results are cached, then random ones.
+        seed: of the run.
+        cache_rate: share of the cases that is cached.
+        num_workers: threads that fill the cache.
+
+    Example:
+        >>> from monai.transforms import Compose, RandGaussianNoised
+        >>> transform = Compose([RandGaussianNoised("image", prob=1)])
+        >>> dataset = SeededCacheDataset([{"image": np.zeros((1, 2))}] * 2, transform, seed=7)
+        >>> first = dataset[0]["image"]
+        >>> bool((dataset[0]["image"] == first).all()), bool((dataset[1]["image"] == first).any())
+        (True, False)
+        >>> dataset.set_epoch(2)
+        >>> bool((dataset[0]["image"] == first).any())
+        False
+    """
+
+    def __init__(
+        self,
+        data: Sequence[dict[str, Any]],
+        transform: Callable,
+        seed: int,
+        cache_rate: float = 1.0,
+        num_workers: int = 2,
+    ) -> None:
+        self.seed = seed
+        self.epoch = 1
+        # MONAI's bar is drawn into log files too
+        super().__init__(
+            data,
+            transform,
+            cache_rate=cache_rate,
+            num_workers=num_workers,
+            progress=rank() == 0 and sys.stderr.isatty(),
+        )
+
+    def set_epoch(self, epoch: int) -> None:
+        """Say which epoch is about to start."""
+        self.epoch = epoch
+
+    def _transform(self, index: int) -> Any:
+        self.transform.set_random_state(seed=mix_seed(self.seed, self.epoch, index))
+        return super()._transform(index)
+
+
+class EpochSeed:
+    """Handler that seeds what an epoch draws from: the network's dropout and the random transforms.
+
+    Args:
+        seed: of the run.
+        dataset: the training's ``SeededCacheDataset``.
+
+    Example::
+
+        SupervisedTrainer(..., train_handlers=[EpochSeed(42, dataset)])
+    """
+
+    def __init__(self, seed: int, dataset: SeededCacheDataset) -> None:
+        self.seed = seed
+        self.dataset = dataset
+
+    def attach(self, engine: Engine) -> None:
+        """Follow a trainer."""
+        engine.add_event_handler(Events.EPOCH_STARTED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        self.dataset.set_epoch(engine.state.epoch)
+        # each process of a training on several devices drops out other channels
+        torch.manual_seed(mix_seed(self.seed, engine.state.epoch, engine.state.rank))

@@ -1,0 +1,262 @@
+"""Pictures of single cases of an evaluation: truth and prediction as outlines on planes of the image."""
+
+from __future__ import annotations
+
+import logging
+import math
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ignite.distributed as idist
+import numpy as np
+import torch
+from ignite.engine import Engine, Events
+from monai.data import MetaTensor
+from monai.utils import ensure_tuple
+
+from lunet_networks.bundle.data.readers import LoadImaged
+from lunet_networks.bundle.evaluation.metrics import WHOLE, CaseMetrics
+from lunet_networks.bundle.evaluation.planes import (
+    Plane,
+    cut_planes,
+    draw_plane,
+    in_ras_order,
+    intensity_window,
+    label_styles,
+    share_outside,
+)
+from lunet_networks.bundle.evaluation.ranking import chosen_cases, mean_dice
+from lunet_networks.bundle.evaluation.tables import EvaluationReport, case_names, image_path
+from lunet_networks.bundle.runtime.files import write_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["RANKS", "CasePicture", "CasePictures", "case_title", "label_figures", "legend_entries"]
+
+RANKS = {"best": "Best case", "median": "Median case", "worst": "Worst case", "only": "The only case with a label"}
+PANEL = 4.0  # inches
+LEGEND_COLUMNS = 4
+NO_BREAK = "\N{NO-BREAK SPACE}"
+LINE = 44  # characters of a title above a panel
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class CasePicture:
+    """What a picture of a case shows.
+
+    Args:
+        name: of the case.
+        planes: through it.
+        pixels: of the image on each plane, ``(H, W)`` or ``(H, W, 3)``.
+        ignored: mask of each plane, of voxels that nobody has annotated; None where there are none.
+        label_names: of the foreground labels.
+        found: metrics by label.
+        share_outside: of the prediction, which is on none of the planes because it is too far away.
+    """
+
+    name: str
+    planes: list[Plane]
+    pixels: list[np.ndarray]
+    ignored: list[np.ndarray] | None
+    label_names: list[str]
+    found: Mapping[str, CaseMetrics]
+    share_outside: float
+
+    def draw_on(self, panels: Sequence[Axes]) -> None:
+        """Draw each plane on axes of its own."""
+        window = intensity_window(self.pixels)
+        masks = self.ignored or [None] * len(self.planes)
+        for axes, plane, pixels, ignored in zip(panels, self.planes, self.pixels, masks, strict=True):
+            draw_plane(axes, pixels, plane, window, self.label_names, ignored)
+
+    def panels(self, encode: Callable[[Figure], bytes]) -> list[bytes]:
+        """Each plane as a picture of its own, with nothing around.
+
+        Args:
+            encode: gives the content of a picture's file.
+        """
+        from matplotlib.figure import Figure
+
+        panels = []
+        figures = []
+        for plane in self.planes:
+            (left, right), (bottom, top) = plane.frame
+            width = PANEL if len(self.planes) > 1 else 2 * PANEL
+            figures.append(Figure(figsize=(width, width * (top - bottom) / (right - left)), facecolor="black"))
+            panels.append(figures[-1].add_axes((0, 0, 1, 1)))
+        self.draw_on(panels)
+        return [encode(figure) for figure in figures]
+
+    def figure(self, title: str) -> Figure:
+        """All planes beside each other, with a title above and the legend below."""
+        from matplotlib.figure import Figure
+
+        size = PANEL if len(self.planes) > 1 else 1.6 * PANEL
+        (left, right), (bottom, top) = self.planes[0].frame
+        height = size * (top - bottom) / (right - left)
+        text = "\n".join(
+            textwrap.fill(line, round(LINE * size / PANEL) * len(self.planes)) for line in title.split("\n")
+        )
+        above = 0.25 + 0.22 * (text.count("\n") + 1)
+        below = 0.4 + 0.22 * math.ceil(2 * len(self.label_names) / LEGEND_COLUMNS)
+        figure = Figure(
+            figsize=(size * len(self.planes), height + above + below), facecolor="white", layout="constrained"
+        )
+        figure.suptitle(text, fontsize=11)
+        panels = figure.subplots(1, len(self.planes), squeeze=False)[0]
+        self.draw_on(panels)
+        for axes, plane in zip(panels, self.planes, strict=True):
+            axes.set_title(plane.title, fontsize=10)
+        _add_legend(figure, self.label_names)
+        return figure
+
+    def write(self, path: str | Path, title: str) -> None:
+        """Write the figure as PNG."""
+        write_figure(path, self.figure(title))
+
+
+def legend_entries(label_names: Sequence[str]) -> list[tuple[str, str, str]]:
+    """Text, colour and kind of line of all lines that a picture may hold."""
+    styles = label_styles(label_names)
+    several = len(styles) > 1
+    return [
+        (f"{name}, {kind}" if several else kind, colour, line)
+        for name, *colours in styles
+        for kind, colour, line in zip(("truth", "prediction"), colours, ("solid", "dashed"), strict=True)
+    ]
+
+
+def _add_legend(figure: Figure, label_names: Sequence[str]) -> None:
+    """As dark as the images, on which the lines' colours are to be seen."""
+    from matplotlib.lines import Line2D
+
+    lines = [
+        Line2D([], [], color=colour, linestyle=style, linewidth=2, label=text)
+        for text, colour, style in legend_entries(label_names)
+    ]
+    style = {"facecolor": "#26292e", "edgecolor": "none", "labelcolor": "white", "framealpha": 1}
+    figure.legend(
+        handles=lines, loc="outside lower center", ncols=LEGEND_COLUMNS, handlelength=2.6, fontsize=10, **style
+    )
+
+
+def label_figures(found: Mapping[str, CaseMetrics]) -> list[str]:
+    """Dice and HD95 of each label of a case in words; the union is left out where there is a single label.
+
+    Example:
+        >>> missed, hit = CaseMetrics(0.0, math.nan, 0.0, 40.0, 0.0), CaseMetrics(0.91, 1.41, 1.0, 50.0, 48.0)
+        >>> label_figures({"cyst": missed, "liver": hit, "whole": hit})[:2]
+        ['cyst: not in the prediction', 'liver: Dice 0.910, HD95 1.4 mm']
+    """
+    labels = [label for label in found if label != WHOLE or len(found) > 2]
+    return [f"{label}: {_figures(found[label])}" for label in labels]
+
+
+def _figures(metrics: CaseMetrics) -> str:
+    if not metrics.volume_truth and not metrics.volume_prediction:
+        return "in neither"
+    if not metrics.volume_truth:
+        return "not in the truth"
+    if not metrics.volume_prediction:
+        return "not in the prediction"
+    return f"Dice {metrics.dice:.3f}, HD95 {metrics.hd95:.1f} mm"
+
+
+def case_title(name: str, rank: str, found: Mapping[str, CaseMetrics]) -> str:
+    """Which case it is and how well it was labelled, in two lines.
+
+    Args:
+        name: of the case.
+        rank: a key of ``chosen_cases``.
+        found: metrics by label.
+    """
+    dice = mean_dice(found)
+    mean = f", mean Dice {dice:.3f}" if len(found) > 2 and not math.isnan(dice) else ""
+    return f"{RANKS[rank]}: {name}{mean}\n{'   '.join(text.replace(' ', NO_BREAK) for text in label_figures(found))}"
+
+
+class CasePictures:
+    """Handler of an evaluation: draws the case of median Dice when all cases are done, and any other when asked to.
+
+    Each item of ``engine.state.output`` holds "pred" and "label", label maps ``(1, [D,] H, W)`` on the voxels of the
+    image file, and "image", whose metadata name that file. With several processes it is the median of the first one's
+    cases. Where no truth holds a label, none is drawn.
+
+    Args:
+        path: of the picture of the median case, a PNG; missing folders are made.
+        report: measures the same cases; it stands before this one among the handlers.
+        data: the cases, ``{"image": path or paths, "label": path}``.
+
+    Example::
+
+        report = EvaluationReport("eval", ["anterior", "posterior"], section="test")
+        handlers = [report, CasePictures("eval/overlay.png", report, data)]
+    """
+
+    def __init__(self, path: str | Path, report: EvaluationReport, data: Sequence[Mapping[str, Any]]) -> None:
+        self.path = Path(path)
+        self.report = report
+        self.files = {str(ensure_tuple(case["image"])[0]): case for case in data}
+        # Which cases are drawn is known at the end. Three small planes of every label map are kept until then.
+        self.planes: dict[str, list[Plane]] = {}
+        self.outside: dict[str, float] = {}
+
+    def attach(self, engine: Engine) -> None:
+        """Called by the evaluator that this is a handler of."""
+        if idist.get_rank() != 0:
+            return
+        engine.add_event_handler(Events.STARTED, self.clear)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.keep)
+        engine.add_event_handler(Events.COMPLETED, self.draw_median)
+
+    def clear(self) -> None:
+        """Forget the cases of another evaluation."""
+        self.planes.clear()
+        self.outside.clear()
+
+    def keep(self, engine: Engine) -> None:
+        """Cut the planes of an iteration's cases."""
+        for item in engine.state.output:
+            prediction = item["pred"].cpu()
+            truth = MetaTensor(item["label"].cpu().as_subclass(torch.Tensor), affine=prediction.affine)
+            planes = cut_planes(truth, prediction)
+            self.planes[image_path(item)] = planes
+            self.outside[image_path(item)] = share_outside(planes, prediction)
+
+    def draw_median(self) -> None:
+        """Draw the median case."""
+        measured = {path: self.report.measured[path] for path in self.planes}
+        chosen = chosen_cases(measured)
+        for rank in ("median", "best", "only"):
+            if rank in chosen:
+                picture = self.picture(chosen[rank])
+                picture.write(self.path, case_title(picture.name, rank, picture.found))
+                logger.info("%s shows the %s case", self.path, rank)
+                return
+        logger.info("no case has a label in its truth: there is no picture of one")
+
+    def picture(self, path: str, channel: int | None = None) -> CasePicture:
+        """What a picture of a case shows; its image and label are read again for that.
+
+        Args:
+            path: of the image, or of that of its first channel.
+            channel: which one to show; None: the first one, or the colours of a 2D image of three channels.
+        """
+        case, planes, label_names = self.files[path], self.planes[path], self.report.label_names
+        loaded = LoadImaged(["image", "label"], ensure_channel_first=True)(case)
+        image, label = (in_ras_order(loaded[key]).numpy() for key in ("image", "label"))
+        if channel is None and len(image) == 3 and image.ndim == 3:
+            pixels = [np.moveaxis(image[:, *plane.index], 0, -1) for plane in planes]
+        else:
+            pixels = [image[channel or 0][plane.index] for plane in planes]
+        masks = [label[0][plane.index] > len(label_names) for plane in planes]
+        ignored = masks if any(mask.any() for mask in masks) else None
+        measured = self.report.measured
+        name = case_names(measured)[path]
+        return CasePicture(name, planes, pixels, ignored, label_names, measured[path], self.outside[path])

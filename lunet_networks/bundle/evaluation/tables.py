@@ -1,0 +1,243 @@
+"""The report of an evaluation: a row per case and label, a summary over the cases, and the cases it was made on."""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import ignite.distributed as idist
+from ignite.engine import Engine, Events
+
+from lunet_networks.bundle.data.datalist import load_datalist
+from lunet_networks.bundle.evaluation.metrics import CaseMetrics, measure_case
+from lunet_networks.bundle.inference.images import image_name
+from lunet_networks.bundle.runtime.files import write_atomically
+
+__all__ = [
+    "EvaluationReport",
+    "case_names",
+    "case_rows",
+    "evaluated_section",
+    "image_path",
+    "read_cases",
+    "summary_rows",
+    "summary_table",
+    "write_csv",
+]
+
+Measured = Mapping[str, Mapping[str, CaseMetrics]]  # by case, then by label
+COLUMNS = {  # of cases.csv, by field of CaseMetrics
+    "dice": "dice",
+    "hd95": "hd95_mm",
+    "nsd": "nsd_1mm",
+    "volume_truth": "volume_truth_mm3",
+    "volume_prediction": "volume_prediction_mm3",
+    "iou": "iou",
+    "accuracy": "accuracy",
+}
+TABLE = {"dice": "Dice", "hd95": "HD95 (mm)", "nsd": "NSD at 1 mm"}  # what the log shows
+TABLE_2D = {"iou": "IoU", "accuracy": "accuracy"}  # the same of 2D cases, which alone have these columns
+logger = logging.getLogger(__name__)
+
+
+class EvaluationReport:
+    """Handler of an evaluator: measures every case and writes ``cases.csv`` and ``summary.csv`` when all are done.
+
+    Each item of ``engine.state.output`` holds "pred" and "label", label maps ``(1, [D,] H, W)`` on the voxels of the
+    label file, and "image", whose metadata name the case. With several processes the first one writes for all.
+
+    ``cases.csv`` has a row per case and label and one for their union, ``whole``; of 2D cases also IoU and accuracy.
+    ``summary.csv`` has a row per label and metric: mean, sd (of the sample), median, min and max over the ``n`` cases
+    that have the metric; ``missing`` counts those that have none (HD95 where truth or prediction lack the label);
+    ``cases`` says which cases these were and ``chose_best_model`` whether the training picked its best model by them.
+
+    Args:
+        output_dir: where to write; made if need be.
+        label_names: of the foreground labels; value ``i + 1`` stands for ``label_names[i]``.
+        section: of dataset.json that is evaluated, see :py:func:`evaluated_section`.
+
+    Example::
+
+        EvaluationReport("eval", ["anterior", "posterior"], section="validation").attach(evaluator)
+    """
+
+    def __init__(self, output_dir: str | Path, label_names: Sequence[str], section: str) -> None:
+        self.output_dir = Path(output_dir)
+        self.label_names = list(label_names)
+        self.section = section
+        self.measured: dict[str, dict[str, CaseMetrics]] = {}  # by the image's path, then by label
+
+    def attach(self, engine: Engine) -> None:
+        """Called by the evaluator that this is a handler of."""
+        engine.add_event_handler(Events.STARTED, lambda: self.measured.clear())
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.measure)
+        engine.add_event_handler(Events.COMPLETED, self.write)
+
+    def measure(self, engine: Engine) -> None:
+        """Measure the cases of an iteration."""
+        for item in engine.state.output:
+            truth = item["label"]
+            spacing = truth.pixdim[: truth.ndim - 1].tolist()
+            self.measured[image_path(item)] = measure_case(item["pred"][0], truth[0], spacing, self.label_names)
+
+    def write(self) -> None:
+        """Write both files and log the summary."""
+        # samplers repeat cases to give every process as many: the paths tell
+        measured = {path: found for part in idist.all_gather(self.measured) for path, found in part.items()}
+        if idist.get_rank() != 0 or not measured:
+            return
+        write_csv(self.output_dir / "cases.csv", case_rows(measured))
+        summary = summary_rows(measured, self.section, self.chose_best_model)
+        write_csv(self.output_dir / "summary.csv", summary)
+        logger.info(
+            "%d %s cases%s:\n%s\nmore in %s and cases.csv beside it",
+            len(measured),
+            self.section,
+            " (these cases also chose the best model)" if self.chose_best_model else "",
+            summary_table(summary),
+            self.output_dir / "summary.csv",
+        )
+
+    @property
+    def chose_best_model(self) -> bool:
+        """Whether the training picked its best model by these cases."""
+        return self.section == "validation"
+
+
+def evaluated_section(dataset_dir: str | Path) -> str:
+    """The section of dataset.json to evaluate: "test" where it has labels, else "validation".
+
+    The validation cases are those that the training chose its best model by, so their figures flatter it a little.
+    """
+    return "test" if load_datalist(dataset_dir, "test") else "validation"
+
+
+def image_path(item: Mapping[str, Any]) -> str:
+    """The file that the image of an item of ``engine.state.output`` was read from."""
+    return str(item["image"].meta["filename_or_obj"])
+
+
+def case_names(paths: Iterable[str]) -> dict[str, str]:
+    """What the reports call cases, by the path of the image: the name of the file, or the path where two files have
+    the same name.
+
+    Example:
+        >>> case_names(["imagesTr/a.nii.gz", "imagesTr/b.nii.gz"])
+        {'imagesTr/a.nii.gz': 'a', 'imagesTr/b.nii.gz': 'b'}
+        >>> case_names(["a/image.nii.gz", "b/image.nii.gz"])["b/image.nii.gz"]
+        'b/image.nii.gz'
+    """
+    names = {path: image_name(path) for path in paths}
+    return names if len(set(names.values())) == len(names) else {path: path for path in names}
+
+
+def case_rows(measured: Measured) -> list[dict[str, Any]]:
+    """The rows of cases.csv, one a case and label, sorted by case.
+
+    Args:
+        measured: metrics by the path of the case's image, then by label.
+    """
+    names, fields = case_names(measured), _fields(measured)
+    return [
+        {"case": names[path], "label": label, **{COLUMNS[field]: _number(getattr(metrics, field)) for field in fields}}
+        for path in sorted(measured, key=names.__getitem__)
+        for label, metrics in measured[path].items()
+    ]
+
+
+def read_cases(path: str | Path) -> dict[str, dict[str, CaseMetrics]]:
+    """The metrics in a cases.csv by the case's name, then by label."""
+    measured: dict[str, dict[str, CaseMetrics]] = {}
+    with open(path, newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            metrics = CaseMetrics(**{field: float(row[column]) for field, column in COLUMNS.items() if column in row})
+            measured.setdefault(row["case"], {})[row["label"]] = metrics
+    return measured
+
+
+def summary_rows(measured: Measured, section: str, chose_best_model: bool) -> list[dict[str, Any]]:
+    """The rows of summary.csv, one a label and metric, see :py:class:`EvaluationReport`.
+
+    Args:
+        measured: metrics by case, then by label; every case has the same labels.
+        section: which cases these are.
+        chose_best_model: whether the training picked its best model by them.
+    """
+    return [
+        _summary_row(label, field, measured)
+        | {"cases": section, "chose_best_model": "yes" if chose_best_model else "no"}
+        for label in next(iter(measured.values()))
+        for field in _fields(measured)
+    ]
+
+
+def _summary_row(label: str, field: str, measured: Measured) -> dict[str, Any]:
+    values = [getattr(found[label], field) for found in measured.values()]
+    present = [value for value in values if not math.isnan(value)]
+    return {
+        "label": label,
+        "metric": COLUMNS[field],
+        **_statistics(present),
+        "n": len(present),
+        "missing": len(values) - len(present),
+    }
+
+
+def _fields(measured: Measured) -> list[str]:
+    """The fields of CaseMetrics that these cases have."""
+    found = [metrics for labels in measured.values() for metrics in labels.values()]
+    in_2d = any(not math.isnan(metrics.accuracy) for metrics in found)
+    return [field for field in COLUMNS if in_2d or field not in TABLE_2D]
+
+
+def _statistics(values: list[float]) -> dict[str, str]:
+    if not values:
+        return dict.fromkeys(("mean", "sd", "median", "min", "max"), "nan")
+    return {
+        "mean": _number(statistics.fmean(values)),
+        "sd": _number(statistics.stdev(values) if len(values) > 1 else math.nan),
+        "median": _number(statistics.median(values)),
+        "min": _number(min(values)),
+        "max": _number(max(values)),
+    }
+
+
+def _number(value: float) -> str:
+    return f"{value:.6g}"
+
+
+def summary_table(summary: Sequence[Mapping[str, Any]]) -> str:
+    """Mean and standard deviation of the metrics that matter most, a line a label.
+
+    Args:
+        summary: the rows of summary.csv.
+    """
+    cells = {(row["label"], row["metric"]): row for row in summary}
+    labels = list(dict.fromkeys(row["label"] for row in summary))
+    width = max(map(len, labels))
+    titles = {**TABLE, **{field: title for field, title in TABLE_2D.items() if (labels[0], COLUMNS[field]) in cells}}
+    lines = [f"{'label':{width}}" + "".join(f"{title:>22}" for title in titles.values())]
+    for label in labels:
+        shown = (cells[label, COLUMNS[field]] for field in titles)
+        lines.append(f"{label:{width}}" + "".join(f"{_mean_and_sd(row):>22}" for row in shown))
+    return "\n".join(lines)
+
+
+def _mean_and_sd(row: Mapping[str, Any]) -> str:
+    missing = f" ({row['missing']} missing)" if row["missing"] else ""
+    return f"{float(row['mean']):.3f} ± {float(row['sd']):.3f}{missing}"
+
+
+def write_csv(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write a table, the whole of it or nothing; the columns are those of its first row."""
+    text = io.StringIO(newline="")
+    table = csv.DictWriter(text, rows[0].keys())
+    table.writeheader()
+    table.writerows(rows)
+    write_atomically(path, text.getvalue().encode())

@@ -1,0 +1,233 @@
+"""The formats that networks are exported to: how each is written and read, its file, and the packages that it takes.
+
+The engines are imported where they are used, so that none has to be installed for the others.
+
+An exporter takes a network in evaluation, a path, the shape of an input and the facts that the file shall tell of it. A
+reader takes a path and a device, and returns a function from tensor to tensor and the facts.
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import importlib.util
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from monai.data import MetaTensor
+from monai.networks.utils import convert_to_onnx, convert_to_torchscript, convert_to_trt
+from torch import nn
+
+from lunet_networks.bundle.runtime.checks import choose
+
+__all__ = ["BACKENDS", "EXPORT_FILES", "FORMATS", "INPUT_FACTS", "Facts", "Run", "import_silently", "require_backend"]
+
+Facts = dict[str, Any]
+Run = Callable[[torch.Tensor], torch.Tensor]
+
+INPUT_FACTS = ("spatial_dims", "in_channels", "size_multiple")
+INPUT, OUTPUT = "image", "pred"  # as metadata.json calls them
+AXES = ("depth", "height", "width")
+OPENVINO_SECTION = "lunet_networks"
+
+
+def export_torchscript(network: nn.Module, path: str, input_shape: tuple[int, ...], facts: Facts) -> None:
+    """A script keeps weights and attributes, which are the facts."""
+    convert_to_torchscript(network, path)
+
+
+def read_torchscript(path: str, device: torch.device) -> tuple[Run, Facts]:
+    script = torch.jit.load(path, map_location=device).eval()
+    facts = {name: getattr(script, name) for name in INPUT_FACTS if hasattr(script, name)}
+    facts["state_dict"] = script.state_dict()
+    # PyTorch's plain convolution of a single volume is slow on a CPU, see lunet_networks.nets.fast_layers. What this
+    # makes of it is fast, but for a batch it takes twice as long as the plain one.
+    single = script if device.type == "cuda" else torch.jit.optimize_for_inference(script)
+
+    def run(x: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad(), torch.jit.optimized_execution(False):  # which compiles anew for every size
+            return (single if x.shape[0] == 1 else script)(_plain(x).to(device)).to(x.device)
+
+    return run, facts
+
+
+def export_onnx(network: nn.Module, path: str, input_shape: tuple[int, ...], facts: Facts) -> None:
+    onnx = import_silently("onnx")
+    # twice the sizes: a single voxel at the lowest resolution, or a batch of one, would be taken for a constant
+    example = torch.zeros(2, input_shape[1], *(2 * size for size in input_shape[2:]))
+    free = dict.fromkeys((0, *range(2, len(input_shape))), torch.export.Dim.DYNAMIC)
+    model = convert_to_onnx(
+        network,
+        [example.to(next(network.parameters()))],
+        input_names=[INPUT],
+        output_names=[OUTPUT],
+        filename=path,
+        dynamic_shapes=(free,),
+        dynamo=True,  # the older exporter, which is faster, is to leave PyTorch
+        external_data=False,
+        verbose=False,
+    )
+    _clean(model.graph, ["batch", *AXES[-len(input_shape) + 2 :]])
+    for name, value in facts.items():
+        model.metadata_props.add(key=name, value=str(value))
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
+
+
+def _clean(graph: Any, free_axes: list[str]) -> None:
+    """Name the free axes, and leave out where every line of source stood, which is most of a lean network's file."""
+    del graph.value_info[:], graph.metadata_props[:]
+    for part in (*graph.node, *graph.initializer, *graph.input, *graph.output):
+        del part.metadata_props[:]
+    for tensor in (*graph.input, *graph.output):
+        batch, _, *sizes = tensor.type.tensor_type.shape.dim
+        for axis, name in zip((batch, *sizes), free_axes, strict=True):
+            axis.dim_param = name
+
+
+def read_onnx(path: str, device: torch.device) -> tuple[Run, Facts]:
+    onnxruntime = import_silently("onnxruntime")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    of_device = ["CUDAExecutionProvider"] if device.type == "cuda" else []
+    providers = [name for name in of_device if name in onnxruntime.get_available_providers()]
+    session = onnxruntime.InferenceSession(path, options, providers=[*providers, "CPUExecutionProvider"])
+
+    def run(x: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(session.run(None, {INPUT: _array(x)})[0]).to(x.device)
+
+    return run, dict(session.get_modelmeta().custom_metadata_map)
+
+
+def export_openvino(network: nn.Module, path: str, input_shape: tuple[int, ...], facts: Facts) -> None:
+    openvino = import_silently("openvino")
+    # not by openvino.convert_model, which reports every call to its makers; the core reads ONNX and reports nothing
+    with tempfile.TemporaryDirectory() as folder:
+        onnx_path = str(Path(folder, "model.onnx"))
+        export_onnx(network, onnx_path, input_shape, facts)
+        model = openvino.Core().read_model(onnx_path)
+        for name, value in facts.items():
+            model.set_rt_info(str(value), [OPENVINO_SECTION, name])
+        openvino.save_model(model, path, compress_to_fp16=False)
+
+
+def read_openvino(path: str, device: torch.device) -> tuple[Run, Facts]:
+    core = import_silently("openvino").Core()
+    model = core.read_model(path)
+    config = {
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": "f32",  # else bfloat16 where the CPU has it, which loses a hundredth of a logit
+    }
+    compiled = core.compile_model(model, "CPU", config)
+    noted = [name for name in (*INPUT_FACTS, "weights") if model.has_rt_info([OPENVINO_SECTION, name])]
+    facts = {name: model.get_rt_info([OPENVINO_SECTION, name]).value for name in noted}
+    return lambda x: torch.from_numpy(compiled(_array(x))[0]).to(x.device), facts
+
+
+def import_silently(name: str) -> ModuleType:
+    """Import an engine, which only its backend needs, and no bundle by itself.
+
+    ``openvino`` and ``nncf`` report to their makers over the network that they were imported and how they are used, but
+    not where a CI job runs.
+    """
+    before = os.environ.get("CI")
+    os.environ["CI"] = "true"
+    try:
+        return importlib.import_module(name)
+    finally:
+        if before is None:
+            del os.environ["CI"]
+        else:
+            os.environ["CI"] = before
+
+
+def export_tensorrt(network: nn.Module, path: str, input_shape: tuple[int, ...], facts: Facts) -> None:
+    """MONAI's exporter moves the network that it is given to the GPU."""
+    batches = [1, input_shape[0], max(4, input_shape[0])]
+    script = convert_to_trt(copy.deepcopy(network), "fp32", input_shape, dynamic_batchsize=batches, disable_tf32=True)
+    torch.jit.save(script, path)
+
+
+def read_tensorrt(path: str, device: torch.device) -> tuple[Run, Facts]:
+    """It computes on the GPU whatever the device."""
+    import_silently("torch_tensorrt")  # teaches TorchScript to run its engines
+    script = torch.jit.load(path, map_location="cuda")
+
+    def run(x: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            return script(_plain(x).cuda()).to(x.device)
+
+    return run, {}
+
+
+def _array(x: torch.Tensor) -> Any:
+    return _plain(x).detach().cpu().contiguous().numpy()
+
+
+def _plain(x: torch.Tensor) -> torch.Tensor:
+    return x.as_tensor() if isinstance(x, MetaTensor) else x
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format of exported networks.
+
+    Args:
+        file: name of the file. None ends in .pt: MONAI Label takes all of those for weights of the bundle's network.
+        read: gives a function from tensor to tensor, and the facts, of a file and a device.
+        packages: that running it takes.
+        export: writes a network to a file; None where the format is made of another one.
+        export_packages: that exporting takes besides.
+    """
+
+    file: str
+    read: Callable[[str, torch.device], tuple[Run, Facts]]
+    packages: tuple[str, ...] = ()
+    export: Callable[[nn.Module, str, tuple[int, ...], Facts], None] | None = None
+    export_packages: tuple[str, ...] = ()
+
+
+_ONNX = ("onnx", "onnxscript")
+FORMATS = {  # by backend
+    "torchscript": Format("model.ts", read_torchscript, export=export_torchscript),
+    "onnx": Format("model.onnx", read_onnx, ("onnxruntime",), export_onnx, _ONNX),
+    "openvino": Format("model.xml", read_openvino, ("openvino",), export_openvino, _ONNX),  # and model.bin
+    "openvino_int8": Format("model_int8.xml", read_openvino, ("openvino",), None, (*_ONNX, "nncf")),  # and .bin
+    "tensorrt": Format("model_trt.ts", read_tensorrt, ("torch_tensorrt",), export_tensorrt),
+}
+EXPORT_FILES = {backend: each.file for backend, each in FORMATS.items()}
+BACKENDS = ("eager", "torchscript", "onnx", "openvino", *(["tensorrt"] if torch.cuda.is_available() else []))
+
+
+def require_backend(backend: str, to_export: bool = False) -> None:
+    """Raise ValueError, which says what to install, unless a backend can be used here.
+
+    Args:
+        backend: "eager" or a key of ``FORMATS``.
+        to_export: whether a network shall be exported for it as well, which takes more packages than running it.
+
+    Example:
+        >>> require_backend("eager")
+        >>> require_backend("caffe")
+        Traceback (most recent call last):
+        ValueError: backend is 'caffe': it is one of eager, torchscript, onnx, openvino, openvino_int8, tensorrt
+    """
+    if backend == "eager":
+        return
+    chosen = choose("backend", backend, {"eager": None, **FORMATS})
+    needed = chosen.packages + (chosen.export_packages if to_export else ())
+    missing = [name.replace("_", "-") for name in needed if importlib.util.find_spec(name) is None]
+    if missing:
+        all_of_them = "" if backend == "tensorrt" else ', or all of them: pip install "lunet-networks[export]"'
+        raise ValueError(
+            f"the backend {backend} needs what is not installed here: pip install {' '.join(missing)}{all_of_them}"
+        )
+    if backend == "tensorrt" and not torch.cuda.is_available():
+        raise ValueError("the backend tensorrt needs an NVIDIA GPU, and PyTorch sees none here")

@@ -1,0 +1,149 @@
+"""The images that an inference labels: found in a folder, a file or a list, and read once before the run starts."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from lunet_networks.bundle.data.checks import ImagePath, readable_only
+from lunet_networks.bundle.data.picture_files import PICTURE_SUFFIXES
+from lunet_networks.bundle.runtime.errors import shortened_list
+
+__all__ = ["InferenceImages", "find_images", "image_name"]
+
+IMAGE_SUFFIXES = (".nii.gz", ".nii", ".nrrd")
+logger = logging.getLogger(__name__)
+
+
+class InferenceImages:
+    """The images that can be labelled, and those that cannot.
+
+    Nothing is read before :py:meth:`open`: MONAI constructs all of a config to check it, with no data at hand.
+
+    Args:
+        dataset_dir: see :py:func:`find_images`.
+        output_dir: where the label maps will be written, not a folder that images are taken from.
+        in_channels: channels that the network takes.
+        spatial_dims: 2 or 3.
+
+    Attributes:
+        data: ``{"image": path}`` of each that can be labelled, as a ``Dataset`` takes it.
+        refused: path and reason of each of the others.
+
+    Example::
+
+        images = InferenceImages("imagesTs", "labels", in_channels=1)
+        dataset = Dataset(images.data, preprocessing)
+        images.open()
+        evaluator.run()
+        images.finish()
+    """
+
+    def __init__(
+        self,
+        dataset_dir: str | Path | Sequence[ImagePath],
+        output_dir: str | Path,
+        in_channels: int = 1,
+        spatial_dims: int = 3,
+    ) -> None:
+        self.dataset_dir = dataset_dir
+        self.output_dir = Path(output_dir)
+        self.in_channels = in_channels
+        self.spatial_dims = spatial_dims
+        self.data: list[dict[str, ImagePath]] = []
+        self.refused: list[tuple[str, str]] = []
+
+    def open(self) -> None:
+        """Find the images and read each once; those that cannot be labelled are logged.
+
+        Raises:
+            FileNotFoundError: if ``dataset_dir`` names nothing.
+            ValueError: if no image can be labelled, or two label maps would have the same name, or ``output_dir`` holds
+                images of this run: the next run would take the label maps for images.
+        """
+        images = find_images(self.dataset_dir, self.spatial_dims)
+        _check_names(images, self.output_dir)
+        usable, self.refused = readable_only(images, self.in_channels, self.spatial_dims)
+        self.data[:] = [{"image": image} for image in usable]
+        if not usable:
+            raise ValueError(f"there is no image that can be labelled:\n{self._reasons()}")
+        if self.refused:
+            logger.warning("%d of %d images are left out:\n%s", len(self.refused), len(images), self._reasons())
+
+    def finish(self) -> None:
+        """Say what was written where; end the process with status 1 if images were left out."""
+        logger.info("%d label maps are in %s", len(self.data), self.output_dir.resolve())
+        if self.refused:
+            sys.exit(f"error: {len(self.refused)} images could not be labelled:\n{self._reasons()}")
+
+    def _reasons(self) -> str:
+        return shortened_list(f"{path} {reason}" for path, reason in self.refused)
+
+
+def find_images(dataset_dir: str | Path | Sequence[ImagePath], spatial_dims: int = 3) -> list[ImagePath]:
+    """The paths of the images to label.
+
+    Args:
+        dataset_dir: a folder, of which all NIfTI and NRRD files are taken, sorted, or those of its ``imagesTs`` where
+            it holds none itself; or a file; or a list of files, of which an item may be a list itself, with a file for
+            every channel.
+        spatial_dims: with 2, PNG, JPG and TIFF files of a folder are taken, too.
+
+    Raises:
+        FileNotFoundError: if it is a path that does not exist.
+        ValueError: if it is a folder without images, or an empty list.
+
+    Example:
+        >>> find_images(["a.nii.gz", "b.nrrd"])
+        ['a.nii.gz', 'b.nrrd']
+    """
+    if not isinstance(dataset_dir, (str, Path)):
+        if not dataset_dir:
+            raise ValueError("dataset_dir is an empty list: name at least one image")
+        return [str(item) if isinstance(item, (str, Path)) else [str(path) for path in item] for item in dataset_dir]
+    path = Path(dataset_dir)
+    if not path.exists():
+        raise FileNotFoundError(f"dataset_dir {path} does not exist: name a folder of images, an image, or a list")
+    if path.is_file():
+        return [str(path)]
+    suffixes = (*IMAGE_SUFFIXES, *PICTURE_SUFFIXES) if spatial_dims == 2 else IMAGE_SUFFIXES
+    images = _images_in(path, suffixes) or _images_in(path / "imagesTs", suffixes)
+    if not images:
+        raise ValueError(f"neither {path} nor an imagesTs in it holds images ({', '.join(suffixes)})")
+    return images
+
+
+def image_name(path: str | Path) -> str:
+    """The name of an image file without its suffixes.
+
+    Example:
+        >>> image_name("imagesTr/hippocampus_001.nii.gz")
+        'hippocampus_001'
+    """
+    return Path(str(path).removesuffix(".gz")).stem
+
+
+def _images_in(folder: Path, suffixes: tuple[str, ...]) -> list[str]:
+    if not folder.is_dir():
+        return []
+    # the Decathlon's archives bring a hidden ._NAME.nii.gz for each file, which is none
+    return sorted(
+        str(path) for path in folder.iterdir() if path.name.lower().endswith(suffixes) and not path.name.startswith(".")
+    )
+
+
+def _check_names(images: Iterable[ImagePath], output_dir: Path) -> None:
+    first_of_name: dict[str, str] = {}
+    for image in images:
+        path = image if isinstance(image, str) else image[0]
+        if Path(path).resolve().parent == output_dir.resolve():
+            raise ValueError(f"output_dir {output_dir} holds {path}: give the label maps a folder of their own")
+        name = image_name(path)
+        if name in first_of_name:
+            raise ValueError(
+                f"the label maps of {first_of_name[name]} and {path} would have the same name: label them one by one, "
+                "each with an output_dir of its own"
+            )
+        first_of_name[name] = path

@@ -1,0 +1,222 @@
+"""A network is pruned while it trains: some channels go, it recovers, some more go."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import torch
+from ignite.engine import Engine
+from monai.engines import Evaluator
+from torch import nn
+from torch.optim import Optimizer
+
+from lunet_networks.bundle.data.seeding import mix_seed
+from lunet_networks.bundle.pruning.handler import PruningHandler, replace_modules
+from lunet_networks.bundle.pruning.history import PruningHistory
+from lunet_networks.bundle.pruning.pruned_bundle import PrunedBundle
+from lunet_networks.bundle.runtime.checks import check_whole_number
+from lunet_networks.bundle.runtime.memory_format import prepare_batch
+from lunet_networks.bundle.training.history import History
+from lunet_networks.pruning import (
+    describe_network,
+    normalise_scores,
+    rank_channels,
+    remove_channels,
+    select_channels,
+    set_dropout,
+    targeted_dropout,
+)
+from lunet_networks.summary import count_macs, count_parameters
+
+__all__ = ["ChannelPruning", "PruningSchedule"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PruningSchedule:
+    """When channels go, how many, and when it is enough.
+
+    Args:
+        start_epoch: channels go for the first time when this epoch has ended.
+        recovery_epochs: from then on every so many epochs.
+        channels_per_step: so many at a time.
+        max_steps: so often at most.
+        target_params: no more steps once the network has no more parameters than this; 0: no such target.
+        target_macs: likewise, multiply-accumulates for one patch.
+        min_dice: no more steps once the mean Dice after recovery is below this; 0: whatever it is.
+
+    Raises:
+        ValueError: if one of them is no such number.
+
+    Example:
+        >>> schedule = PruningSchedule(start_epoch=2, recovery_epochs=3, max_steps=2)
+        >>> [schedule.steps_done(epoch) for epoch in range(1, 9)], schedule.epochs
+        ([None, 0, None, None, 1, None, None, 2], 8)
+    """
+
+    start_epoch: int = 1
+    recovery_epochs: int = 1
+    channels_per_step: int = 1
+    max_steps: int = 1
+    target_params: int = 0
+    target_macs: int = 0
+    min_dice: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("start_epoch", "recovery_epochs", "channels_per_step", "max_steps"):
+            check_whole_number(name, getattr(self, name), least=1)
+        for name in ("target_params", "target_macs"):
+            check_whole_number(name, getattr(self, name), least=0)
+        if isinstance(self.min_dice, bool) or not isinstance(self.min_dice, (int, float)) or not 0 <= self.min_dice < 1:
+            raise ValueError(f"min_dice is {self.min_dice!r}: it is a Dice of at least 0 and below 1")
+
+    @property
+    def epochs(self) -> int:
+        """All of the training, if it is not enough before."""
+        return self.start_epoch + self.max_steps * self.recovery_epochs
+
+    def steps_done(self, epoch: int) -> int | None:
+        """How many steps the network has recovered from when this epoch ends; None where one is going on."""
+        since = epoch - self.start_epoch
+        return since // self.recovery_epochs if since >= 0 and since % self.recovery_epochs == 0 else None
+
+    def reached(self, parameters: int, macs: int) -> bool:
+        """Whether a network is as small as was asked for."""
+        return parameters <= self.target_params or macs <= self.target_macs
+
+
+class ChannelPruning(PruningHandler):
+    """Handler that removes channels of the network of a trainer between epochs.
+
+    When a step's recovery has ended the network goes to the pruned bundle, unless its Dice is below ``min_dice``: so
+    the bundle holds the last one that was good enough. All channels are ranked on one pass over the training data.
+
+    ``PruningCheckpoints`` attaches it, behind ``EpochRecorder``: every epoch that ends a recovery has to be validated.
+
+    Args:
+        network: in training; a :class:`UNet` or :class:`UNetPlusPlus`.
+        optimizer: of the network.
+        schedule: of the pruning.
+        loader: of the training data, dictionaries of image and label.
+        loss: of logits and labels.
+        evaluator: of the validation.
+        history: of the training, for the Dice of an epoch.
+        steps: where to note what was removed.
+        bundle: where networks go that were good enough.
+        patch_shape: spatial shape for which multiply-accumulates are counted.
+        ranking: one of ``lunet_networks.pruning.RANKINGS``.
+        selection: one of ``lunet_networks.pruning.SELECTIONS``.
+        dropout_from_ranks: whether every step gives the convolutions a dropout of their own, up to 0.1, by their ranks.
+        seed: of what is drawn.
+
+    Raises:
+        ValueError: during the training, if a target cannot be reached, a step is larger than what is left, or not even
+            the unpruned network has ``min_dice``.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        optimizer: Optimizer,
+        schedule: PruningSchedule,
+        loader: Iterable[Mapping[str, torch.Tensor]],
+        loss: nn.Module,
+        evaluator: Evaluator,
+        history: History,
+        steps: PruningHistory,
+        bundle: PrunedBundle,
+        patch_shape: tuple[int, ...],
+        ranking: str,
+        selection: str,
+        dropout_from_ranks: bool,
+        seed: int,
+    ) -> None:
+        super().__init__(network, optimizer, evaluator, history, steps, bundle, patch_shape)
+        self.schedule, self.loader, self.loss = schedule, loader, loss
+        self.ranking, self.selection, self.dropout_from_ranks = ranking, selection, dropout_from_ranks
+        self.seed = seed
+
+    def _begin(self, engine: Engine) -> None:
+        super()._begin(engine)
+        widths = self._widths()
+        removals = [(name, channel) for name, width in widths.items() for channel in range(1, width)]
+        if self.schedule.channels_per_step > len(removals):
+            raise ValueError(
+                f"channels_per_step is {self.schedule.channels_per_step}, but the network has {len(removals)} channels "
+                "besides the one that every convolution keeps"
+            )
+        least = self._costs(remove_channels(self.network, removals))
+        for name, cost in zip(("target_params", "target_macs"), least, strict=True):
+            if 0 < getattr(self.schedule, name) < cost:
+                raise ValueError(
+                    f"{name} is {getattr(self.schedule, name)}, but with a channel in every convolution the network "
+                    f"still has {cost}"
+                )
+
+    def _widths(self) -> dict[str, int]:
+        return describe_network(self.network)["conv_channels"]
+
+    def _costs(self, network: nn.Module) -> tuple[int, int]:
+        return count_parameters(network), count_macs(network, (1, network.in_channels, *self.patch_shape))
+
+    def _end_epoch(self, engine: Engine) -> None:
+        done = self.schedule.steps_done(engine.state.epoch)
+        if done is None:
+            return
+        dice = self.history.rows[-1].get(self.history.key_metric)
+        if dice is None:
+            raise ValueError(
+                f"epoch {engine.state.epoch} ends a recovery and was not validated: val_interval has to be 1"
+            )
+        if done == 0:
+            self.steps.begin(engine.state.epoch, self._widths(), *self._costs(self.network), dice)
+        else:
+            self.steps.recovered(dice)
+        good = dice >= self.schedule.min_dice
+        if done == 0 and not good:
+            raise ValueError(
+                f"the network has a mean Dice of {dice:.3f} before anything is pruned, min_dice is "
+                f"{self.schedule.min_dice}: train it longer, start from trained weights "
+                "with --pretrained, or ask for less"
+            )
+        self.steps.write()
+        if good:
+            self.bundle.write(self.network, self.steps)
+        step = self.steps.steps[-1]
+        left = sum(width - 1 for width in step["left"].values())
+        if not good:
+            self._end(engine, f"a mean Dice of {dice:.3f} is below min_dice {self.schedule.min_dice}")
+        elif self.schedule.reached(step["parameters"], step["macs"]):
+            self._end(engine, "the network is as small as was asked for")
+        elif done == self.schedule.max_steps:
+            self._end(engine, f"{done} steps are taken")
+        elif left < self.schedule.channels_per_step:
+            self._end(engine, f"{left} channels could still be removed, fewer than a step takes")
+        else:
+            self._prune(engine, done + 1)
+
+    def _end(self, engine: Engine, why: str) -> None:
+        self.steps.finished = True
+        logger.info(f"the pruning has ended, {why}; the pruned bundle is {self.bundle.folder}")
+        engine.terminate()
+
+    def _prune(self, engine: Engine, step: int) -> None:
+        generator = torch.Generator().manual_seed(mix_seed(self.seed, step))
+        batches = (prepare_batch(batch, engine.state.device) for batch in self.loader)
+        began = time.perf_counter()
+        raw = rank_channels(self.network, batches, self.loss, self.ranking, generator)
+        logger.info(f"ranked the channels in {time.perf_counter() - began:.1f} s")
+        scores = raw if self.ranking == "random" else normalise_scores(raw)
+        removals = select_channels(scores, self.schedule.channels_per_step, self.selection, generator)
+        replace_modules(self.network, remove_channels(self.network, removals, self.optimizer))
+        if self.dropout_from_ranks:
+            set_dropout(self.network, targeted_dropout(scores))
+        dice = self._dice_now(engine)
+        removed = [(name, channel, float(scores[name][channel])) for name, channel in removals]
+        costs = self._costs(self.network)
+        self.steps.changed(engine.state.epoch, self._widths(), "removed", removed, *costs, dice)
+        logger.info(self.steps.line())

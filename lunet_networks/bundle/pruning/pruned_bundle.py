@@ -1,0 +1,88 @@
+"""A pruned network is a bundle: the configs of the one that it comes from, with the network spelled out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import nn
+
+from lunet_networks.bundle.pruning.derived_bundle import derived_files
+from lunet_networks.bundle.pruning.history import PRUNING_HISTORY, PRUNING_PICTURE, PruningHistory
+from lunet_networks.bundle.runtime.files import write_atomically
+from lunet_networks.bundle.training.checkpoints import save_atomically
+
+__all__ = ["PrunedBundle"]
+
+MARK = f"docs/{PRUNING_HISTORY}"
+
+
+class PrunedBundle:
+    """The folder of the bundle that a pruning makes.
+
+    Args:
+        folder: where it goes.
+        source: the bundle whose network is pruned.
+    """
+
+    def __init__(self, folder: str | Path, source: str | Path) -> None:
+        self.folder = Path(folder)
+        self.source = Path(source)
+
+    def open(self, replace: bool) -> None:
+        """See that nothing is written over that shall stay, before hours are spent.
+
+        Args:
+            replace: whether an older pruned bundle may be written over.
+
+        Raises:
+            FileExistsError: if there is one and it may not, or something else lies in the folder.
+        """
+        if not self.folder.is_dir() or not any(self.folder.iterdir()):
+            return
+        if not (self.folder / MARK).is_file():
+            raise FileExistsError(
+                f"{self.folder} holds something else than a pruned bundle: name another folder with --pruned_dir"
+            )
+        if not replace:
+            raise FileExistsError(
+                f"{self.folder} is a pruned bundle already: --overwrite True replaces it, --resume True goes on with "
+                "its pruning, --pruned_dir names another folder"
+            )
+
+    def write(self, network: nn.Module, steps: PruningHistory) -> None:
+        """Write the bundle with a network that is good enough. A kill in between is mended by resuming the pruning,
+        which writes the same again.
+
+        Args:
+            network: with its weights.
+            steps: that led to it, written to their files.
+        """
+        tables = {name: steps.output_dir / name for name in (PRUNING_HISTORY, PRUNING_PICTURE)}
+        content = {f"docs/{name}": path.read_bytes() for name, path in tables.items() if path.is_file()}
+        content |= derived_files(self.source, network, "pruned", _in_words(steps), _sections(steps))
+        for name, data in content.items():
+            write_atomically(self.folder / name, data)
+        save_atomically(network.state_dict(), self.folder / "models" / "model.pt")
+
+
+def _in_words(steps: PruningHistory) -> str:
+    first, last = steps.steps[0], steps.steps[-1]
+    return (
+        f"Pruned in {last['step']} steps from {first['parameters']:,} to {last['parameters']:,} parameters and from "
+        f"{first['macs'] / 1e9:.3f} to {last['macs'] / 1e9:.3f} G multiply-accumulates for one patch"
+    )
+
+
+def _sections(steps: PruningHistory) -> dict[str, str]:
+    """What the model card says of the pruned network."""
+    first, last = steps.steps[0], steps.steps[-1]
+    model = (
+        f"{_in_words(steps)}. The configs spell out the channels of every convolution. `{MARK}` lists what was "
+        f"removed, `docs/{PRUNING_PICTURE}` shows it."
+    )
+    performance = (
+        f"`models/model.pt` has a mean Dice of {last['dice_after_recovery']:.3f} on the validation cases, at which the "
+        f"pruning looked after every step; the network had {first['dice_after_recovery']:.3f} before it was pruned. "
+        "`run evaluation` measures it case by case."
+    )
+    return {"Model Description": model, "Performance": performance}

@@ -1,0 +1,130 @@
+"""What is known of the training of the weights that a report is about."""
+
+from __future__ import annotations
+
+import csv
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lunet_networks.bundle.evaluation.metrics import WHOLE, CaseMetrics
+from lunet_networks.bundle.evaluation.tables import read_cases
+from lunet_networks.bundle.training.history import History
+
+__all__ = ["RECORDS", "Training", "find_training", "read_history"]
+
+KEY_METRIC = "val_mean_dice"
+RECORDS = {  # what a training and its evaluation leave in output_dir, by its name in docs of a bundle with weights
+    "run.json": "training_run.json",
+    "history.csv": "training_history.csv",
+    "summary.csv": "evaluation_summary.csv",
+    "cases.csv": "evaluation_cases.csv",
+}
+SAME_DICE = 0.01  # records whose mean Dice is further off are of other weights
+
+Measured = Mapping[str, Mapping[str, CaseMetrics]]  # by the case's name, then by label
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training, as its record tells it.
+
+    Args:
+        run: run.json: settings, cases, versions.
+        history: its epochs.
+        sources: names of the files that this comes from.
+    """
+
+    run: dict[str, Any]
+    history: History
+    sources: tuple[str, ...]
+
+    @property
+    def duration(self) -> str:
+        """How long its epochs took."""
+        seconds = sum(row["seconds"] for row in self.history.rows)
+        return f"{seconds:.0f} seconds" if seconds < 120 else f"{seconds / 60:.0f} minutes"
+
+    def num_cases(self, section: str) -> int:
+        """How many cases it trained on or chose its best model by; a packed bundle keeps no more than that."""
+        cases = self.run["cases"][section]
+        return cases if isinstance(cases, int) else len(cases)
+
+
+def find_training(
+    output_dir: str | Path,
+    bundle_root: str | Path,
+    ckpt_dir: str | Path,
+    settings: Mapping[str, Any],
+    measured: Measured,
+) -> tuple[Training | None, str]:
+    """The training of the weights in ``ckpt_dir``: that in ``output_dir``, else the one that the bundle's docs tell of.
+
+    A record is taken for that of other weights if it is of another preset or of other labels, or, in docs, if the cases
+    that both it and ``measured`` know have another mean Dice.
+
+    Args:
+        output_dir: of the training.
+        bundle_root: the bundle's folder.
+        ckpt_dir: folder of the weights.
+        settings: of train.json.
+        measured: metrics by the case's name, then by label.
+
+    Returns:
+        The training, or None and why there is none.
+    """
+    models = (Path(bundle_root) / "models").resolve()
+    weights = Path(ckpt_dir).resolve()
+    places = [(Path(output_dir), dict(zip(RECORDS, RECORDS, strict=True)), "")]
+    if weights.is_relative_to(models):
+        docs = Path("docs", weights.relative_to(models))
+        places.append((Path(bundle_root) / docs, RECORDS, f"{docs.as_posix()}/"))
+    reasons = []
+    for folder, names, shown in places:
+        run_name, history_name = names["run.json"], names["history.csv"]
+        if not ((folder / run_name).is_file() and (folder / history_name).is_file()):
+            reasons.append(f"there is no {shown}{history_name}")
+            continue
+        run = json.loads((folder / run_name).read_text(encoding="utf-8"))
+        problem = _of_others(run["settings"], settings)
+        if not problem and shown and not _same_figures(folder / names["cases.csv"], measured):
+            problem = "weights of another Dice"
+        if problem:
+            reasons.append(f"{shown}{history_name} is that of {problem}")
+            continue
+        history = read_history(folder / history_name, settings["label_names"])
+        return Training(run, history, (f"{shown}{run_name}", f"{shown}{history_name}")), ""
+    return None, ", ".join(reasons)
+
+
+def _of_others(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    for name in ("preset", "label_names"):
+        if name in then and name in now and then[name] != now[name]:
+            return f"a training with the {name} {then[name]}"
+    return ""
+
+
+def read_history(path: str | Path, label_names: Sequence[str]) -> History:
+    """The history in a history.csv.
+
+    Args:
+        path: of the file.
+        label_names: of the foreground labels.
+    """
+    history = History(Path(path).parent, KEY_METRIC, label_names)
+    with open(path, newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            values = {name: float(value) for name, value in row.items() if value}
+            history.rows.append({**values, "epoch": int(values["epoch"])})
+    return history
+
+
+def _same_figures(path: Path, measured: Measured) -> bool:
+    if not path.is_file():
+        return True
+    recorded = read_cases(path)
+    both = [(recorded[case][WHOLE].dice, measured[case][WHOLE].dice) for case in recorded.keys() & measured.keys()]
+    return not both or abs(statistics.fmean(then - now for then, now in both)) < SAME_DICE

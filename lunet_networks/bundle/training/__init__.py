@@ -1,0 +1,38 @@
+"""What a training is made of: losses, optimizers, schedules, and the handlers that record, save and resume it."""
+
+from lunet_networks.bundle.training.checkpoints import Checkpoints
+from lunet_networks.bundle.training.curves import Curves
+from lunet_networks.bundle.training.decoupling import DecouplingInferer, DecouplingLoss
+from lunet_networks.bundle.training.deep_training import DeepTraining
+from lunet_networks.bundle.training.dice import LabelDice, labels_of_batch
+from lunet_networks.bundle.training.early_stop import EarlyStop
+from lunet_networks.bundle.training.history import EpochRecorder, History
+from lunet_networks.bundle.training.losses import SegmentationLoss
+from lunet_networks.bundle.training.optimizers import create_optimizer
+from lunet_networks.bundle.training.progress import ProgressBar, TensorBoard
+from lunet_networks.bundle.training.run_record import DatasetCases, RunRecord, RunRecordHandler
+from lunet_networks.bundle.training.schedules import LearningRateSchedule
+from lunet_networks.bundle.training.weights import CheckpointLoader, load_pretrained
+
+__all__ = [
+    "CheckpointLoader",
+    "Checkpoints",
+    "Curves",
+    "DatasetCases",
+    "DecouplingInferer",
+    "DecouplingLoss",
+    "DeepTraining",
+    "EarlyStop",
+    "EpochRecorder",
+    "History",
+    "LabelDice",
+    "LearningRateSchedule",
+    "ProgressBar",
+    "RunRecord",
+    "RunRecordHandler",
+    "SegmentationLoss",
+    "TensorBoard",
+    "create_optimizer",
+    "labels_of_batch",
+    "load_pretrained",
+]

@@ -1,0 +1,174 @@
+"""Weights and training state on disk: whole at every moment, enough to continue exactly."""
+
+from __future__ import annotations
+
+import io
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+from monai.networks import get_state_dict
+from torch import nn
+from torch.optim import Optimizer
+
+from lunet_networks.bundle.runtime.distributed import from_rank_0
+from lunet_networks.bundle.runtime.files import write_atomically
+from lunet_networks.bundle.training.history import History
+
+__all__ = ["CHECKPOINT_NAME", "Checkpoints", "save_atomically"]
+
+logger = logging.getLogger(__name__)
+
+CHECKPOINT_NAME = "checkpoint.pt"
+
+
+def save_atomically(content: Any, path: str | Path) -> None:
+    """``torch.save`` in such a way that ``path`` is at every moment the whole older or the whole newer file.
+
+    Raises:
+        OSError: as ``write_atomically``.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp(), "model.pt")
+        >>> save_atomically(nn.Linear(2, 1).state_dict(), path)
+        >>> list(torch.load(path, weights_only=True))
+        ['weight', 'bias']
+    """
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    write_atomically(path, buffer.getbuffer())
+
+
+class Checkpoints:
+    """Handler that saves a training after every epoch and can continue it.
+
+    - ``CKPT_DIR/model.pt``: the weights of the best epoch, a plain state dict; the newest weights while nothing has
+      been validated. A model.pt from before the run is copied to ``OUTPUT_DIR/model_before_N.pt`` first.
+    - ``OUTPUT_DIR/checkpoint.pt``: all that the last completed epoch left: network, optimizer, gradient scaler,
+      epoch, history. Random states are not needed, see ``seeding``.
+    - ``OUTPUT_DIR/model_epochNNNN.pt``: the weights of every ``save_interval``-th epoch.
+
+    The checkpoint is written before model.pt. So where there is none, a model.pt is not of this run; and after a kill
+    between the two, the checkpoint holds the weights that model.pt should.
+
+    Of several processes the first one reads and writes; all are loaded.
+
+    Args:
+        network: to save, and to load into when resumed; not wrapped in DistributedDataParallel.
+        optimizer: likewise.
+        history: attached before this handler.
+        ckpt_dir: folder of model.pt.
+        output_dir: folder of the run.
+        save_interval: epochs between those weights that are kept; 0: none.
+        resume: continue from checkpoint.pt if there is one.
+
+    Raises:
+        OSError: during the training, if a file cannot be written; the message names it.
+        ValueError: if checkpoint.pt is damaged or of another network.
+
+    Example::
+
+        SupervisedTrainer(..., train_handlers=[history, Checkpoints(network, optimizer, history, "models", "eval")])
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        optimizer: Optimizer,
+        history: History,
+        ckpt_dir: str | Path,
+        output_dir: str | Path,
+        save_interval: int = 0,
+        resume: bool = False,
+    ) -> None:
+        self.network = network
+        self.optimizer = optimizer
+        self.history = history
+        self.model_path = Path(ckpt_dir, "model.pt")
+        self.output_dir = Path(output_dir)
+        self.checkpoint_path = self.output_dir / CHECKPOINT_NAME
+        self.save_interval = save_interval
+        self.resume = resume
+
+    def attach(self, engine: Engine) -> None:
+        """Follow a trainer."""
+        engine.add_event_handler(Events.STARTED, self._begin)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._save)
+
+    def _begin(self, engine: Engine) -> None:
+        if engine.state.epoch > 0:  # a federated client runs the same trainer again in every round
+            return
+        checkpoint = from_rank_0(self._read_checkpoint) if self.resume else None
+        if checkpoint is not None:
+            self._load(engine, checkpoint)
+        elif engine.state.rank == 0:
+            self._keep_older_model()
+
+    def _read_checkpoint(self) -> bytes | None:
+        """The file's content, which goes to the processes on machines that cannot see it, too."""
+        return self.checkpoint_path.read_bytes() if self.checkpoint_path.is_file() else None
+
+    def _load(self, engine: Engine, checkpoint: bytes) -> None:
+        try:
+            state = torch.load(io.BytesIO(checkpoint), map_location="cpu", weights_only=True)
+            self.restore_form(state)
+            self.network.load_state_dict(state["network"])
+        except Exception as error:  # pickle, zip and torch raise whatever a damaged file leads them to
+            raise ValueError(
+                f"{self.checkpoint_path} cannot be resumed, it is damaged or of another network; "
+                f"--overwrite True starts anew: {error}"
+            ) from None  # what a user reads last is the first cause
+        self.optimizer.load_state_dict(state["optimizer"])
+        if engine.scaler is not None:
+            engine.scaler.load_state_dict(state["scaler"])
+        self.history.rows = state["history"]
+        engine.state.epoch = state["epoch"]
+        engine.state.iteration = state["epoch"] * engine.state.epoch_length
+        logger.info(f"resumed after epoch {state['epoch']} of {engine.state.max_epochs}")
+        if engine.state.rank == 0:
+            self.history.write()
+            self.save_model(state["epoch"])
+
+    def _save(self, engine: Engine) -> None:
+        if engine.state.rank != 0:
+            return
+        epoch = engine.state.epoch
+        state = {
+            "network": get_state_dict(self.network),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": engine.scaler.state_dict() if engine.scaler is not None else {},
+            "epoch": epoch,
+            "history": self.history.rows,
+            **self.form(),
+        }
+        save_atomically(state, self.checkpoint_path)
+        self.save_model(epoch)
+        if self.save_interval and epoch % self.save_interval == 0:
+            save_atomically(get_state_dict(self.network), self.output_dir / f"model_epoch{epoch:04d}.pt")
+
+    def form(self) -> dict[str, Any]:
+        """What else has to be saved where a training changes the form of its network."""
+        return {}
+
+    def restore_form(self, state: dict[str, Any]) -> None:
+        """Bring network and optimizer into the form that they had, before what they held is loaded."""
+
+    def save_model(self, epoch: int) -> None:
+        """Write model.pt if this epoch is the best so far."""
+        best = self.history.best
+        if best is None or best["epoch"] == epoch:
+            save_atomically(get_state_dict(self.network), self.model_path)
+
+    def _keep_older_model(self) -> None:
+        if not self.model_path.is_file():
+            return
+        content = self.model_path.read_bytes()
+        kept = sorted(self.output_dir.glob("model_before_*.pt"))
+        if any(path.read_bytes() == content for path in kept):
+            return
+        copy = self.output_dir / f"model_before_{len(kept) + 1}.pt"
+        write_atomically(copy, content)
+        logger.info(f"{self.model_path} is not of this run: a copy is kept as {copy}")

@@ -1,0 +1,105 @@
+"""Training curves as pictures."""
+
+from __future__ import annotations
+
+import logging
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ignite.engine import Engine, Events
+
+from lunet_networks.bundle.runtime.files import write_figure
+from lunet_networks.bundle.training.history import TRAIN_METRIC, History
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["CURVES", "Curves", "draw_dice", "draw_learning_rate", "draw_loss"]
+
+logger = logging.getLogger(__name__)
+
+
+class Curves:
+    """Handler that draws loss, Dice and learning rate over the epochs to ``OUTPUT_DIR/curves.png`` when the training
+    ends.
+
+    Args:
+        output_dir: folder of the run.
+        history: of the run.
+    """
+
+    def __init__(self, output_dir: str | Path, history: History) -> None:
+        self.path = Path(output_dir, "curves.png")
+        self.history = history
+
+    def attach(self, engine: Engine) -> None:
+        """Follow a trainer."""
+        engine.add_event_handler(Events.COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        if engine.state.rank != 0 or not self.history.rows:
+            return
+        if find_spec("matplotlib") is None:
+            logger.info(f"{self.path.name} is left out: matplotlib is not installed")
+            return
+        write_figure(self.path, self.draw())
+
+    def draw(self) -> Figure:
+        """The picture: one curve beside the other."""
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(5 * len(CURVES), 4), layout="constrained")
+        for axes, draw in zip(figure.subplots(1, len(CURVES)), CURVES.values(), strict=True):
+            draw(axes, self.history)
+        return figure
+
+
+def draw_loss(axes: Axes, history: History) -> None:
+    """The mean loss of every epoch."""
+    axes.plot(_epochs(history), [row["loss"] for row in history.rows])
+    _finish(axes, "Training loss")
+
+
+def draw_dice(axes: Axes, history: History) -> None:
+    """Dice in training, and that of every validated epoch: mean and of each label; a line where the best model was."""
+    from matplotlib import rcParams
+
+    axes.plot(_epochs(history), [row[TRAIN_METRIC] for row in history.rows], color="grey", label="training")
+    # The labels take the first colours, as in all pictures of them; their mean has that of the text.
+    columns = dict(zip(history.label_names, history.label_columns, strict=True))
+    curves = [(name, column, None) for name, column in columns.items()]
+    curves.append(("mean", history.key_metric, rcParams["text.color"]))
+    epochs = [row["epoch"] for row in history.validated]
+    for name, column, colour in curves if len(columns) > 1 else curves[:1]:
+        values = [row[column] for row in history.validated]
+        axes.plot(epochs, values, ".-" if len(epochs) < 30 else "-", color=colour, label=f"validation, {name}")
+    if history.best is not None:
+        epoch = history.best["epoch"]
+        axes.axvline(epoch, color=rcParams["text.color"], linestyle=":", label=f"best model: epoch {epoch}")
+    axes.legend()
+    _finish(axes, "Dice")
+    axes.set_ylim(0, 1)
+
+
+def draw_learning_rate(axes: Axes, history: History) -> None:
+    """The learning rate of every epoch."""
+    axes.plot(_epochs(history), [row["learning_rate"] for row in history.rows])
+    _finish(axes, "Learning rate")
+    axes.set_ylim(bottom=0)
+
+
+CURVES = {"loss": draw_loss, "Dice": draw_dice, "learning rate": draw_learning_rate}
+
+
+def _epochs(history: History) -> list[int]:
+    return [row["epoch"] for row in history.rows]
+
+
+def _finish(axes: Axes, title: str) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.set(title=title, xlabel="epoch")
+    axes.grid(alpha=0.3)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -1,0 +1,189 @@
+"""What a training has done so far: a row an epoch, in history.csv, on the screen and in TensorBoard."""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from ignite.engine import Engine, Events
+from monai.engines import Evaluator
+from torch import nn
+from torch.optim import Optimizer
+
+from lunet_networks.bundle.runtime.distributed import from_rank_0, mean_over_processes
+from lunet_networks.bundle.runtime.files import write_atomically
+
+__all__ = ["CANDIDATE", "TRAIN_METRIC", "EpochRecorder", "History"]
+
+logger = logging.getLogger(__name__)
+
+Row = dict[str, float | int]
+
+TRAIN_METRIC = "train_mean_dice"
+CANDIDATE = "candidate"  # the column that says whether an epoch may be the best; without it any may
+
+
+class History:
+    """The rows of a training, one an epoch, and the file ``OUTPUT_DIR/history.csv`` that holds them.
+
+    A row has the epoch, the mean loss over its batches, the mean Dice in training, the learning rate and the seconds;
+    where the epoch was validated also the key metric and the same for each label, ``val_NAME`` (nan: no case has it).
+    Handlers may add to the row of the epoch that is going on by ``notes``; an epoch for which they note a ``CANDIDATE``
+    of 0 is never the best.
+
+    Args:
+        output_dir: folder of the run.
+        key_metric: the column that says which epoch is best.
+        label_names: of the foreground labels.
+        loss_terms: parts of the loss that have a column of their own, its mean over the batches.
+
+    Example:
+        >>> history = History("eval", "val_mean_dice", ["tumour"])
+        >>> for epoch, dice in enumerate([0.7, 0.8, 0.75, 0.8], start=1):
+        ...     history.rows.append({"epoch": epoch, "val_mean_dice": dice})
+        >>> history.best["epoch"], history.validations_since_best
+        (2, 2)
+    """
+
+    def __init__(
+        self, output_dir: str | Path, key_metric: str, label_names: Sequence[str], loss_terms: Sequence[str] = ()
+    ) -> None:
+        self.path = Path(output_dir, "history.csv")
+        self.key_metric = key_metric
+        self.label_names = list(label_names)
+        self.loss_terms = list(loss_terms)
+        self.rows: list[Row] = []
+        self.notes: Row = {}
+
+    @property
+    def label_columns(self) -> list[str]:
+        """Names of the columns that hold the key metric of each label."""
+        return [f"val_{name}" for name in self.label_names]
+
+    @property
+    def validated(self) -> list[Row]:
+        """The rows of those epochs that were validated."""
+        return [row for row in self.rows if self.key_metric in row]
+
+    @property
+    def candidates(self) -> list[Row]:
+        """The rows of those epochs that were validated and may be the best."""
+        return [row for row in self.validated if row.get(CANDIDATE, 1)]
+
+    @property
+    def best(self) -> Row | None:
+        """The row of the best epoch so far, the first of equals; None before the first candidate was validated."""
+        return max(self.candidates, key=lambda row: row[self.key_metric], default=None)
+
+    @property
+    def validations_since_best(self) -> int:
+        """How many validations have not brought a better model."""
+        best = self.best
+        return 0 if best is None else sum(row["epoch"] > best["epoch"] for row in self.candidates)
+
+    def write(self) -> None:
+        """Write history.csv, the whole of it."""
+        names = ["epoch", "loss", *self.loss_terms, TRAIN_METRIC, "learning_rate", "seconds"]
+        names += [self.key_metric, *self.label_columns]
+        names += dict.fromkeys(name for row in self.rows for name in row if name not in names)
+        text = io.StringIO()
+        table = csv.DictWriter(text, names, restval="", lineterminator="\n")
+        table.writeheader()
+        table.writerows(self.rows)
+        write_atomically(self.path, text.getvalue().encode())
+
+
+class EpochRecorder:
+    """Handler that adds a row to the history after every epoch, writes it and says it in a line of the log.
+
+    Attach it after the validation, and before whatever asks the history for the best epoch.
+
+    Args:
+        history: to add to.
+        evaluator: runs the validation; its key metric has to keep the values of every case.
+        optimizer: of which the learning rate is noted.
+        loss: whose ``last_terms`` are the history's ``loss_terms``; None where it has none.
+
+    Raises:
+        FloatingPointError: during the training, when the loss is nan or infinite.
+
+    Example::
+
+        recorder = EpochRecorder(history, evaluator, optimizer)
+        SupervisedTrainer(..., train_handlers=[ValidationHandler(1, evaluator), recorder])
+    """
+
+    def __init__(
+        self, history: History, evaluator: Evaluator, optimizer: Optimizer, loss: nn.Module | None = None
+    ) -> None:
+        self.history = history
+        self.evaluator = evaluator
+        self.optimizer = optimizer
+        self.loss = loss
+        self._losses: dict[str, list[float]] = {}
+        self._start = 0.0
+
+    def attach(self, engine: Engine) -> None:
+        """Follow a trainer."""
+        engine.add_event_handler(Events.EPOCH_STARTED, self._start_epoch)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._note_loss)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._end_epoch)
+
+    def _start_epoch(self, engine: Engine) -> None:
+        self._losses = {name: [] for name in ("loss", *self.history.loss_terms)}
+        self._start = time.perf_counter()
+
+    def _note_loss(self, engine: Engine) -> None:
+        loss = engine.state.output["loss"].item()
+        if not math.isfinite(loss):
+            raise FloatingPointError(
+                f"the loss is {loss} in epoch {engine.state.epoch}: a lower learning_rate may help, or amp False"
+            )
+        self._losses["loss"].append(loss)
+        for name in self.history.loss_terms:
+            self._losses[name].append(self.loss.last_terms[name].item())
+
+    def _end_epoch(self, engine: Engine) -> None:
+        row: Row = {
+            "epoch": engine.state.epoch,
+            **{name: mean_over_processes(sum(losses) / len(losses)) for name, losses in self._losses.items()},
+            TRAIN_METRIC: float(engine.state.metrics[TRAIN_METRIC]),
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "seconds": round(time.perf_counter() - self._start, 2),
+            **self._validation(engine.state.epoch),
+            **self.history.notes,
+        }
+        # all processes get the row of the first one, so that whatever follows from it is decided alike everywhere
+        self.history.rows.append(from_rank_0(lambda: row))
+        if engine.state.rank == 0:
+            self.history.write()
+            logger.info(self._line(row, engine.state.max_epochs))
+
+    def _validation(self, epoch: int) -> Row:
+        """Key metric and its value for each label, if this epoch was validated."""
+        state, key_metric = self.evaluator.state, self.history.key_metric
+        if state.epoch != epoch or key_metric not in state.metrics:
+            return {}
+        of_labels = torch.nanmean(state.metric_details[key_metric].double(), dim=0).tolist()
+        return {
+            key_metric: float(state.metrics[key_metric]),
+            **dict(zip(self.history.label_columns, of_labels, strict=True)),
+        }
+
+    def _line(self, row: Row, max_epochs: int) -> str:
+        line = (
+            f"epoch {row['epoch']}/{max_epochs}: loss {row['loss']:.4f}, Dice in training {row[TRAIN_METRIC]:.3f}, "
+            f"{row['seconds']:.1f} s"
+        )
+        if self.history.key_metric in row:
+            names = zip(self.history.label_names, self.history.label_columns, strict=True)
+            of_labels = ", ".join(f"{name} {row[column]:.3f}" for name, column in names)
+            best = ", best so far" if row is self.history.best else ""
+            line += f"; validation {row[self.history.key_metric]:.3f} ({of_labels}){best}"
+        return line

@@ -1,0 +1,95 @@
+"""The published losses by name, for one output (sigmoid) and for several (softmax)."""
+
+from __future__ import annotations
+
+import torch
+from monai.losses import DiceLoss, FocalLoss
+from torch import nn
+
+from lunet_networks.bundle.runtime.checks import choose
+
+__all__ = ["LOSSES", "SegmentationLoss"]
+
+LOSSES = {  # name: weights of the Dice, the cross-entropy and the focal term
+    "dice": (1.0, 0.0, 0.0),
+    "bce": (0.0, 1.0, 0.0),
+    "dice_bce": (1.0, 1.0, 0.0),
+    "dice_half_bce": (1.0, 0.5, 0.0),
+    "dice_focal": (1.0, 0.0, 1.0),
+}
+
+
+class SegmentationLoss(nn.Module):
+    """Soft Dice, cross entropy, or the sum of Dice and cross entropy or of Dice and focal loss, on logits.
+
+    The Dice term is the published one: ``1 - 2 sum(p t) / (sum(p + t) + 1e-7)``, sums over the batch and all voxels,
+    the mean over labels. One output channel is a sigmoid and the cross entropy is binary. Several channels are a
+    softmax over the labels, channel 0 the background, which the Dice term leaves out. The focal loss is MONAI's, with
+    a gamma of 2.
+
+    Args:
+        loss_name: "dice", "bce", "dice_bce", "dice_half_bce" (half the cross entropy) or "dice_focal"; the cross
+            entropy of several labels goes by "bce" too.
+        out_channels: of the network.
+        ignore_label: value of the voxels that nobody has annotated, which take no part; None: there are none.
+
+    Shape:
+        Logits ``(B, out_channels, [D,] H, W)``, labels ``(B, 1, [D,] H, W)`` holding whole numbers; a scalar comes out.
+
+    Raises:
+        ValueError: if there is no such loss.
+
+    Source:
+        Lean Unet, arXiv 2512.03834, published code; its Dice is that of STAMP (Dinsdale et al., Medical Image
+        Analysis 2022). "dice_half_bce" is of LV-UNet, arXiv 2408.16886, which takes the Dice image by image, and
+        "dice_focal" of LMSC-UNet, ICAART 2025, which gives no weights.
+
+    Example:
+        >>> logits, label = torch.zeros(2, 3, 8, 8, 8), torch.ones(2, 1, 8, 8, 8)
+        >>> SegmentationLoss("bce", out_channels=3)(logits, label)  # log 3: nothing is known yet
+        tensor(1.0986)
+    """
+
+    def __init__(self, loss_name: str, out_channels: int, ignore_label: int | None = None) -> None:
+        super().__init__()
+        self.dice_weight, self.entropy_weight, self.focal_weight = choose("loss_name", loss_name, LOSSES)
+        several = out_channels > 1
+        self.dice = DiceLoss(
+            include_background=not several,
+            to_onehot_y=several,
+            softmax=several,
+            sigmoid=not several,
+            batch=True,
+            smooth_nr=0.0,
+            smooth_dr=1e-7,
+        )
+        self.focal = FocalLoss(to_onehot_y=several, use_softmax=several, gamma=2.0)
+        self.several = several
+        self.ignore_label = ignore_label
+
+    def forward(self, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        # autocast gives half precision, in which a sum over a batch of volumes overflows
+        logits = logits.float()
+        if self.ignore_label is not None:
+            logits, label = self.only_annotated(logits, label)
+            if not label.numel():
+                return logits.sum()  # 0, with a gradient of 0
+        loss = logits.new_zeros(())
+        if self.dice_weight:
+            loss = loss + self.dice_weight * self.dice(logits, label)
+        if self.entropy_weight:
+            loss = loss + self.entropy_weight * self.entropy(logits, label)
+        if self.focal_weight:
+            loss = loss + self.focal_weight * self.focal(logits, label)
+        return loss
+
+    def only_annotated(self, logits: torch.Tensor, label: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The annotated voxels as one row ``(1, C, N)``; the sums of all terms are over the batch anyway."""
+        annotated = (label != self.ignore_label)[:, 0]
+        return logits.movedim(1, -1)[annotated].T[None], label[:, 0][annotated][None, None]
+
+    def entropy(self, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        """Cross entropy over the labels, binary where there is one output channel."""
+        if self.several:
+            return nn.functional.cross_entropy(logits, label[:, 0].long())
+        return nn.functional.binary_cross_entropy_with_logits(logits, label.float())

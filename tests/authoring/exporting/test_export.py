@@ -1,0 +1,151 @@
+"""A bundle's network in other engines' files: what is written where, and what is not written."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from lunet_networks.authoring.checking.bundle import Bundle
+from lunet_networks.authoring.checking.verify import find_faults
+from lunet_networks.authoring.exporting.export import export_bundle
+from lunet_networks.authoring.exporting.trained_network import largest_difference, trained_network
+from lunet_networks.bundle.inference.exported import load_exported
+
+
+@pytest.fixture
+def bundle(repository, tmp_path):
+    ignored = shutil.ignore_patterns("eval", "runs", "*.ts", "*.onnx", "*.xml", "*.bin")
+    return shutil.copytree(repository / "bundles" / "lunet_small", tmp_path / "lunet_small", ignore=ignored)
+
+
+def exported_files(folder):
+    return sorted(path.name for path in folder.iterdir() if path.is_file() and path.name != "model.pt")
+
+
+def test_several_formats_in_one_call(bundle, capsys):
+    export_bundle(str(bundle), "torchscript,openvino")
+    assert exported_files(bundle / "models") == ["model.bin", "model.ts", "model.xml"]
+    lines = capsys.readouterr().out.splitlines()
+    tried = [line.split(": ")[:2] for line in lines if "logits differ" in line]
+    shapes = ["1 x 1 x 48 x 64 x 48", "2 x 1 x 32 x 48 x 64", "1 x 1 x 80 x 16 x 32"]
+    assert tried == [[backend, shape] for backend in ("torchscript", "openvino") for shape in shapes]
+    assert sum(line.startswith("wrote ") for line in lines) == 2
+    network = trained_network(Bundle(bundle), None, None).network
+    for backend, file in (("torchscript", "model.ts"), ("openvino", "model.xml")):
+        exported = load_exported(bundle / "models" / file, backend)
+        assert largest_difference(network, exported, (3, 1, 48, 16, 32))[1] < 1e-5
+    assert not any(find_faults(bundle).values())
+
+
+def test_what_is_there_is_not_replaced_unasked(bundle):
+    older = bundle / "models" / "model.ts"
+    older.write_text("older")
+    with pytest.raises(FileExistsError, match=r"model\.ts is there already: replace it with --overwrite True"):
+        export_bundle(str(bundle), "torchscript")
+    assert older.read_text() == "older"
+    export_bundle(str(bundle), "torchscript", overwrite="true")
+    load_exported(older, "torchscript")
+
+
+def test_another_preset_and_other_places(bundle, tmp_path):
+    export_bundle(str(bundle), "torchscript", preset="lunet_small_2f")
+    assert exported_files(bundle / "models" / "lunet_small_2f") == ["model.ts"]
+    assert exported_files(bundle / "models") == []
+    weights = shutil.copytree(bundle / "models" / "lunet_small_2f", tmp_path / "weights")
+    (weights / "model.ts").unlink()
+    export_bundle(str(bundle), "torchscript", "lunet_small_2f", str(weights), str(tmp_path / "exports"))
+    assert exported_files(weights) == []
+    exported = load_exported(tmp_path / "exports" / "model.ts", "torchscript")
+    network = trained_network(Bundle(bundle), "lunet_small_2f", weights).network
+    assert largest_difference(network, exported, (1, 1, 32, 32, 48))[1] < 1e-5
+
+
+@pytest.mark.parametrize("backend", ["torchscript", "onnx"])
+def test_an_export_that_differs_is_not_written(bundle, backend):
+    path = bundle / "configs" / "inference.json"
+    config = json.loads(path.read_text())
+    config["network_def"] = {"_target_": "tests.authoring.noisy.NoisyNetwork"}
+    path.write_text(json.dumps(config))
+    torch.save({"conv.weight": torch.ones(3, 1, 1, 1, 1), "conv.bias": torch.zeros(3)}, bundle / "models" / "model.pt")
+    with pytest.raises(
+        ValueError, match=r"(differs from PyTorch's|gives other logits than the network,) by .* of the lar"
+    ):
+        export_bundle(str(bundle), backend)
+    assert exported_files(bundle / "models") == []
+
+
+def run_python(repository, *arguments):
+    """A command in a process of its own: one that had computed in int8 has crashed later, in tests of other things."""
+    return subprocess.run([sys.executable, *arguments], cwd=repository, capture_output=True, text=True, check=False)
+
+
+def test_int8_is_written_where_it_loses_little_alone(bundle, tiny_dataset, tmp_path, repository):
+    command = [
+        "-m",
+        "lunet_networks",
+        "export",
+        str(bundle),
+        "--format",
+        "openvino",
+        "--quantize",
+        "int8",
+    ]
+    command += ["--dataset_dir", str(tiny_dataset), "--num_samples", "3", "--max_dice_loss"]
+    refused = run_python(repository, *command, "-1")
+    assert refused.returncode == 1
+    assert re.search(r"int8 loses -?0\.\d{4} of the Dice of \w+, where --max_dice_loss -1 is allow", refused.stderr)
+    assert exported_files(bundle / "models") == []
+
+    written = run_python(repository, *command, "1")
+    assert written.returncode == 0, written.stderr
+    assert exported_files(bundle / "models") == ["model_int8.bin", "model_int8.json", "model_int8.xml"]
+    assert "Dice of anterior" in written.stdout
+    record = json.loads((bundle / "models" / "model_int8.json").read_text())
+    for dice in record["dice"].values():
+        assert dice.keys() == {"anterior", "posterior"}
+        assert all(0 <= value <= 1 for value in dice.values())
+    assert record["input_shape"] == [1, 1, 48, 64, 48]
+    assert record["weights_bytes"]["int8"] < record["weights_bytes"]["float32"] / 2
+    assert all(milliseconds > 0 for milliseconds in record["latency_ms"].values())
+
+    image = min((tiny_dataset / "imagesTr").iterdir())
+    inference = ["-m", "monai.bundle", "run", "inference", "--bundle_root", str(bundle), "--backend", "openvino_int8"]
+    inference += ["--config_file", str(bundle / "configs" / "inference.json"), "--dataset_dir", str(image)]
+    labelled = run_python(repository, *inference, "--output_dir", str(tmp_path / "labels"))
+    assert labelled.returncode == 0, labelled.stderr
+    assert len(list((tmp_path / "labels").iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"format": "caffe"}, "--format is 'caffe': it is one of torchscript, onnx, openvino, tensorrt"),
+        ({"format": "onnx", "quantize": "int8"}, "--quantize int8 makes a model for OpenVINO"),
+        ({"format": "openvino", "quantize": "int4"}, "--quantize is 'int4': it is one of int8"),
+        ({"format": "torchscript", "preset": "lunet_small_9f"}, "there is no preset 'lunet_small_9f'"),
+        ({"format": "torchscript", "preset": "unet_small_4f"}, "is the preset right"),
+        ({"format": "torchscript", "overwrite": "yes"}, "--overwrite takes True or False"),
+        ({"format": "openvino", "quantize": "int8", "num_samples": 0}, "--num_samples is 0: it is a whole number"),
+        ({"format": "openvino", "quantize": "int8", "max_dice_loss": "x"}, "--max_dice_loss x: it is a number"),
+    ],
+)
+def test_mistakes(bundle, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        export_bundle(str(bundle), **arguments)
+    assert exported_files(bundle / "models") == []
+
+
+def test_places_where_nothing_is(bundle, tmp_path):
+    with pytest.raises(NotADirectoryError, match="is no folder: name that of a bundle"):
+        export_bundle(str(tmp_path / "absent"), "torchscript")
+    with pytest.raises(FileNotFoundError, match="there are no weights at"):
+        export_bundle(str(bundle), "torchscript", ckpt_dir=str(tmp_path))
+    with pytest.raises(ValueError, match=r"dataset_dir .*absent is not a folder"):
+        export_bundle(str(bundle), "openvino", quantize="int8", dataset_dir=str(tmp_path / "absent"))
+    (bundle / "configs" / "inference.json").unlink()
+    with pytest.raises(FileNotFoundError, match=r"inference\.json is not there"):
+        export_bundle(str(bundle), "torchscript")

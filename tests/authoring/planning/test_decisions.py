@@ -1,0 +1,227 @@
+"""The rules of docs/new_bundle.md, each on a dataset that is all made up."""
+
+import dataclasses
+
+import pytest
+import torch
+from monai.transforms import NormalizeIntensityd
+
+from lunet_networks.authoring.planning.decisions import plan_bundle
+from lunet_networks.authoring.planning.families import FAMILIES
+from lunet_networks.authoring.planning.fingerprint import (
+    CaseFingerprint,
+    ChannelIntensities,
+    Fingerprint,
+    read_fingerprint,
+)
+from tools.repository import ROOT
+
+INTENSITIES = ChannelIntensities(
+    mean=40.0,
+    std=20.0,
+    median=41.0,
+    min=-1000.0,
+    max=900.0,
+    percentile_00_5=-60.0,
+    percentile_99_5=120.0,
+    zero_share=0.01,
+    histogram_edges=(0.0, 1.0),
+    foreground_counts=(1,),
+    whole_counts=(1,),
+)
+
+
+def dataset(shapes=((60, 60, 60),) * 50, spacing=(1.0, 1.0, 1.0), modalities=("MRI",), labels=("tumour",), **changes):
+    steps = spacing if isinstance(spacing[0], tuple) else (spacing,) * len(shapes)
+    cases = tuple(
+        CaseFingerprint(f"case_{number}", shape, step, "LPS", dict.fromkeys(labels, 1.0))
+        for number, (shape, step) in enumerate(zip(shapes, steps, strict=True))
+    )
+    made_up = Fingerprint(
+        name="Made up",
+        description="",
+        reference="",
+        licence="",
+        spatial_dims=len(shapes[0]),
+        modalities=modalities,
+        label_names=labels,
+        ignore_label=None,
+        num_training=len(cases),
+        num_validation=0,
+        num_test=0,
+        cases=cases,
+        intensities=(INTENSITIES,) * len(modalities),
+    )
+    return dataclasses.replace(made_up, **changes)
+
+
+def plan(fingerprint, family="lunet_small", memory_gib=8, **given):
+    return plan_bundle(fingerprint, family, FAMILIES[family].preset, memory_gib, **given)
+
+
+def why(planned, setting):
+    (found,) = [decision for decision in planned.decisions if decision.setting == setting]
+    return found.why
+
+
+@pytest.mark.parametrize("family", [name for name, family in FAMILIES.items() if not family.colours])
+def test_the_hippocampus(family):
+    values = plan(read_fingerprint(ROOT / "tools" / "fingerprints" / "Task04_Hippocampus.json"), family).values
+    # six levels take multiples of 32
+    assert values["roi_size"] == ([64, 64, 64] if family == "pspseg_large" else [48, 64, 48])
+    assert values["pixdim"] == [1.0, 1.0, 1.0]
+    assert values["label_names"] == ["anterior", "posterior"]
+    assert values["normalise"]["_target_"] == "NormalizeIntensityd"
+    published = (2, 0.001) if "pspseg" in family else (1, 0.001) if "large" in family else (16, 0.01)
+    assert (values["batch_size"], values["learning_rate"]) == published
+    assert (values["cache_rate"], values["overlap"], values["by_class"]) == (1.0, 0.25, False)
+
+
+def test_spacing_is_the_median():
+    varied = dataset(spacing=((0.5, 0.5, 0.5),) * 20 + ((0.75, 1.0, 1.25),) * 30)
+    assert plan(varied).values["pixdim"] == [0.75, 1.0, 1.25]
+
+
+def test_thick_slices_are_resampled_to_the_finer_ones_among_them():
+    shapes = ((200, 200, 20),) * 50
+    spacing = ((0.8, 0.8, 3.0),) * 10 + ((0.8, 0.8, 6.0),) * 40
+    planned = plan(dataset(shapes, spacing))
+    assert planned.values["pixdim"] == [0.8, 0.8, 3.0]
+    assert "10th percentile" in why(planned, "pixdim")
+    assert planned.values["turning_axes"] == [2]
+    many_slices = dataset(((200, 200, 120),) * 50, spacing)
+    assert plan(many_slices).values["pixdim"] == [0.8, 0.8, 6.0]
+
+
+def test_a_given_spacing_decides_the_patch():
+    assert plan(dataset(), pixdim=(2, 2, 2)).values["roi_size"] == [32, 32, 32]
+
+
+def test_ct_is_clipped_and_scaled_by_the_foreground_of_all_cases():
+    transform = plan(dataset(modalities=("CT",))).values["normalise"]
+    assert transform == {
+        "_target_": "ScaleIntensityRanged",
+        "keys": "image",
+        "a_min": -60.0,
+        "a_max": 120.0,
+        "b_min": -5.0,
+        "b_max": 4.0,
+        "clip": True,
+    }
+
+
+@pytest.mark.parametrize("modality", ["MRI", "OCT", "T1", "unknown", "fluorescence microscopy"])
+def test_what_is_no_ct_is_normalised_image_by_image(modality):
+    transform = plan(dataset(modalities=(modality,))).values["normalise"]
+    assert (transform["_target_"], transform["nonzero"], transform["channel_wise"]) == (
+        "NormalizeIntensityd",
+        False,
+        True,
+    )
+
+
+def test_stripped_images_are_normalised_inside():
+    stripped = dataset(intensities=(dataclasses.replace(INTENSITIES, zero_share=0.6),))
+    planned = plan(stripped)
+    assert planned.values["normalise"]["nonzero"]
+    assert "60% of an image is 0" in why(planned, "normalisation")
+
+
+def test_ct_beside_another_channel():
+    transform = plan(dataset(modalities=("PET", "CT"))).values["normalise"]
+    assert transform["channels"] == [None, {"lower": -60.0, "upper": 120.0, "mean": 40.0, "std": 20.0}]
+
+
+def test_patches_of_several_labels_are_drawn_label_by_label():
+    large, small = ((300, 300, 300),) * 20, ((40, 40, 40),) * 20
+    assert plan(dataset(large, labels=("a", "b"))).values["by_class"]
+    assert not plan(dataset(large)).values["by_class"]
+    assert not plan(dataset(small, labels=("a", "b"))).values["by_class"]
+    assert plan(dataset(small, ignore_label=2)).values["by_class"]
+
+
+@pytest.mark.parametrize(
+    ("name", "mirror"),
+    [
+        *[("left kidney", False), ("kidney_right", False), ("Hippocampus-L", False), ("r", False)],
+        *[("kidney", True), ("bright spot", True), ("cleft", True), ("lower lobe", True)],
+    ],
+)
+def test_labels_that_tell_left_from_right_are_not_mirrored(name, mirror):
+    planned = plan(dataset(labels=("other", name)))
+    assert planned.values["mirrored_axes"] == ([0] if mirror else [])
+    assert (name in why(planned, "augmentation")) != mirror
+
+
+def pictures(shape=(128, 128), **changes):
+    flat = dataset((shape,) * 20, (1.0, 1.0), **changes)
+    cases = tuple(dataclasses.replace(case, orientation="") for case in flat.cases)
+    return dataclasses.replace(flat, cases=cases)
+
+
+def test_pictures_are_turned_and_mirrored_in_every_way():
+    planned = plan(pictures())
+    assert (planned.values["mirrored_axes"], planned.values["quarter_turns"]) == ([0, 1], True)
+    assert "a pixel counts as 1 mm" in why(planned, "pixdim")
+    assert not plan(pictures((128, 64))).values["quarter_turns"], "patches of a batch have one shape"
+    slices = plan(dataset(((128, 128),) * 20, (1.0, 1.0))).values
+    assert (slices["mirrored_axes"], slices["quarter_turns"]) == ([0], False)
+    sided = plan(pictures(labels=("left eye",))).values
+    assert (sided["mirrored_axes"], sided["quarter_turns"]) == ([], False)
+
+
+def test_spectrograms_are_not_turned():
+    planned = plan(pictures(modalities=("spectrogram",)))
+    assert (planned.values["turning_axes"], planned.values["quarter_turns"]) == ([], False)
+    assert planned.values["mirrored_axes"] == [0, 1]
+    assert "one axis is time" in why(planned, "augmentation")
+
+
+def test_networks_that_take_colours_are_given_them():
+    planned = plan(pictures(), "lmsc_unet").values
+    assert (planned["in_channels"], planned["roi_size"], planned["batch_size"]) == (3, [128, 128], 3)
+    assert planned["normalise"]["nonzero"] is False
+    slices = plan(dataset(((128, 128),) * 20, (1.0, 1.0)), "lmsc_unet")
+    assert slices.values["in_channels"] == 1, "no pictures: nothing makes three channels of one"
+
+
+def test_lv_unet_sees_colours_as_they_are_published():
+    eight_bits = (dataclasses.replace(INTENSITIES, max=255.0),)
+    planned = plan(pictures(intensities=eight_bits), "lv_unet").values
+    assert planned["roi_size"] == [256, 256], "at 128 its coarsest level would be a single pixel"
+    assert planned["quarter_turns"]
+    white = NormalizeIntensityd(**{key: value for key, value in planned["normalise"].items() if key != "_target_"})
+    assert white({"image": torch.full((3, 1, 1), 255.0)})["image"].flatten().tolist() == pytest.approx(
+        [(1 - 0.485) / 0.229, (1 - 0.456) / 0.224, (1 - 0.406) / 0.225], abs=1e-4
+    )
+    assert "subtrahend" not in plan(pictures(), "lv_unet").values["normalise"], "16 bits have another white"
+    assert plan(pictures((128, 128)), "lv_unet", roi_size=(128, 256)).values["roi_size"] == [128, 256]
+    with pytest.raises(ValueError, match="every side is a multiple of 128, one at least 256"):
+        plan(pictures(), "lv_unet", roi_size=(128, 128))
+    with pytest.raises(ValueError, match="spatial_dims must be 2"):
+        plan(dataset(), "lv_unet")
+
+
+def test_less_memory_smaller_patch_less_cache():
+    large = dataset(((300, 300, 300),) * 120)
+    roomy, tight = plan(large, memory_gib=24), plan(large, memory_gib=2)
+    assert roomy.values["roi_size"] == [128, 128, 128]
+    assert sum(tight.values["roi_size"]) < sum(roomy.values["roi_size"])
+    assert 0 < tight.values["cache_rate"] < roomy.values["cache_rate"] < 1
+    assert roomy.values["overlap"] == 0.5
+
+
+def test_few_cases_get_small_batches():
+    assert plan(dataset(((60, 60, 60),) * 14)).values["batch_size"] == 2
+    assert plan(dataset(((60, 60, 60),) * 4), "lunet_large").values["batch_size"] == 1
+
+
+def test_every_decision_says_what_why_and_how_to_change_it():
+    planned = plan(dataset(ignore_label=2, labels=("left", "b"), modalities=("CT", "PET")))
+    for decision in planned.decisions:
+        assert all((decision.setting, decision.value, decision.why, decision.change)), decision
+
+
+def test_mednext_is_refused_where_torch_would_crash():
+    with pytest.raises(ValueError, match="mednext_small cannot be trained on 2D images"):
+        plan(dataset(((64, 64),) * 50, spacing=(1.0, 1.0)), "mednext_small")

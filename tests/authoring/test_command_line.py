@@ -1,0 +1,49 @@
+import sys
+
+import pytest
+
+from lunet_networks.authoring.command_line import as_bool, run_commands
+
+
+def call(monkeypatch, *arguments, commands):
+    monkeypatch.setattr(sys, "argv", ["tool", *arguments])
+    run_commands(*commands)
+
+
+@pytest.fixture
+def calls():
+    return []
+
+
+@pytest.fixture
+def greet(calls):
+    def greet(name: str, times: int = 1) -> None:
+        if times < 1:
+            raise ValueError("--times is a number from 1 on")
+        calls.append((name, times))
+
+    return greet
+
+
+def test_one_command_needs_no_name_and_several_do(monkeypatch, calls, greet):
+    call(monkeypatch, "you", "--times", "2", commands=[greet])
+    call(monkeypatch, "greet", "--name", "you", commands=[greet, print])
+    assert calls == [("you", 2), ("you", 1)]
+
+
+def test_a_mistyped_option_is_told_before_anything_is_done(monkeypatch, calls, greet):
+    with pytest.raises(SystemExit) as exit_:
+        call(monkeypatch, "you", "--tims", "2", commands=[greet])
+    assert exit_.value.code == 2
+    assert calls == []
+
+
+def test_a_mistake_of_the_user_ends_in_its_message(monkeypatch, greet):
+    with pytest.raises(SystemExit, match=r"^error: --times is a number from 1 on$"):
+        call(monkeypatch, "you", "--times", "0", commands=[greet])
+
+
+@pytest.mark.parametrize("value", [1, "yes", "", None])
+def test_a_boolean_that_is_none(value):
+    with pytest.raises(ValueError, match=r"--overwrite takes True or False, not"):
+        as_bool("overwrite", value)

@@ -1,0 +1,162 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from lunet_networks.bundle.data.datalist import labels_of, load_datalist, read_dataset_json
+from lunet_networks.bundle.runtime.errors import shortened_list
+
+LABELS = {"0": "background", "1": "anterior", "2": "posterior"}
+
+
+def cases(count: int, suffix: str = "Tr") -> list[dict]:
+    return [{"image": f"./images{suffix}/{n}.nii.gz", "label": f"./labels{suffix}/{n}.nii.gz"} for n in range(count)]
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    """Writes a dataset.json, and an empty file for every path in it: datalists look no further."""
+
+    def write(**description) -> Path:
+        description = {"labels": LABELS, "training": cases(12), **description}
+        for section in ("training", "validation", "test"):
+            for case in description.get(section, []):
+                for path in case.values() if isinstance(case, dict) else [case]:
+                    for file in [path] if isinstance(path, str) else path:
+                        (tmp_path / file).parent.mkdir(exist_ok=True)
+                        (tmp_path / file).touch()
+        (tmp_path / "dataset.json").write_text(json.dumps(description))
+        return tmp_path
+
+    return write
+
+
+def images(datalist: list[dict]) -> list[str]:
+    return [case["image"] for case in datalist]
+
+
+@pytest.mark.parametrize("num_folds", [2, 5, 12])
+def test_every_case_validates_in_exactly_one_fold(dataset, num_folds):
+    folder = dataset()
+    held_out = []
+    for fold in range(num_folds):
+        validation = images(load_datalist(folder, "validation", fold, num_folds))
+        training = images(load_datalist(folder, "training", fold, num_folds))
+        assert not set(validation) & set(training)
+        assert len(validation) + len(training) == 12
+        held_out += validation
+    assert sorted(held_out) == sorted(str(folder / case["image"]) for case in cases(12))
+
+
+def test_folds_depend_on_the_seed_and_not_on_the_order_of_the_list(dataset):
+    first = load_datalist(dataset(), "validation", fold=1)
+    assert load_datalist(dataset(training=cases(12)[::-1]), "validation", fold=1) == first
+    assert load_datalist(dataset(), "validation", fold=1, seed=1) != first
+
+
+def test_the_validation_list_of_a_dataset_decides(dataset):
+    folder = dataset(training=cases(3), validation=cases(2, "Va"))
+    assert len(load_datalist(folder, "training")) == 3
+    assert images(load_datalist(folder, "validation")) == [str(folder / f"imagesVa/{n}.nii.gz") for n in range(2)]
+    with pytest.raises(ValueError, match=r"fold is 2, but .*dataset.json has a validation list .* leave fold at 0"):
+        load_datalist(folder, "training", fold=2)
+
+
+def test_only_test_cases_with_labels_are_given(dataset):
+    assert len(load_datalist(dataset(test=cases(2, "Ts")), "test")) == 2
+    assert load_datalist(dataset(test=["./imagesTs/0.nii.gz"]), "test") == []
+    assert load_datalist(dataset(), "test") == []
+
+
+def test_paths_are_absolute_and_an_image_may_have_a_file_per_channel(dataset, monkeypatch):
+    folder = dataset(training=[{"image": [f"a_{n}_0.nii.gz", f"a_{n}_1.nii.gz"], "label": f"{n}.nii"} for n in "xy"])
+    monkeypatch.chdir(folder.parent)
+    case = load_datalist(folder.name, "training", num_folds=2)[0]
+    assert all(Path(path).is_absolute() and Path(path).is_file() for path in [*case["image"], case["label"]])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"fold": 5}, "fold is 5: with num_folds 5 it is one of 0 to 4"),
+        ({"fold": -1}, "fold is -1"),
+        ({"num_folds": 13}, "num_folds is 13: 12 training cases can be cut into 2 to 12"),
+        ({"num_folds": 1}, "num_folds is 1"),
+        ({"section": "train"}, "section is one of training, validation, test, not 'train'"),
+    ],
+)
+def test_settings_out_of_range(dataset, settings, message):
+    with pytest.raises(ValueError, match=message):
+        load_datalist(dataset(), **{"section": "training", **settings})
+
+
+def test_a_dataset_of_one_case_cannot_be_cut(dataset):
+    with pytest.raises(ValueError, match=r"at least two training cases, or a validation list"):
+        load_datalist(dataset(training=cases(1)), "training")
+
+
+def test_missing_files_are_listed_up_to_ten(dataset):
+    folder = dataset()
+    for number in range(12):
+        (folder / f"labelsTr/{number}.nii.gz").unlink()
+    with pytest.raises(FileNotFoundError, match=r"12 of 24 files are not there") as error:
+        load_datalist(folder, "training")
+    assert str(folder / "labelsTr/0.nii.gz") in str(error.value)
+    assert str(error.value).endswith("... and 2 more")
+    assert len(str(error.value).splitlines()) == 12
+
+
+def test_absent_folder_and_absent_dataset_json(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"dataset_dir .*nowhere is not a folder"):
+        read_dataset_json(tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match=r"dataset.json is absent: lunet make-datalist .* writes it"):
+        read_dataset_json(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'{"labels": {},\n "training" []}', r"dataset.json is no valid JSON: .* at line 2, column 13"),
+        (b"\xff\xfe\xff", "dataset.json is no valid JSON: it is not UTF-8 text"),
+    ],
+)
+def test_malformed_json(tmp_path, content, message):
+    (tmp_path / "dataset.json").write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        read_dataset_json(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("description", "message"),
+    [
+        ([], "it has to be an object with labels and training"),
+        ({"labels": LABELS}, "training has to be a list of cases"),
+        ({"labels": LABELS, "training": {"a": 1}}, "training has to be a list"),
+        ({"labels": LABELS, "training": ["a.nii.gz"]}, r"training\[0\] has to be {.* not 'a.nii.gz'"),
+        ({"labels": LABELS, "training": [{"label": "a"}]}, r"training\[0\] needs an image: a path.* not None"),
+        ({"labels": LABELS, "training": [{"image": [], "label": "a"}]}, r"training\[0\] needs an image"),
+        ({"labels": LABELS, "training": [{"image": "a"}]}, r"training\[0\] needs a label: a path, not None"),
+        ({"labels": LABELS, "training": cases(2), "validation": []}, "validation is empty: leave it out to have folds"),
+        ({"labels": LABELS, "training": cases(2), "test": [3]}, r"test\[0\] has to be"),
+        ({"labels": LABELS, "training": cases(2), "test": ["a", {"image": "b", "label": "c"}]}, "all or none"),
+        ({"labels": LABELS, "training": cases(2) + cases(1)}, "imagesTr/0.nii.gz is listed 2 times"),
+        ({"labels": LABELS, "training": cases(2), "validation": cases(1)}, "belongs to one section, once"),
+        ({"training": cases(2)}, "labels have to be names by voxel value from 0 on.* not None"),
+        ({"labels": {"0": "background"}, "training": cases(2)}, "labels have to be .* not 0"),
+        ({"labels": {"0": "background", "2": "lesion"}, "training": cases(2)}, "without gaps, not 0, 2"),
+        ({"labels": {"background": 0, "lesion": 1}, "training": cases(2)}, "labels have to be names by voxel value"),
+    ],
+)
+def test_wrong_structure(tmp_path, description, message):
+    (tmp_path / "dataset.json").write_text(json.dumps(description))
+    with pytest.raises(ValueError, match=message) as error:
+        read_dataset_json(tmp_path)
+    assert str(tmp_path / "dataset.json") in str(error.value)
+
+
+def test_labels_by_value(dataset):
+    assert labels_of(read_dataset_json(dataset())) == {0: "background", 1: "anterior", 2: "posterior"}
+
+
+def test_a_list_within_the_limit_is_whole():
+    assert shortened_list(["a", "b"], limit=2) == "  a\n  b"

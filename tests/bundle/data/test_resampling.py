@@ -1,0 +1,69 @@
+"""Resampling along the axes, compared with MONAI's grid of all voxels."""
+
+import numpy as np
+import pytest
+import torch
+from monai.data import MetaTensor
+from monai.transforms import Compose, Invertd, Orientationd, Spacingd, SpatialResample
+
+from lunet_networks.bundle.data import resampling
+from lunet_networks.bundle.data.resampling import AxiswiseResample
+
+LAST_BIT = 2**-24  # of a float32 between 0.5 and 1, as the largest are here
+
+
+def turned(angle):
+    """Turned about two axes, as a header in float32 tells it."""
+    cos, sin = np.cos(angle), np.sin(angle)
+    about_z, about_x = np.eye(4), np.eye(4)
+    about_z[:2, :2] = about_x[1:3, 1:3] = [[cos, -sin], [sin, cos]]
+    return (about_z @ about_x).astype(np.float32).astype(float)
+
+
+GRIDS = {
+    "along the axes": np.diag([-0.9, -0.9, 2.5, 1]),
+    "permuted": np.eye(4)[[1, 2, 0, 3]] @ np.diag([1.2, 0.7, 1.6, 1]),
+    "oblique": turned(0.4) @ np.diag([1.1, 0.8, 1.3, 1]),
+}
+
+
+def image_on(affine, shape=(23, 21, 17)):
+    return MetaTensor(torch.rand(2, *shape, generator=torch.Generator().manual_seed(0)), affine=torch.as_tensor(affine))
+
+
+def there_and_back(spacingd, affine):
+    """An image of 1 mm and what Invertd makes of it."""
+    transform = Compose([Orientationd("image", "RAS", labels=None), spacingd("image", (1, 1, 1), mode="bilinear")])
+    case = transform({"image": image_on(affine)})
+    case["pred"] = case["image"].clone()
+    return case["image"], Invertd("pred", transform, orig_keys="image", nearest_interp=False)(case)["pred"]
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+def test_it_is_what_monai_gives_there_and_back(grid):
+    tolerance = 1e-5 if grid == "oblique" else LAST_BIT  # of float32 are the turns of its header
+    for own, theirs in zip(
+        there_and_back(resampling.Spacingd, GRIDS[grid]), there_and_back(Spacingd, GRIDS[grid]), strict=True
+    ):
+        torch.testing.assert_close(own.as_tensor(), theirs.as_tensor(), rtol=0, atol=tolerance)
+        torch.testing.assert_close(own.affine, theirs.affine)
+        assert len(own.applied_operations) == len(theirs.applied_operations)
+
+
+def test_pictures():
+    picture = MetaTensor(torch.rand(3, 40, 30), affine=torch.eye(3))
+    arguments = {"dst_affine": torch.diag(torch.tensor([0.7, 1.9, 1])), "spatial_size": (57, 16)}
+    own, theirs = AxiswiseResample()(picture, **arguments), SpatialResample()(picture, **arguments)
+    torch.testing.assert_close(own.as_tensor(), theirs.as_tensor(), rtol=0, atol=LAST_BIT)
+
+
+@pytest.mark.parametrize("settings", [{"mode": "nearest"}, {"padding_mode": "zeros"}, {"dst_affine": turned(0.3)}])
+def test_what_is_not_linear_along_the_axes_is_left_to_monai(settings):
+    image = image_on(np.diag([1, 1, 2, 1]))
+    arguments = {"dst_affine": torch.eye(4), "spatial_size": (23, 21, 40), **settings}
+    assert torch.equal(AxiswiseResample()(image, **arguments), SpatialResample()(image, **arguments))
+
+
+def test_an_image_of_the_right_spacing_is_left_as_it_is():
+    image = image_on(np.eye(4))
+    assert torch.equal(AxiswiseResample()(image, torch.eye(4), (23, 21, 17)), image)

@@ -1,0 +1,60 @@
+import csv
+import math
+
+import pytest
+
+from lunet_networks.bundle.training.history import History
+
+
+@pytest.fixture
+def history(tmp_path):
+    history = History(tmp_path, "val_mean_dice", ["anterior", "posterior"])
+    for epoch, dice in enumerate([None, 0.5, 0.7, 0.7, None, 0.6], start=1):
+        row = {"epoch": epoch, "loss": 1.0 / epoch, "train_mean_dice": 0.4, "learning_rate": 0.01, "seconds": 1.5}
+        if dice is not None:
+            row |= {"val_mean_dice": dice, "val_anterior": dice, "val_posterior": math.nan}
+        history.rows.append(row)
+    return history
+
+
+def test_the_first_of_equally_good_epochs_is_the_best(history):
+    assert history.best["epoch"] == 3
+    assert history.validations_since_best == 2
+
+
+def test_before_the_first_validation_none_is_best(history):
+    history.rows = history.rows[:1]
+    assert history.best is None
+    assert history.validations_since_best == 0
+
+
+def test_an_epoch_that_is_no_candidate_is_never_the_best(history):
+    for row in history.rows:
+        row["candidate"] = int(row["epoch"] in (2, 5, 6))
+    assert history.best["epoch"] == 6
+    history.rows.append({"epoch": 7, "val_mean_dice": 0.65, "candidate": 0})
+    assert history.validations_since_best == 0
+    history.rows = history.rows[:1]
+    assert history.best is None
+
+
+def test_what_handlers_note_comes_last(history):
+    history.rows[3]["slope"] = 0.25
+    history.write()
+    with open(history.path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0])[-1] == "slope"
+    assert [row["slope"] for row in rows] == ["", "", "", "0.25", "", ""]
+
+
+def test_the_file_has_a_row_an_epoch_and_empty_cells_where_nothing_was_validated(history):
+    history.write()
+    with open(history.path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3", "4", "5", "6"]
+    assert [row["val_mean_dice"] for row in rows] == ["", "0.5", "0.7", "0.7", "", "0.6"]
+    assert rows[1]["val_posterior"] == "nan"
+    assert list(rows[0]) == [
+        *("epoch", "loss", "train_mean_dice", "learning_rate", "seconds"),
+        *("val_mean_dice", "val_anterior", "val_posterior"),
+    ]

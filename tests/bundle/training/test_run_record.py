@@ -1,0 +1,109 @@
+import json
+
+import pytest
+from ignite.engine import Engine
+
+from lunet_networks.bundle.training.run_record import DatasetCases, RunRecord, RunRecordHandler
+
+CASES = [{"image": f"/data/images/{number}.nii.gz", "label": f"/data/labels/{number}.nii.gz"} for number in range(4)]
+SETTINGS = {"preset": "lunet_small_4f", "epochs": 10, "seed": 1, "resume": False, "overwrite": False}
+
+
+@pytest.fixture
+def record(tmp_path):
+    """Makes the record of a run with other settings or cases."""
+
+    def record(training=None, **settings) -> RunRecord:
+        training = DatasetCases(CASES[:3]) if training is None else training
+        return RunRecord(tmp_path, {**SETTINGS, **settings}, training, DatasetCases(CASES[3:]))
+
+    return record
+
+
+@pytest.fixture
+def work(tmp_path, record):
+    """The output of a training."""
+    record().open()
+    for name in ("checkpoint.pt", "history.csv", "model_epoch0010.pt", "model_before_1.pt", "predictions.txt"):
+        (tmp_path / name).write_text("older")
+    (tmp_path / "tensorboard").mkdir()
+    return tmp_path
+
+
+def test_a_record_says_what_a_run_was_started_with(tmp_path, record):
+    record().open()
+    content = json.loads((tmp_path / "run.json").read_text())
+    assert content["settings"] == SETTINGS
+    assert content["cases"] == {"training": ["0.nii.gz", "1.nii.gz", "2.nii.gz"], "validation": ["3.nii.gz"]}
+    assert content["versions"].keys() == {"lunet_networks", "monai", "torch"}
+
+
+def test_output_of_another_run_is_refused_with_the_ways_out(work, record):
+    with pytest.raises(FileExistsError, match=r"--resume True continues it, --overwrite True .* --output_dir names"):
+        record().open()
+
+
+def test_a_run_that_failed_before_its_first_epoch_is_in_nobodys_way(tmp_path, record):
+    record(preset="mistyped").open()
+    record().open()
+    assert json.loads((tmp_path / "run.json").read_text())["settings"]["preset"] == "lunet_small_4f"
+
+
+def test_overwrite_deletes_what_a_training_left_and_nothing_else(work, record):
+    record(overwrite=True).open()
+    assert sorted(path.name for path in work.iterdir()) == ["model_before_1.pt", "predictions.txt", "run.json"]
+
+
+def test_resume_takes_up_the_same_run_also_with_more_epochs(work, record):
+    record(resume=True, epochs=20).open()
+    assert (work / "checkpoint.pt").read_text() == "older"
+
+
+def test_resume_without_anything_to_resume_starts_anew_and_says_so(tmp_path, record, caplog):
+    caplog.set_level("INFO")
+    record(resume=True).open()
+    assert "nothing to resume" in caplog.text
+    assert (tmp_path / "run.json").is_file()
+
+
+def test_another_run_is_not_resumed_and_the_differences_are_listed(work, record):
+    with pytest.raises(ValueError, match="it was another training") as caught:
+        record(training=DatasetCases(CASES[1:3]), preset="unet_small_4f", seed=2, resume=True).open()
+    message = str(caught.value)
+    assert "preset: 'lunet_small_4f' then, 'unet_small_4f' now" in message
+    assert "seed: 1 then, 2 now" in message
+    assert "training cases: 3 then, 2 now, 1 of them not the same" in message
+    assert "epochs" not in message
+    assert json.loads((work / "run.json").read_text())["settings"]["seed"] == 1
+
+
+def test_resume_and_overwrite_exclude_each_other(work, record):
+    with pytest.raises(ValueError, match="resume and overwrite are both True"):
+        record(resume=True, overwrite=True).open()
+    assert (work / "checkpoint.pt").is_file()
+
+
+def test_a_checkpoint_without_a_record_is_not_resumed(work, record):
+    (work / "run.json").unlink()
+    with pytest.raises(ValueError, match=r"has no run\.json"):
+        record(resume=True).open()
+
+
+def test_a_guest_is_never_refused_and_destroys_nothing(work, record):
+    record(training=CASES[:2]).open()
+    assert (work / "set_aside_1" / "checkpoint.pt").read_text() == "older"
+    assert (work / "set_aside_1" / "tensorboard").is_dir()
+    assert json.loads((work / "run.json").read_text())["guest"]
+    record(training=CASES[1:2]).open()  # a guest's own older output is not kept
+    assert [path.name for path in work.glob("set_aside_*")] == ["set_aside_1"]
+
+
+def test_a_trainer_started_by_itself_is_a_guest(work, record):
+    own = record()
+    engine = Engine(lambda engine, batch: None)
+    RunRecordHandler(own).attach(engine)
+    engine.state.rank = 0
+    engine.run([0], max_epochs=1)
+    engine.run([0], max_epochs=2)  # the next federated round
+    assert own.guest
+    assert [path.name for path in work.glob("set_aside_*")] == ["set_aside_1"]

@@ -1,0 +1,1 @@
+"""Networks timed against each other, and the table and chart of what came out."""

@@ -1,0 +1,1 @@
+"""Trainings and prunings compared: what their results become in tables and pictures."""
