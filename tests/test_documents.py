@@ -15,17 +15,17 @@ CARDS = sorted(ROOT.glob("bundles/*/docs/README.md"))
 USER_PAGES = [path for path in DOCUMENTS if "engineering" not in path.parts and path.name != "CONTRIBUTING.md"]
 THREE_SCREENS = 125  # lines
 
-FENCE = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
-GENERATED = re.compile(r"^<!-- (?P<name>.+?): written by .+? -->$.*?^<!-- end of (?P=name) -->$", re.DOTALL | re.MULTILINE)
-MARK = re.compile(r"^<!-- (.+?)(?:: written by .+?)? -->$", re.MULTILINE)
+FENCE = re.compile(r"^```.*?^```$", re.S | re.M)
+GENERATED = re.compile(r"^<!-- (?P<name>.+?): written by .+? -->$.*?^<!-- end of (?P=name) -->$", re.S | re.M)
+MARK = re.compile(r"^<!-- (.+?)(?:: written by .+?)? -->$", re.M)
 LINK = re.compile(r"\]\((?!https?:)([^)\s]+)\)")
 CODE_SPAN = re.compile(r"`([^`]+)`")
-TOOL = re.compile(r"(?:python -m |`)tools\.(\w+)")
-LUNET = re.compile(r"(?:^|[`$(]|&& )lunet ([a-z][\w-]*)", re.MULTILINE)
-MAKE = re.compile(r"(?:^|[`(])make ([a-z-]+)", re.MULTILINE)
-FILE = re.compile(r"(?<![\w./])(?:lunet_networks|tools|tests|docs|configs|bundles|\.ci)/[\w./*-]+")
+TOOL = re.compile(r"(?:python -m |`)tools\.([a-z]\w*)")
+LUNET = re.compile(r"(?:^|[`$(]|&& )lunet ([a-z][\w-]*)", re.M)
+MAKE = re.compile(r"(?:^|[`(])make ([a-z-]+)", re.M)
+FILE = re.compile(r"(?<![\w./-])(?:lunet_networks|tools|tests|docs|configs|bundles|\.ci)/[\w./*-]+")
 OBJECT = re.compile(r"`(lunet_networks(?:\.\w+)+)(?:\([^`]*\))?`")
-PYTHON = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+PYTHON = re.compile(r"^```python\n(.*?)^```$", re.S | re.M)
 MADE_BY_USERS = re.compile(r"\b(?:NAME|model\.onnx)\b")  # in paths that a command writes
 
 
@@ -35,7 +35,7 @@ def _id(path: Path) -> str:
 
 def _anchors(document: Path) -> set[str]:
     """The anchors of headings, as GitHub makes them."""
-    headings = re.findall(r"^#+ (.+)$", FENCE.sub("", document.read_text("utf-8")), re.MULTILINE)
+    headings = re.findall(r"^#+ (.+)$", FENCE.sub("", document.read_text("utf-8")), re.M)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
@@ -64,7 +64,7 @@ def test_files_that_it_names_exist(document: Path) -> None:
 @pytest.mark.parametrize("document", [*DOCUMENTS, *CARDS], ids=_id)
 def test_commands_that_it_names_exist(document: Path) -> None:
     text = document.read_text("utf-8")
-    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.M))
     assert sorted(name for name in TOOL.findall(text) if not _exists(f"{name}.py", ROOT / "tools")) == []
     assert sorted(set(LUNET.findall(text)) - set(COMMANDS)) == []
     assert sorted(set(MAKE.findall(text)) - targets) == []

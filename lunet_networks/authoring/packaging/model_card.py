@@ -1,10 +1,12 @@
-"""The model card of a packed bundle: that of the bundle, where it speaks of presets, weights and tools put right."""
+"""The model card of a packed bundle: that of the bundle with the costs and figures of the packed weights, and without
+presets and the command ``lunet``, which a packed bundle does not have.
+"""
 
 import re
 
 HEADING = re.compile(r"^## +(?P<name>.+?) *$", re.MULTILINE)
 CODE = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
-OF_TOOLS = re.compile(r" ?`python -m tools\.[^`]*` fetches it\.")
+GET_DATA = re.compile(r" ?`lunet get-data [^`]*`[^.`]*\.")
 OF_PRESETS = re.compile(r"^`(--preset NAME|\w+)`(,| trains)")
 END_OF_MEANS = "Means over the "
 ELSEWHERE = (
@@ -39,9 +41,9 @@ def packed_card(card: str, model: str, performance: str, system: str, own_notes:
         elif name == "System Configuration":
             paragraphs.append(system)
         elif name == "Data":
-            paragraphs = [OF_TOOLS.sub("", paragraph) for paragraph in paragraphs]
+            paragraphs = [GET_DATA.sub("", paragraph) for paragraph in paragraphs]
         elif name == "Commands":
-            paragraphs = [_without_tools(paragraph) for paragraph in paragraphs]
+            paragraphs = [_without_lunet(paragraph) for paragraph in paragraphs]
             paragraphs = [_without_preset(paragraph).replace(*ELSEWHERE) for paragraph in paragraphs]
         sections[name] = "\n\n".join(paragraphs)
     return "\n\n".join(f"## {name}\n\n{text}" if name else text for name, text in sections.items()) + "\n"
@@ -60,8 +62,8 @@ def _sections(card: str) -> dict[str, str]:
     return sections
 
 
-def _without_tools(paragraph: str) -> str:
-    if "python -m tools." not in paragraph:
+def _without_lunet(paragraph: str) -> str:
+    if "`lunet " not in paragraph:
         return paragraph
     images = OF_IMAGES.search(paragraph)
     return COMMANDS.format(images=images[0] if images else "")

@@ -162,7 +162,7 @@ def test_metadata_tells_measured_figures_and_cost(packed: Path, source: Path) ->
     assert "lunet-networks" not in metadata["required_packages_version"]
 
 
-def test_the_model_card_speaks_of_these_weights_and_of_no_tool_of_the_repository(packed: Path) -> None:
+def test_the_model_card_speaks_of_these_weights_and_of_nothing_that_is_not_packed(packed: Path) -> None:
     card = (packed / README).read_text()
     metrics = config(packed, METADATA)["eval_metrics"]
     assert f"| anterior | {metrics['anterior_dice']:.3f} |" in card
@@ -172,6 +172,7 @@ def test_the_model_card_speaks_of_these_weights_and_of_no_tool_of_the_repository
     assert "preset" not in card
     assert "set `PYTHONPATH` to it" in card
     assert "tools." not in card
+    assert "`lunet " not in card, "the packed part of the package has no command lunet"
 
 
 def test_the_card_of_a_bundle_for_pictures_speaks_of_them_and_of_what_reads_them(repository: Path) -> None:
