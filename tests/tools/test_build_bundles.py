@@ -8,7 +8,8 @@ from monai.bundle import ConfigParser
 
 import lunet_networks
 from lunet_networks.authoring.planning.bundle_files import bundle_files
-from lunet_networks.authoring.planning.templating import TEMPLATES, complete, render
+from lunet_networks.authoring.planning.templating import TEMPLATES, render
+from lunet_networks.authoring.planning.values import complete
 from tools.build_bundles import build_bundles, repository_settings
 
 

@@ -149,7 +149,7 @@ def test_a_federated_client_trains_round_after_round(bundle):
         ({"optimizer_name": "lion"}, "optimizer_name is 'lion': it is one of adam, adamw"),
         ({"resume": "yes"}, "resume is 'yes': it takes True or False"),
         ({"overwrite": 1}, "overwrite is 1: it takes True or False"),
-        ({"epochs": 0}, "epochs is 0: it is a whole number from 1 on"),
+        ({"epochs": 0}, "epochs is 0: it has to be a whole number of at least 1"),
         ({"preset": "lunet_smal_4f"}, "there is no preset 'lunet_smal_4f': did you mean lunet_small_4f"),
         ({"dataset_dir": "nowhere"}, "nowhere"),
         ({"fold": 2}, "fold is 2: with num_folds 2 it is one of 0 to 1"),
