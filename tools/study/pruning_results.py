@@ -16,6 +16,7 @@ from lunet_networks.bundle.evaluation.tables import write_csv
 from lunet_networks.bundle.report.summaries import read_rows
 from lunet_networks.bundle.runtime import outputs
 from lunet_networks.bundle.runtime.files import write_figure
+from lunet_networks.bundle.training.history import KEY_METRIC
 from lunet_networks.pruning import describe_network
 from lunet_networks.summary import count_macs, count_parameters
 from tools.generated_sections import write_between_marks

@@ -123,7 +123,8 @@ class Setting:
     changes_result: bool = True
 
 
-def _place() -> Setting:
+def _unrecorded() -> Setting:
+    """A place, or what a report shows."""
     return Setting(recorded=False, may_change=True, changes_result=False)
 
 
@@ -139,12 +140,12 @@ _share_below_1 = _number(lambda value: 0 <= value < 1, "of at least 0 and below 
 
 SETTINGS: dict[str, Setting] = {
     # places
-    "bundle_root": _place(),
-    "dataset_dir": _place(),
-    "output_dir": _place(),
-    "ckpt_dir": _place(),
-    "pruned_dir": _place(),
-    "device": _place(),
+    "bundle_root": _unrecorded(),
+    "dataset_dir": _unrecorded(),
+    "output_dir": _unrecorded(),
+    "ckpt_dir": _unrecorded(),
+    "pruned_dir": _unrecorded(),
+    "device": _unrecorded(),
     # the network and its data
     "preset": Setting(),
     "dropout": Setting(),
@@ -206,8 +207,8 @@ SETTINGS: dict[str, Setting] = {
     "save_probabilities": _without_effect(_boolean),
     "save_predictions": _without_effect(_boolean),
     "section": Setting(recorded=False),  # found in dataset.json, which settings do not read
-    "channel": Setting(recorded=False, changes_result=False),
-    "note": Setting(recorded=False, changes_result=False),
+    "channel": _unrecorded(),
+    "note": _unrecorded(),
     # benchmark
     "shape": Setting(),
     "training_batch_size": Setting(_whole_number(1)),

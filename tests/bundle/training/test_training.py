@@ -154,7 +154,7 @@ def test_a_federated_client_trains_round_after_round(bundle):
         ({"dataset_dir": "nowhere"}, "nowhere"),
         ({"fold": 2}, "fold is 2: with num_folds 2 it is one of 0 to 1"),
         ({"in_channels": 2}, "has 1 channels, 2 are needed"),
-        ({"label_names": ["one"], "out_channels": 2}, "holds the values 2, the labels are 0, 1"),
+        ({"label_names": ["one"]}, "holds the values 2, the labels are 0, 1"),
         ({"pretrained": "nowhere.pt"}, "there are no weights at nowhere.pt"),
     ],
     ids=str,
