@@ -79,6 +79,18 @@ def test_a_single_label_is_trained_with_one_output(bundle, tmp_path):
     assert torch.load(bundle.model, weights_only=True)["head.weight"].shape[0] == 1
 
 
+def test_labels_take_the_value_of_the_nearest_voxel(bundle, tmp_path):
+    bundle.dataset_dir = with_edited_data(bundle.dataset_dir, tmp_path, lambda label: 2 * (label > 0).astype(np.uint8))
+    parser = bundle.workflow(pixdim=[0.7, 1.3, 1.0]).parser
+    (case, *_), augmented = (parser.get_parsed_content(f"train#{name}") for name in ("dataset#data", "preprocessing"))
+    validated = parser.get_parsed_content("validate#preprocessing")(case)
+    items = [validated, *(augmented.set_random_state(seed)(case)[0] for seed in range(5))]
+    assert validated["label"].shape != nibabel.load(case["label"]).shape
+    for item in items:
+        assert set(item["label"].unique().tolist()) == {0, 2}  # between neighbours there would be 1, or fractions
+    assert len(validated["image"].unique()) > len(np.unique(nibabel.load(case["image"]).dataobj))
+
+
 def test_pretrained_weights_are_the_start(bundle, new_bundle):
     bundle.train(epochs=1)
     other = new_bundle("other")
