@@ -217,9 +217,13 @@ def settings_table(templates: Sequence[Path], values: Mapping[str, Any]) -> str:
     for name, default, comment in _settings(templates):
         if comment is None:
             raise ValueError(f"{templates[0]}: the setting {name!r} has no comment to explain it")
-        default = PLACEHOLDER.sub(lambda placeholder: str(values[placeholder[1]]), default).replace("None", "null")
+        default = PLACEHOLDER.sub(lambda placeholder: _in_yaml(values[placeholder[1]]), default)
         rows.append(f"| `{name}` | `{default}` | {comment.replace('|', 'or')} |")
     return "\n".join(rows)
+
+
+def _in_yaml(value: Any) -> str:
+    return "null" if value is None else str(value)
 
 
 def _defaults(templates: Sequence[Path], values: Mapping[str, Any]) -> dict[str, Any]:
