@@ -78,7 +78,9 @@ def test_every_bundle_is_a_client(name: str, clinics: list[Path], pictures: Path
     found = client.get_weights()
     assert found.weight_type == WeightType.WEIGHTS
     about = client.train_workflow.parser
-    network = create_network(about["preset"], in_channels=about["in_channels"], out_channels=about["out_channels"])
+    network = create_network(
+        about["preset"], in_channels=about["in_channels"], out_channels=about.get_parsed_content("out_channels")
+    )
     network.load_state_dict(found.weights)
 
 

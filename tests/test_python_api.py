@@ -14,6 +14,7 @@ from monai.bundle import ConfigWorkflow, create_workflow, load
 
 from lunet_networks import create_network
 from lunet_networks.authoring.samples.get_data import phantom
+from lunet_networks.bundle.data.labels import count_outputs
 
 REPOSITORY = Path(__file__).parents[1]
 FOLDER = REPOSITORY / "bundles"
@@ -65,7 +66,7 @@ def by_hand(name: str, preset: str | None = None) -> torch.nn.Module:
     """The network of a bundle, built without the bundle's configs."""
     about = settings(name)
     return create_network(
-        preset or about["preset"], in_channels=about["in_channels"], out_channels=about["out_channels"]
+        preset or about["preset"], in_channels=about["in_channels"], out_channels=count_outputs(about["label_names"])
     ).eval()
 
 

@@ -28,7 +28,7 @@ from tools.study.pruning_results import Result, read_pruning, read_training, wri
 
 FINISHED, LOG = "finished.json", "run.log"
 LOG_LINES = 15  # shown of a run that failed
-OWN_SETTINGS = {"bundle_root", "ckpt_dir", "output_dir", "overwrite", "preset", "pretrained", "resume", "seed"}
+OWN_SETTINGS = {"epochs", "overwrite", "preset", "pretrained", "resume", "seed"}  # that the comparison gives
 
 
 def compare_pruning(
@@ -121,8 +121,10 @@ class Plan:
         if not all(file.is_file() for file in self.files):
             raise FileNotFoundError(f"{bundle} has no train.json and prune.json in configs: name a bundle of a U-Net")
         self.train, prune = (ConfigParser.load_config_file(file) for file in self.files)
-        of_pruning = {name.removeprefix("settings#") for name in prune if name.startswith("settings#")} - {"selection"}
-        known = {"dataset_dir", "device", *self.train["settings"], *of_pruning} - {"_target_", "epochs"} - OWN_SETTINGS
+        of_training = self.train["settings"].keys() - {"_target_"}
+        of_pruning = {name.removeprefix("settings#") for name in prune if name.startswith("settings#")}
+        of_pruning -= {*of_training, "selection"}
+        known = {"dataset_dir", "device", *of_training, *of_pruning} - OWN_SETTINGS
         for name in given:
             choose("a setting", name, dict.fromkeys(sorted(known)))
         self.given = given

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from lunet_networks import PRESETS, create_network
 from lunet_networks.authoring.command_line import run_commands
+from lunet_networks.bundle.data.labels import count_outputs
 from lunet_networks.bundle.evaluation.tables import read_cases
 from lunet_networks.bundle.report.summaries import TITLES, means_by_label, read_rows
 from lunet_networks.bundle.runtime.files import write_figure
@@ -77,7 +78,9 @@ def _read(folder: Path, timing_dir: Path) -> Training:
     run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     settings = run["settings"]
     network = create_network(
-        settings["preset"], in_channels=settings["in_channels"], out_channels=settings["out_channels"]
+        settings["preset"],
+        in_channels=settings["in_channels"],
+        out_channels=count_outputs(settings["label_names"]),
     )
     cases, labels = read_cases(folder / "cases.csv"), settings["label_names"]
     timed = read_rows(timing_dir / folder.parent.name / "eval" / "history.csv")

@@ -22,11 +22,11 @@ from lunet_networks.bundle.evaluation.tables import (
     summary_table,
     write_csv,
 )
+from lunet_networks.bundle.runtime import outputs
 from lunet_networks.bundle.runtime.errors import shortened_list
 from lunet_networks.bundle.runtime.files import write_atomically
-from lunet_networks.bundle.runtime.settings import check_settings
-from lunet_networks.bundle.training.checkpoints import CHECKPOINT_NAME
-from lunet_networks.bundle.training.run_record import RECORD_NAME, differing_settings
+from lunet_networks.bundle.runtime.settings import SETTINGS, check_settings
+from lunet_networks.bundle.training.run_record import differing_settings
 
 OWN_SETTINGS = {  # those of train.json that are not the user's to give, and what to know instead
     "bundle_root": "it is the first argument",
@@ -34,7 +34,6 @@ OWN_SETTINGS = {  # those of train.json that are not the user's to give, and wha
     "fold": "--folds 0,2 names the folds to do",
     "resume": "what was begun is continued anyway",
 }
-WITHOUT_EFFECT = {"cache_rate", "compile", "num_workers", "overwrite", "resume", "save_interval"}  # on the figures
 FINISHED = "finished.json"
 
 
@@ -141,12 +140,12 @@ class CrossValidation:
             ValueError: if a fold was trained with other settings and is not to be overwritten now.
         """
         replaced = [self.folder(fold) for fold in chosen if self.settings["overwrite"]]
-        for record in sorted(self.output_dir.glob(f"fold_*/{RECORD_NAME}")):
-            if record.parent in replaced or not (record.parent / CHECKPOINT_NAME).is_file():
+        for record in sorted(self.output_dir.glob(f"fold_*/{outputs.RUN_RECORD}")):
+            if record.parent in replaced or not (record.parent / outputs.CHECKPOINT).is_file():
                 continue
             then = json.loads(record.read_text(encoding="utf-8"))["settings"]
             differences = differing_settings(then, {**self.settings, "fold": then["fold"]})
-            epochs = len((record.parent / "history.csv").read_text(encoding="utf-8").splitlines()) - 1
+            epochs = len((record.parent / outputs.HISTORY).read_text(encoding="utf-8").splitlines()) - 1
             if epochs > self.settings["epochs"]:
                 differences.append(f"epochs: {epochs} done, {self.settings['epochs']} now")
             if differences:
@@ -188,9 +187,9 @@ class CrossValidation:
 
     def _evidence(self, fold: int) -> str:
         """What a finished fold is known by."""
-        files = [self.folder(fold) / "models" / "model.pt", self.folder(fold) / "cases.csv"]
+        files = [self.folder(fold) / "models" / "model.pt", self.folder(fold) / outputs.CASES]
         evidence = {
-            "settings": {name: value for name, value in self.settings.items() if name not in WITHOUT_EFFECT},
+            "settings": {name: value for name, value in self.settings.items() if SETTINGS[name].changes_result},
             "fold": fold,
             "cases": list(case_names(self.held_out[fold]).values()),
             "sha256": {path.name: _sha256(path) for path in files},
@@ -227,7 +226,7 @@ class CrossValidation:
 
     def _measured(self, fold: int) -> dict[str, dict[str, CaseMetrics]]:
         """Metrics of the cases of a fold by the path of the image, then by label."""
-        found = read_cases(self.folder(fold) / "cases.csv")
+        found = read_cases(self.folder(fold) / outputs.CASES)
         return {path: found[name] for path, name in case_names(self.held_out[fold]).items()}
 
 
@@ -290,12 +289,12 @@ def write_tables(output_dir: Path, folds: Sequence[Measured]) -> str:
         for row, of_fold in zip(summary, summary_rows(fold, "validation", chose_best_model=True), strict=True):
             row[f"{FOLD_MEAN}{number}"] = of_fold["mean"]
     rows = [{"case": row["case"], "fold": fold_of[row["case"]], **row} for row in case_rows(measured)]
-    write_csv(output_dir / "cases.csv", rows)
-    write_csv(output_dir / "summary.csv", summary)
+    write_csv(output_dir / outputs.CASES, rows)
+    write_csv(output_dir / outputs.SUMMARY, summary)
     return (
         f"{len(measured)} cases, each by the model that was not trained on its fold (these cases also chose the best "
         f"models):\n{summary_table(summary)}\n\n{_fold_table(summary)}\n"
-        f"more in {output_dir / 'summary.csv'} and cases.csv beside it"
+        f"more in {output_dir / outputs.SUMMARY} and {outputs.CASES} beside it"
     )
 
 

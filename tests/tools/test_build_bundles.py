@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import monai
 import pytest
@@ -7,23 +8,26 @@ import yaml
 from monai.bundle import ConfigParser
 
 import lunet_networks
-from lunet_networks.authoring.planning.bundle_files import bundle_files
-from lunet_networks.authoring.planning.templating import TEMPLATES, complete, render
+from lunet_networks.authoring.planning.templating import END_OF_SETTINGS, TEMPLATES, names_of_settings, render
+from lunet_networks.authoring.planning.values import complete
+from lunet_networks.bundle.runtime.settings import SETTINGS
 from tools.build_bundles import build_bundles, repository_settings
 
 
-@pytest.fixture
-def written(tmp_path):
-    build_bundles(str(tmp_path))
-    return tmp_path
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bundles")
+    build_bundles(str(folder))
+    return folder
 
 
-def test_check_names_files_that_differ_or_are_not_there(written):
+def test_check_names_files_that_differ_or_are_not_there(written, tmp_path):
     build_bundles(str(written), check=True)
-    (written / "lunet_small" / "configs" / "train.json").write_text("{}")
-    (written / "lunet_small" / "LICENSE").unlink()
+    edited = shutil.copytree(written, tmp_path / "edited")
+    (edited / "lunet_small" / "configs" / "train.json").write_text("{}")
+    (edited / "lunet_small" / "LICENSE").unlink()
     with pytest.raises(ValueError, match=r"not as generated, .*train\.json, .*LICENSE"):
-        build_bundles(str(written), check=True)
+        build_bundles(str(edited), check=True)
 
 
 def test_versions_are_those_of_the_package_and_of_the_tests(written):
@@ -33,33 +37,68 @@ def test_versions_are_those_of_the_package_and_of_the_tests(written):
     assert metadata["monai_version"] == monai.__version__
 
 
-def test_every_setting_of_a_training_is_explained():
-    text = (TEMPLATES / "train.yaml").read_text()
-    settings = text[text.index("# ---- how") : text.index("# ---- the rest follows")].splitlines()[1:]
-    unexplained = [line for line in settings if line and "#" not in line]
-    # the field's own words need no explanation
-    assert {line.partition(":")[0] for line in unexplained} <= {"epochs", "batch_size", "learning_rate", "num_folds"}
+# train.yaml of lmsc_unet holds settings alone; metadata.yaml and multi_gpu_train.yaml have none
+WITH_SETTINGS = [path for path in sorted(TEMPLATES.rglob("*.yaml")) if END_OF_SETTINGS in path.read_text()]
+WITH_SETTINGS.append(TEMPLATES / "lmsc_unet" / "train.yaml")
+
+
+@pytest.mark.parametrize("path", WITH_SETTINGS, ids=lambda path: path.relative_to(TEMPLATES).as_posix())
+def test_what_stands_on_top_of_a_template_is_in_the_registry_of_settings(path):
+    top = yaml.safe_load(path.read_text().partition(END_OF_SETTINGS)[0])
+    assert list(top.keys() - SETTINGS.keys() - {"imports", "+imports"}) == []
+
+
+def test_every_setting_of_the_registry_stands_on_top_of_a_template():
+    assert {name for path in WITH_SETTINGS for name in names_of_settings(path.read_text())} == SETTINGS.keys()
 
 
 @pytest.mark.parametrize("family", ["lunet_small", "pspseg_small"])
-def test_every_setting_is_checked_and_recorded(family, written):
+def test_every_setting_of_a_training_is_checked_and_recorded(family, written):
     config = ConfigParser.load_config_file(written / family / "configs" / "train.json")
-    places = {"imports", "bundle_root", "dataset_dir", "output_dir", "ckpt_dir", "device"}
     names = list(config)
-    settings = set(names[: names.index("settings")]) - places
-    assert settings == config["settings"].keys() - {"_target_"}
+    settings = [name for name in names[: names.index("settings")] if name in SETTINGS and SETTINGS[name].recorded]
+    assert list(config["settings"]) == ["_target_", *settings]
+    assert {"epochs", "label_names", *({"deep_supervision"} if family == "pspseg_small" else {})} <= {*settings}
 
 
-def test_one_label_is_one_output():
+def test_settings_of_a_config_that_is_merged_over_another_are_added_to_those_of_the_other(written):
+    configs = [str(written / "lunet_small" / "configs" / f"{name}.json") for name in ("train", "evaluate")]
+    merged = ConfigParser.load_config_files(configs)
+    assert {"epochs", "save_predictions", "overlap", "sw_batch_size"} < merged["settings"].keys()
+    assert "section" not in merged["settings"]
+
+
+@pytest.mark.parametrize(
+    ("names", "ignore_label", "expected"),
+    [
+        (["tumour"], None, {"outputs": 1, "values": [0, 1], "discrete": [0, 1]}),
+        (["core", "rim", "cyst"], 4, {"outputs": 4, "values": [0, 1, 2, 3, 4], "discrete": [1, 1]}),
+    ],
+    ids=["one", "three and ignored"],
+)
+def test_a_config_follows_the_names_of_its_labels(written, names, ignore_label, expected):
+    train, inference, benchmark = (
+        ConfigParser(ConfigParser.load_config_file(written / "lunet_small" / "configs" / f"{name}.json"))
+        for name in ("train", "inference", "benchmark")
+    )
+    for parser in (train, inference, benchmark):
+        parser.update({"label_names": names})
+        assert parser.get_parsed_content("out_channels") == expected["outputs"]
+    train["ignore_label"] = ignore_label
+    train["values"] = "$label_values(@label_names, @ignore_label)"
+    assert train.get_parsed_content("values") == expected["values"]
+    assert train.get_parsed_content("network_def").head.out_channels == expected["outputs"]
+    assert train.get_parsed_content("validate#key_metric#val_mean_dice#num_classes") == len(names) + 1
+    logits = torch.tensor([[-1.0, 2.0], [0.0, 3.0], [-1.0, -1.0], [-1.0, -1.0]])[: expected["outputs"]]
+    item = {"pred": logits.view(-1, 2, 1, 1), "label": torch.ones(1, 2, 1, 1)}
+    discrete = train.get_parsed_content("validate#postprocessing")(item)["pred"]
+    assert discrete.flatten().tolist() == expected["discrete"]
+
+
+def test_metadata_gives_numbers():
     values = complete({**repository_settings("lunet_small"), "label_names": ["tumour"]})
     assert values["out_channels"] == 1
     assert values["channel_def"] == {"0": "background", "1": "tumour"}
-    train = json.loads(
-        bundle_files({**repository_settings("lunet_small"), "label_names": ["tumour"]})["configs/train.json"]
-    )
-    parser = ConfigParser({"post": train["validate"]["postprocessing"]})
-    item = {"pred": torch.tensor([-1.0, 2.0]).view(1, 2, 1, 1), "label": torch.ones(1, 2, 1, 1)}
-    assert parser.get_parsed_content("post")(item)["pred"].flatten().tolist() == [0, 1]
 
 
 def test_placeholders_keep_types_and_fill_texts(tmp_path):

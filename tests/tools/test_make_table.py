@@ -120,7 +120,7 @@ def test_figures_of_other_networks(documents: dict[str, str], figures: dict[str,
     [
         ({"figures": "absent.json"}, "absent.json is not there: .* --measure missing"),
         ({"measure": "all", "check": True}, "give one of them"),
-        ({"measure": "missing", "rounds": 0}, "--rounds is 0: it is a whole number from 1 on"),
+        ({"measure": "missing", "rounds": 0}, "--rounds is 0: it has to be a whole number of at least 1"),
         ({"measure": True}, "--measure is 'True': it is one of all, missing, provisional, unet_small_4f, "),
         ({"measure": ("lv_unet", "lvunet")}, "--measure is 'lvunet': it is one of "),
     ],

@@ -13,9 +13,10 @@ from matplotlib.ticker import LogLocator
 from torch import nn
 
 from lunet_networks.bundle.evaluation.tables import write_csv
-from lunet_networks.bundle.pruning.history import PRUNING_HISTORY
 from lunet_networks.bundle.report.summaries import read_rows
+from lunet_networks.bundle.runtime import outputs
 from lunet_networks.bundle.runtime.files import write_figure
+from lunet_networks.bundle.training.history import KEY_METRIC
 from lunet_networks.pruning import describe_network
 from lunet_networks.summary import count_macs, count_parameters
 from tools.generated_sections import write_between_marks
@@ -63,7 +64,7 @@ def read_pruning(contender: str, seed: int, network: nn.Module, folder: Path) ->
     """The steps in pruning_history.csv of ``network``, as it was before."""
     widths = Counter(describe_network(network)["conv_channels"])
     steps: dict[str, Step] = {}
-    for row in read_rows(folder / PRUNING_HISTORY):
+    for row in read_rows(folder / outputs.PRUNING_HISTORY):
         widths.subtract([row["layer"]] if row["layer"] else [])
         costs = int(row["parameters"]), int(row["macs"])
         steps[row["step"]] = Step(*costs, float(row["dice_after_recovery"]), dict(widths))
@@ -73,7 +74,7 @@ def read_pruning(contender: str, seed: int, network: nn.Module, folder: Path) ->
 def read_training(contender: str, seed: int, network: nn.Module, patch_shape: Sequence[int], folder: Path) -> Result:
     """The last epoch in history.csv: the best one was chosen on the same cases, which no pruning step could do."""
     costs = count_parameters(network), count_macs(network, (1, network.in_channels, *patch_shape))
-    dice = float(read_rows(folder / "history.csv")[-1]["val_mean_dice"])
+    dice = float(read_rows(folder / outputs.HISTORY)[-1][KEY_METRIC])
     return Result(contender, seed, False, [Step(*costs, dice, describe_network(network)["conv_channels"])])
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from lunet_networks import PRESETS
 from lunet_networks.authoring.packaging.training_record import Records
-from lunet_networks.authoring.planning.templating import tested_versions
+from lunet_networks.authoring.planning.values import tested_versions
 
 DISTRIBUTION = "lunet-networks"
 INFERENCE_NEEDS = ("nibabel", "pytorch-ignite", "tqdm", "fire")  # the last for the command line

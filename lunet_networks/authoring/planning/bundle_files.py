@@ -6,8 +6,9 @@ from typing import Any
 from lunet_networks.authoring.planning.decisions import Plan
 from lunet_networks.authoring.planning.families import template_dirs
 from lunet_networks.authoring.planning.fingerprint import Fingerprint
-from lunet_networks.authoring.planning.templating import complete, licence_text, render
+from lunet_networks.authoring.planning.templating import render
 from lunet_networks.authoring.planning.texts import bundle_facts, bundle_texts
+from lunet_networks.authoring.planning.values import complete, licence_text
 
 
 def bundle_settings(fingerprint: Fingerprint, family: str, preset: str, plan: Plan) -> dict[str, Any]:

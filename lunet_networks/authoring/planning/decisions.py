@@ -19,7 +19,7 @@ from lunet_networks.authoring.planning.families import FAMILIES
 from lunet_networks.authoring.planning.fingerprint import Fingerprint, by_axis
 from lunet_networks.authoring.planning.normalisation import plan_normalisation
 from lunet_networks.authoring.planning.patch_size import GIB, LEAST_BATCH, Patch, choose_patch, keep_patch
-from lunet_networks.authoring.planning.templating import count_outputs
+from lunet_networks.bundle.data.labels import count_outputs
 from lunet_networks.bundle.data.picture_files import COLOURS
 from lunet_networks.bundle.training.losses import SegmentationLoss
 from lunet_networks.memory import TRAINING_BASE_MEMORY, estimate_training_memory
@@ -48,7 +48,7 @@ COLOUR_CHANNELS = Decision(
 
 @dataclass(frozen=True)
 class Plan:
-    """The decisions, and what of them ``lunet_networks.authoring.planning.templating.complete`` takes."""
+    """The decisions, and what of them ``lunet_networks.authoring.planning.values.complete`` takes."""
 
     decisions: tuple[Decision, ...]
     values: dict[str, Any]

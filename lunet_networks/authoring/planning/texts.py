@@ -13,7 +13,7 @@ from lunet_networks import PRESETS, LVUNet, create_network
 from lunet_networks.authoring.planning.decisions import Plan
 from lunet_networks.authoring.planning.families import FAMILIES, template_dirs
 from lunet_networks.authoring.planning.fingerprint import Fingerprint
-from lunet_networks.authoring.planning.templating import PLACEHOLDER
+from lunet_networks.authoring.planning.templating import END_OF_SETTINGS, PLACEHOLDER
 from lunet_networks.bundle.report.summaries import best_epoch, means_table, other_settings, read_rows
 from lunet_networks.bundle.report.training_record import RECORDS
 from lunet_networks.presets import input_shape
@@ -102,15 +102,14 @@ DEPLOYMENT_NOTE = (
 )
 
 SETTING = re.compile(r"^(?P<name>[a-z_]+): (?P<default>.+?)(?: # (?P<comment>.+))?$")
-DESCRIBED = ("train", "inference", "visualize", "benchmark")  # configs whose settings README.md lists in any case
-END_OF_SETTINGS = "# ---- the rest follows"
+DESCRIBED = ("train", "evaluate", "visualize", "inference", "benchmark")  # configs whose settings README.md lists
 
 
 def bundle_facts(values: Mapping[str, Any], records: Path | None) -> dict[str, str]:
     """What README.md's placeholders stand for, beyond the values that fill the configs too.
 
     Args:
-        values: those of ``lunet_networks.authoring.planning.templating.complete``.
+        values: those of ``lunet_networks.authoring.planning.values.complete``.
         records: folder that may hold the records of a training.
     """
     network = create_network(
@@ -127,10 +126,7 @@ def bundle_facts(values: Mapping[str, Any], records: Path | None) -> dict[str, s
         "macs_shape": " x ".join(map(str, shape)),
         "network_note": _network_note(values, network),
         "performance": _performance(values, records),
-        **{
-            f"{name}_settings": settings_table(templates(values, name), values)
-            for name in ("train", "inference", "visualize", "benchmark")
-        },
+        **{f"{name}_settings": settings_table(templates(values, name), values) for name in DESCRIBED},
         "pruning": _pruning(values) if FAMILIES[values["family"]].pruning else "",
     }
 
@@ -208,8 +204,7 @@ def templates(values: Mapping[str, Any], config: str) -> list[Path]:
 
 
 def settings_table(templates: Sequence[Path], values: Mapping[str, Any]) -> str:
-    """Table of the settings of a config: in its templates they stand before the line ``# ---- the rest follows``, or
-    before the first nested key.
+    """Table of the settings of a config: in its templates they stand before the line ``# ---- the rest follows``.
 
     Args:
         templates: YAML files, one setting a line, with what it means behind ``#``.
@@ -222,9 +217,13 @@ def settings_table(templates: Sequence[Path], values: Mapping[str, Any]) -> str:
     for name, default, comment in _settings(templates):
         if comment is None:
             raise ValueError(f"{templates[0]}: the setting {name!r} has no comment to explain it")
-        default = PLACEHOLDER.sub(lambda placeholder: str(values[placeholder[1]]), default)
+        default = PLACEHOLDER.sub(lambda placeholder: _in_yaml(values[placeholder[1]]), default)
         rows.append(f"| `{name}` | `{default}` | {comment.replace('|', 'or')} |")
     return "\n".join(rows)
+
+
+def _in_yaml(value: Any) -> str:
+    return "null" if value is None else str(value)
 
 
 def _defaults(templates: Sequence[Path], values: Mapping[str, Any]) -> dict[str, Any]:

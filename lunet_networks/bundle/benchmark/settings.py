@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 
-from lunet_networks.bundle.benchmark.steps import MEMORY_LAYOUTS
 from lunet_networks.bundle.inference.formats import BACKENDS, require_backend
-from lunet_networks.bundle.runtime.checks import check_whole_number, choose
+from lunet_networks.bundle.runtime.checks import choose
+from lunet_networks.bundle.runtime.settings import check_settings
 
 __all__ = ["BenchmarkSettings"]
-
-_LEAST = {"batch_size": 1, "training_batch_size": 1, "repeats": 1, "training_repeats": 0, "num_threads": 1}
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ class BenchmarkSettings:
         (2, 1, 64, 64, 64)
         >>> BenchmarkSettings("eager", shape=(64, 64, 64), repeats=0)
         Traceback (most recent call last):
-        ValueError: repeats is 0: it is a whole number from 1 on
+        ValueError: repeats is 0: it has to be a whole number of at least 1
     """
 
     backend: str
@@ -54,12 +52,9 @@ class BenchmarkSettings:
     preset: str | None = None
 
     def __post_init__(self) -> None:
-        choose("backend", self.backend, dict.fromkeys(BACKENDS))
+        check_settings(**asdict(self))
+        choose("backend", self.backend, dict.fromkeys(BACKENDS))  # not all that an inference may have
         require_backend(self.backend, to_export=self.backend != "eager")
-        choose("memory_layout", self.memory_layout, dict.fromkeys(MEMORY_LAYOUTS))
-        for name, least in _LEAST.items():
-            if name != "num_threads" or self.num_threads is not None:
-                check_whole_number(name, getattr(self, name), least)
         sizes = self.shape if isinstance(self.shape, list | tuple) else ()
         if len(sizes) not in (2, 3) or not all(type(size) is int and size >= 1 for size in sizes):
             raise ValueError(f"shape is {self.shape!r}: it is the sizes of an image in voxels, such as [64, 64, 64]")

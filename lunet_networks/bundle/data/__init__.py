@@ -5,6 +5,7 @@ shared out.
 from lunet_networks.bundle.data.checks import check_data
 from lunet_networks.bundle.data.datalist import load_datalist
 from lunet_networks.bundle.data.intensity import NormalizeChannelsd
+from lunet_networks.bundle.data.labels import count_outputs, label_values
 from lunet_networks.bundle.data.loaders import PrefetchDataLoader
 from lunet_networks.bundle.data.picture_files import GreyToColourd
 from lunet_networks.bundle.data.readers import LoadImaged
@@ -23,5 +24,7 @@ __all__ = [
     "SharedMeanDice",
     "Spacingd",
     "check_data",
+    "count_outputs",
+    "label_values",
     "load_datalist",
 ]

@@ -17,6 +17,7 @@ from ignite.engine import Engine, Events
 from lunet_networks.bundle.data.datalist import load_datalist
 from lunet_networks.bundle.evaluation.metrics import CaseMetrics, measure_case
 from lunet_networks.bundle.inference.images import image_name
+from lunet_networks.bundle.runtime import outputs
 from lunet_networks.bundle.runtime.files import write_atomically
 
 __all__ = [
@@ -92,16 +93,16 @@ class EvaluationReport:
         measured = {path: found for part in idist.all_gather(self.measured) for path, found in part.items()}
         if idist.get_rank() != 0 or not measured:
             return
-        write_csv(self.output_dir / "cases.csv", case_rows(measured))
+        write_csv(self.output_dir / outputs.CASES, case_rows(measured))
         summary = summary_rows(measured, self.section, self.chose_best_model)
-        write_csv(self.output_dir / "summary.csv", summary)
+        write_csv(self.output_dir / outputs.SUMMARY, summary)
         logger.info(
             "%d %s cases%s:\n%s\nmore in %s and cases.csv beside it",
             len(measured),
             self.section,
             " (these cases also chose the best model)" if self.chose_best_model else "",
             summary_table(summary),
-            self.output_dir / "summary.csv",
+            self.output_dir / outputs.SUMMARY,
         )
 
     @property

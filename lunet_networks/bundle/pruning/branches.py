@@ -19,7 +19,7 @@ from lunet_networks.bundle.pruning.history import PruningHistory
 from lunet_networks.bundle.pruning.pruned_bundle import PrunedBundle
 from lunet_networks.bundle.runtime.checks import check_whole_number
 from lunet_networks.bundle.runtime.memory_format import prepare_batch
-from lunet_networks.bundle.training.history import History
+from lunet_networks.bundle.training.history import KEY_METRIC, History
 from lunet_networks.pruning import (
     ProgressiveSchedule,
     active_branches,
@@ -114,7 +114,7 @@ class BranchPruning(PruningHandler):
 
     def _end_epoch(self, engine: Engine) -> None:
         epoch, row = engine.state.epoch, self.history.rows[-1]
-        dice = row[self.history.key_metric]
+        dice = row[KEY_METRIC]
         if self.steps.steps:
             self.steps.recovered(dice)
         else:
@@ -131,7 +131,7 @@ class BranchPruning(PruningHandler):
     def _since_change(self) -> list[float]:
         """Dice of the epochs since branches were masked or came back."""
         last = max((step["epoch"] for step in self.steps.steps[1:]), default=0)
-        return [row[self.history.key_metric] for row in self.history.rows if row["epoch"] > last]
+        return [row[KEY_METRIC] for row in self.history.rows if row["epoch"] > last]
 
     def _left(self) -> dict[str, int]:
         return {name: len(numbers) for name, numbers in active_branches(self.network).items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 from ignite.engine import Engine
@@ -17,9 +17,9 @@ from lunet_networks.bundle.data.seeding import mix_seed
 from lunet_networks.bundle.pruning.handler import PruningHandler, replace_modules
 from lunet_networks.bundle.pruning.history import PruningHistory
 from lunet_networks.bundle.pruning.pruned_bundle import PrunedBundle
-from lunet_networks.bundle.runtime.checks import check_whole_number
 from lunet_networks.bundle.runtime.memory_format import prepare_batch
-from lunet_networks.bundle.training.history import History
+from lunet_networks.bundle.runtime.settings import check_settings
+from lunet_networks.bundle.training.history import KEY_METRIC, History
 from lunet_networks.pruning import (
     describe_network,
     normalise_scores,
@@ -67,12 +67,7 @@ class PruningSchedule:
     min_dice: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("start_epoch", "recovery_epochs", "channels_per_step", "max_steps"):
-            check_whole_number(name, getattr(self, name), least=1)
-        for name in ("target_params", "target_macs"):
-            check_whole_number(name, getattr(self, name), least=0)
-        if isinstance(self.min_dice, bool) or not isinstance(self.min_dice, (int, float)) or not 0 <= self.min_dice < 1:
-            raise ValueError(f"min_dice is {self.min_dice!r}: it is a Dice of at least 0 and below 1")
+        check_settings(**asdict(self))
 
     @property
     def epochs(self) -> int:
@@ -167,7 +162,7 @@ class ChannelPruning(PruningHandler):
         done = self.schedule.steps_done(engine.state.epoch)
         if done is None:
             return
-        dice = self.history.rows[-1].get(self.history.key_metric)
+        dice = self.history.rows[-1].get(KEY_METRIC)
         if dice is None:
             raise ValueError(
                 f"epoch {engine.state.epoch} ends a recovery and was not validated: val_interval has to be 1"

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from lunet_networks.bundle.pruning.history import PruningHistory
 from lunet_networks.bundle.pruning.pruned_bundle import PrunedBundle
 from lunet_networks.bundle.runtime.memory_format import channels_last
-from lunet_networks.bundle.training.history import History
+from lunet_networks.bundle.training.history import KEY_METRIC, History
 
 __all__ = ["PruningHandler", "replace_modules"]
 
@@ -79,4 +79,4 @@ class PruningHandler:
     def _dice_now(self, engine: Engine) -> float:
         """Mean Dice of the network as it has just become."""
         self.evaluator.run(engine.state.epoch)
-        return float(self.evaluator.state.metrics[self.history.key_metric])
+        return float(self.evaluator.state.metrics[KEY_METRIC])

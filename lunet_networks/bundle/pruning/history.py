@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lunet_networks.bundle.runtime.files import write_atomically, write_figure
+from lunet_networks.bundle.runtime.outputs import PRUNING_HISTORY, PRUNING_PICTURE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["PRUNING_HISTORY", "PRUNING_PICTURE", "PruningHistory"]
+__all__ = ["PruningHistory"]
 
 logger = logging.getLogger(__name__)
 
-PRUNING_HISTORY, PRUNING_PICTURE = "pruning_history.csv", "pruning.png"
 COSTS = ("parameters", "macs", "dice_before_recovery", "dice_after_recovery")
 
 Row = dict[str, Any]

@@ -7,8 +7,9 @@ from pathlib import Path
 from torch import nn
 
 from lunet_networks.bundle.pruning.derived_bundle import derived_files
-from lunet_networks.bundle.pruning.history import PRUNING_HISTORY, PRUNING_PICTURE, PruningHistory
+from lunet_networks.bundle.pruning.history import PruningHistory
 from lunet_networks.bundle.runtime.files import write_atomically
+from lunet_networks.bundle.runtime.outputs import PRUNING_HISTORY, PRUNING_PICTURE
 from lunet_networks.bundle.training.checkpoints import save_atomically
 
 __all__ = ["PrunedBundle"]

@@ -17,6 +17,7 @@ from lunet_networks.bundle.report.charts import chart, draw_dice_of_cases, svg
 from lunet_networks.bundle.report.style import STYLE
 from lunet_networks.bundle.report.training_record import Training
 from lunet_networks.bundle.training.curves import CURVES
+from lunet_networks.bundle.training.history import KEY_METRIC
 
 __all__ = ["ReportContent", "report_page"]
 
@@ -182,7 +183,7 @@ def _training(content: ReportContent) -> str:
     about = (
         f"{len(history.rows)} epochs in {training.duration}, on {training.num_cases('training')} cases, "
         f"with {training.num_cases('validation')} for validation. "
-        + (f"The best mean Dice of a validation was {best[history.key_metric]:.3f}, " if best else "")
+        + (f"The best mean Dice of a validation was {best[KEY_METRIC]:.3f}, " if best else "")
         + (f"in epoch {best['epoch']}, whose weights are these." if best else "")
     )
     first, last = history.rows[0]["loss"], history.rows[-1]["loss"]

@@ -8,10 +8,10 @@ from typing import Any
 
 from lunet_networks.bundle.evaluation.metrics import WHOLE
 from lunet_networks.bundle.evaluation.tables import COLUMNS, TABLE
+from lunet_networks.bundle.runtime.settings import SETTINGS
+from lunet_networks.bundle.training.history import KEY_METRIC
 
 TITLES = {COLUMNS[field]: title for field, title in TABLE.items()}  # of the metrics in summary.csv that tables show
-# settings that do not change what was trained
-OF_A_RUN = {"resume", "overwrite", "num_workers", "cache_rate", "save_interval", "val_interval"}
 
 Rows = Iterable[Mapping[str, str]]
 
@@ -26,11 +26,11 @@ def best_epoch(history: Rows) -> str:
     """The epoch of the best weights, the first of equals; "?" where none was validated.
 
     Example:
-        >>> best_epoch([{"epoch": "1", "val_mean_dice": "0.5"}, {"epoch": "2", "val_mean_dice": ""}])
+        >>> best_epoch([{"epoch": "1", KEY_METRIC: "0.5"}, {"epoch": "2", KEY_METRIC: ""}])
         '1'
     """
-    validated = [row for row in history if row["val_mean_dice"]]
-    return max(validated, key=lambda row: float(row["val_mean_dice"]))["epoch"] if validated else "?"
+    validated = [row for row in history if row[KEY_METRIC]]
+    return max(validated, key=lambda row: float(row[KEY_METRIC]))["epoch"] if validated else "?"
 
 
 def means_by_label(summary: Rows) -> dict[tuple[str, str], float]:
@@ -55,7 +55,7 @@ def means_table(summary: Rows) -> str:
 
 
 def other_settings(used: Mapping[str, Any], defaults: Mapping[str, Any], besides: Collection[str] = ()) -> str:
-    """The settings of a training that were not the bundle's, as options; "" where all were.
+    """The settings of a training that were not the bundle's and change what is trained, as options; "" where all were.
 
     Args:
         used: of the training.
@@ -69,5 +69,7 @@ def other_settings(used: Mapping[str, Any], defaults: Mapping[str, Any], besides
     return " ".join(
         f"`--{name} {value}`"
         for name, value in used.items()
-        if name in defaults and name not in OF_A_RUN and name not in besides and value != defaults[name]
+        if name in (SETTINGS.keys() & defaults.keys()) - set(besides)
+        and SETTINGS[name].changes_result
+        and value != defaults[name]
     )

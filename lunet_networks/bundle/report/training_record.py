@@ -12,16 +12,16 @@ from typing import Any
 
 from lunet_networks.bundle.evaluation.metrics import WHOLE, CaseMetrics
 from lunet_networks.bundle.evaluation.tables import read_cases
+from lunet_networks.bundle.runtime import outputs
 from lunet_networks.bundle.training.history import History
 
 __all__ = ["RECORDS", "Training", "find_training", "read_history"]
 
-KEY_METRIC = "val_mean_dice"
 RECORDS = {  # what a training and its evaluation leave in output_dir, by its name in docs of a bundle with weights
-    "run.json": "training_run.json",
-    "history.csv": "training_history.csv",
-    "summary.csv": "evaluation_summary.csv",
-    "cases.csv": "evaluation_cases.csv",
+    outputs.RUN_RECORD: "training_run.json",
+    outputs.HISTORY: "training_history.csv",
+    outputs.SUMMARY: "evaluation_summary.csv",
+    outputs.CASES: "evaluation_cases.csv",
 }
 SAME_DICE = 0.01  # records whose mean Dice is further off are of other weights
 
@@ -84,13 +84,13 @@ def find_training(
         places.append((Path(bundle_root) / docs, RECORDS, f"{docs.as_posix()}/"))
     reasons = []
     for folder, names, shown in places:
-        run_name, history_name = names["run.json"], names["history.csv"]
+        run_name, history_name = names[outputs.RUN_RECORD], names[outputs.HISTORY]
         if not ((folder / run_name).is_file() and (folder / history_name).is_file()):
             reasons.append(f"there is no {shown}{history_name}")
             continue
         run = json.loads((folder / run_name).read_text(encoding="utf-8"))
         problem = _of_others(run["settings"], settings)
-        if not problem and shown and not _same_figures(folder / names["cases.csv"], measured):
+        if not problem and shown and not _same_figures(folder / names[outputs.CASES], measured):
             problem = "weights of another Dice"
         if problem:
             reasons.append(f"{shown}{history_name} is that of {problem}")
@@ -114,7 +114,7 @@ def read_history(path: str | Path, label_names: Sequence[str]) -> History:
         path: of the file.
         label_names: of the foreground labels.
     """
-    history = History(Path(path).parent, KEY_METRIC, label_names)
+    history = History(Path(path).parent, label_names)
     with open(path, newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             values = {name: float(value) for name, value in row.items() if value}

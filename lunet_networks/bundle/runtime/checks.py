@@ -35,8 +35,8 @@ def check_whole_number(setting: str, number: object, least: int) -> int:
     Example:
         >>> check_whole_number("epochs", 0, least=1)
         Traceback (most recent call last):
-        ValueError: epochs is 0: it is a whole number from 1 on
+        ValueError: epochs is 0: it has to be a whole number of at least 1
     """
     if not isinstance(number, int) or isinstance(number, bool) or number < least:
-        raise ValueError(f"{setting} is {number!r}: it is a whole number from {least} on")
+        raise ValueError(f"{setting} is {number!r}: it has to be a whole number of at least {least}")
     return number

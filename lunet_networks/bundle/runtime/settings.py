@@ -1,18 +1,22 @@
-"""The settings that a user may change, checked when a run starts."""
+"""The settings that a user may change: one registry, and the check of a run's settings when it starts.
+
+A template of ``lunet_networks/authoring/planning/templates`` gives a setting its default and says what it means.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from typing import Any
 
 from lunet_networks.bundle.runtime.checks import check_whole_number, choose
 
-__all__ = ["check_settings"]
+__all__ = ["SETTINGS", "Setting", "check_settings"]
 
-Check = Callable[[str, Any], Any]
+Check = Callable[[str, Any], Any]  # of a setting's name and value; gives the value with its type put right
 
 
 def check_settings(**settings: Any) -> dict[str, Any]:
@@ -21,7 +25,7 @@ def check_settings(**settings: Any) -> dict[str, Any]:
     On the command line fire hands ``true`` over as a string; taken as it is, ``false`` would count as true.
 
     Args:
-        settings: those of ``train.json``, ``evaluate.json`` or ``inference.json`` by name.
+        settings: by name, each in ``SETTINGS``.
 
     Returns:
         The same settings, booleans and numbers as such.
@@ -36,13 +40,17 @@ def check_settings(**settings: Any) -> dict[str, Any]:
         Traceback (most recent call last):
         ValueError: resume is 'yes': it takes True or False
     """
-    checked = {name: _CHECKS[name](name, value) if name in _CHECKS else value for name, value in settings.items()}
+    checked = {name: choose("a setting", name, SETTINGS).check(name, value) for name, value in settings.items()}
     if "ckpt_dirs" in checked and checked["backend"] != "eager":
         raise ValueError(
             f"backend is {checked['backend']!r}: an ensemble is computed by eager alone, as an exported network keeps "
             "its weights"
         )
     return checked
+
+
+def _any(name: str, value: Any) -> Any:
+    return value
 
 
 def _boolean(name: str, value: Any) -> bool:
@@ -69,56 +77,143 @@ def _whole_number(least: int) -> Check:
     return partial(check_whole_number, least=least)
 
 
-def _positive(name: str, value: Any) -> float:
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not value > 0:
-        raise ValueError(f"{name} is {value!r}: it is a number above 0")
-    return float(value)
+def _or_none(check: Check) -> Check:
+    return lambda name, value: None if value is None else check(name, value)
 
 
-def _at_least_0(name: str, value: Any) -> float:
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value < math.inf:
-        raise ValueError(f"{name} is {value!r}: it is a number of at least 0")
-    return float(value)
+def _number(fits: Callable[[float], bool], in_words: str) -> Check:
+    def check(name: str, value: Any) -> float:
+        if not isinstance(value, (int, float)) or isinstance(value, bool) or not fits(value):
+            raise ValueError(f"{name} is {value!r}: it is a number {in_words}")
+        return float(value)
+
+    return check
 
 
-def _share(name: str, value: Any) -> float:
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value <= 1:
-        raise ValueError(f"{name} is {value!r}: it is a number from 0 to 1")
-    return float(value)
+def _one_or_several(check: Check) -> Check:
+    """One value, or a list with one for each axis."""
+
+    def check_all(name: str, value: Any) -> Any:
+        return [check(name, item) for item in value] if isinstance(value, (list, tuple)) else check(name, value)
+
+    return check_all
 
 
-_CHECKS: dict[str, Check] = {
-    "epochs": _whole_number(1),
-    "batch_size": _whole_number(1),
-    "learning_rate": _positive,
-    "backend": _one_of("bundle.inference.formats.FORMATS", "eager"),
-    "loss_name": _one_of("bundle.training.losses.LOSSES"),
-    "optimizer_name": _one_of("bundle.training.optimizers.OPTIMIZERS"),
-    "scheduler_name": _one_of("bundle.training.schedules.SCHEDULES"),
-    "deep_training": _one_of("bundle.training.deep_training.SLOPES", "none"),
-    "early_stop_patience": _whole_number(0),
-    "fold": _whole_number(0),
-    "num_folds": _whole_number(2),
-    "seed": _whole_number(0),
-    "val_interval": _whole_number(1),
-    "save_interval": _whole_number(0),
-    "cache_rate": _share,
-    "num_workers": _whole_number(0),
-    "ranking": _one_of("pruning.RANKINGS"),
-    "selection": _one_of("pruning.SELECTIONS"),
-    "targeted_dropout": _boolean,
-    "deep_supervision": _boolean,
-    "decoupling_weight": _at_least_0,
-    "branches_per_step": _whole_number(1),
-    "calibration_batches": _whole_number(1),
-    "allow_empty": _boolean,
-    "augment": _boolean,
-    "amp": _boolean,
-    "compile": _boolean,
-    "resume": _boolean,
-    "overwrite": _boolean,
-    "save_predictions": _boolean,
-    "save_probabilities": _boolean,
-    "flip_tta": _boolean,
-    "largest_component_only": _boolean,
+def _label_names(name: str, value: Any) -> list[str]:
+    if not isinstance(value, (list, tuple)) or not value or not all(isinstance(label, str) for label in value):
+        raise ValueError(f"{name} is {value!r}: it is a list of names, such as ['tumour']")
+    return list(value)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is to be known of a setting, beside its default and its meaning.
+
+    Args:
+        check: of its value.
+        recorded: whether it belongs to the ``settings`` of a config, which are checked when a run starts and which
+            run.json keeps; places do not.
+        may_change: whether a training may be resumed with another value.
+        changes_result: whether the weights or the figures of a run depend on it.
+    """
+
+    check: Check = _any
+    recorded: bool = True
+    may_change: bool = False
+    changes_result: bool = True
+
+
+def _unrecorded() -> Setting:
+    """A place, or what a report shows."""
+    return Setting(recorded=False, may_change=True, changes_result=False)
+
+
+def _without_effect(check: Check) -> Setting:
+    """A setting of the run alone: its result is the same whatever the value."""
+    return Setting(check, may_change=True, changes_result=False)
+
+
+_positive = _number(lambda value: value > 0, "above 0")
+_at_least_0 = _number(lambda value: 0 <= value < math.inf, "of at least 0")
+_share = _number(lambda value: 0 <= value <= 1, "from 0 to 1")
+_share_below_1 = _number(lambda value: 0 <= value < 1, "of at least 0 and below 1")
+
+SETTINGS: dict[str, Setting] = {
+    # places
+    "bundle_root": _unrecorded(),
+    "dataset_dir": _unrecorded(),
+    "output_dir": _unrecorded(),
+    "ckpt_dir": _unrecorded(),
+    "pruned_dir": _unrecorded(),
+    "device": _unrecorded(),
+    # the network and its data
+    "preset": Setting(),
+    "dropout": Setting(),
+    "pretrained": Setting(),
+    "label_names": Setting(_label_names),
+    "ignore_label": Setting(_or_none(_whole_number(1))),
+    "in_channels": Setting(),
+    "pixdim": Setting(),
+    "roi_size": Setting(),
+    "imagenet_weights": Setting(),
+    # training
+    "epochs": Setting(_whole_number(1), may_change=True),
+    "batch_size": Setting(_whole_number(1)),
+    "learning_rate": Setting(_positive),
+    "loss_name": Setting(_one_of("bundle.training.losses.LOSSES")),
+    "optimizer_name": Setting(_one_of("bundle.training.optimizers.OPTIMIZERS")),
+    "scheduler_name": Setting(_one_of("bundle.training.schedules.SCHEDULES")),
+    "deep_training": Setting(_one_of("bundle.training.deep_training.SLOPES", "none")),
+    "deep_supervision": Setting(_boolean),
+    "decoupling_weight": Setting(_at_least_0),
+    "early_stop_patience": Setting(_whole_number(0), may_change=True),
+    "augment": Setting(_boolean),
+    "seed": Setting(_whole_number(0)),
+    "fold": Setting(_whole_number(0)),
+    "num_folds": Setting(_whole_number(2)),
+    "val_interval": Setting(_whole_number(1), may_change=True),
+    "amp": Setting(_boolean),
+    "save_interval": _without_effect(_whole_number(0)),
+    "cache_rate": _without_effect(_share),
+    "num_workers": _without_effect(_whole_number(0)),
+    "compile": _without_effect(_boolean),
+    "resume": _without_effect(_boolean),
+    "overwrite": _without_effect(_boolean),
+    # pruning of channels
+    "start_epoch": Setting(_whole_number(1)),
+    "recovery_epochs": Setting(_whole_number(1)),
+    "channels_per_step": Setting(_whole_number(1)),
+    "max_steps": Setting(_whole_number(1)),
+    "target_params": Setting(_whole_number(0)),
+    "target_macs": Setting(_whole_number(0)),
+    "min_dice": Setting(_share_below_1),
+    "ranking": Setting(_one_of("pruning.RANKINGS")),
+    "selection": Setting(_one_of("pruning.SELECTIONS")),
+    "targeted_dropout": Setting(_boolean),
+    # pruning of branches; its schedule checks patience, tolerance and stop_fraction
+    "branches_per_step": Setting(_whole_number(1)),
+    "patience": Setting(),
+    "tolerance": Setting(),
+    "stop_fraction": Setting(),
+    "calibration_batches": Setting(_whole_number(1)),
+    "allow_empty": Setting(_boolean),
+    # inference and evaluation
+    "backend": Setting(_one_of("bundle.inference.formats.FORMATS", "eager")),
+    "ckpt_dirs": Setting(),
+    "flip_tta": Setting(_boolean),
+    "largest_component_only": Setting(_boolean),
+    "overlap": Setting(_one_or_several(_share_below_1)),
+    "sw_batch_size": Setting(_whole_number(1)),
+    "save_probabilities": _without_effect(_boolean),
+    "save_predictions": _without_effect(_boolean),
+    "section": Setting(recorded=False),  # found in dataset.json, which settings do not read
+    "channel": _unrecorded(),
+    "note": _unrecorded(),
+    # benchmark
+    "shape": Setting(),
+    "training_batch_size": Setting(_whole_number(1)),
+    "repeats": Setting(_whole_number(1)),
+    "training_repeats": Setting(_whole_number(0)),
+    "num_threads": Setting(_or_none(_whole_number(1))),
+    "memory_layout": Setting(_one_of("bundle.benchmark.steps.MEMORY_LAYOUTS")),
 }

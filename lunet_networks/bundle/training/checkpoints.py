@@ -13,15 +13,14 @@ from monai.networks import get_state_dict
 from torch import nn
 from torch.optim import Optimizer
 
+from lunet_networks.bundle.runtime import outputs
 from lunet_networks.bundle.runtime.distributed import from_rank_0
 from lunet_networks.bundle.runtime.files import write_atomically
 from lunet_networks.bundle.training.history import History
 
-__all__ = ["CHECKPOINT_NAME", "Checkpoints", "save_atomically"]
+__all__ = ["Checkpoints", "save_atomically"]
 
 logger = logging.getLogger(__name__)
-
-CHECKPOINT_NAME = "checkpoint.pt"
 
 
 def save_atomically(content: Any, path: str | Path) -> None:
@@ -89,7 +88,7 @@ class Checkpoints:
         self.history = history
         self.model_path = Path(ckpt_dir, "model.pt")
         self.output_dir = Path(output_dir)
-        self.checkpoint_path = self.output_dir / CHECKPOINT_NAME
+        self.checkpoint_path = self.output_dir / outputs.CHECKPOINT
         self.save_interval = save_interval
         self.resume = resume
 
@@ -147,7 +146,8 @@ class Checkpoints:
         save_atomically(state, self.checkpoint_path)
         self.save_model(epoch)
         if self.save_interval and epoch % self.save_interval == 0:
-            save_atomically(get_state_dict(self.network), self.output_dir / f"model_epoch{epoch:04d}.pt")
+            name = outputs.EPOCH_MODELS.replace("*", f"{epoch:04d}")
+            save_atomically(get_state_dict(self.network), self.output_dir / name)
 
     def form(self) -> dict[str, Any]:
         """What else has to be saved where a training changes the form of its network."""

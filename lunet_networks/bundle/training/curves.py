@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from ignite.engine import Engine, Events
 
+from lunet_networks.bundle.runtime import outputs
 from lunet_networks.bundle.runtime.files import write_figure
-from lunet_networks.bundle.training.history import TRAIN_METRIC, History
+from lunet_networks.bundle.training.history import KEY_METRIC, TRAIN_METRIC, History
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,7 +32,7 @@ class Curves:
     """
 
     def __init__(self, output_dir: str | Path, history: History) -> None:
-        self.path = Path(output_dir, "curves.png")
+        self.path = Path(output_dir, outputs.CURVES)
         self.history = history
 
     def attach(self, engine: Engine) -> None:
@@ -70,7 +71,7 @@ def draw_dice(axes: Axes, history: History) -> None:
     # The labels take the first colours, as in all pictures of them; their mean has that of the text.
     columns = dict(zip(history.label_names, history.label_columns, strict=True))
     curves = [(name, column, None) for name, column in columns.items()]
-    curves.append(("mean", history.key_metric, rcParams["text.color"]))
+    curves.append(("mean", KEY_METRIC, rcParams["text.color"]))
     epochs = [row["epoch"] for row in history.validated]
     for name, column, colour in curves if len(columns) > 1 else curves[:1]:
         values = [row[column] for row in history.validated]

@@ -44,7 +44,7 @@ class DeepTraining:
 
     Example:
         >>> from lunet_networks import create_network
-        >>> history = History("eval", "val_mean_dice", ["tumour"])
+        >>> history = History("eval", ["tumour"])
         >>> deep_training = DeepTraining(create_network("lv_unet"), history, "linear")
         >>> [deep_training.slope(epoch, 6) for epoch in range(1, 7)]
         [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]

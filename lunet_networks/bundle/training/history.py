@@ -16,16 +16,18 @@ from monai.engines import Evaluator
 from torch import nn
 from torch.optim import Optimizer
 
+from lunet_networks.bundle.runtime import outputs
 from lunet_networks.bundle.runtime.distributed import from_rank_0, mean_over_processes
 from lunet_networks.bundle.runtime.files import write_atomically
 
-__all__ = ["CANDIDATE", "TRAIN_METRIC", "EpochRecorder", "History"]
+__all__ = ["CANDIDATE", "KEY_METRIC", "TRAIN_METRIC", "EpochRecorder", "History"]
 
 logger = logging.getLogger(__name__)
 
 Row = dict[str, float | int]
 
 TRAIN_METRIC = "train_mean_dice"
+KEY_METRIC = "val_mean_dice"  # the column that says which epoch is best
 CANDIDATE = "candidate"  # the column that says whether an epoch may be the best; without it any may
 
 
@@ -39,23 +41,19 @@ class History:
 
     Args:
         output_dir: folder of the run.
-        key_metric: the column that says which epoch is best.
         label_names: of the foreground labels.
         loss_terms: parts of the loss that have a column of their own, its mean over the batches.
 
     Example:
-        >>> history = History("eval", "val_mean_dice", ["tumour"])
+        >>> history = History("eval", ["tumour"])
         >>> for epoch, dice in enumerate([0.7, 0.8, 0.75, 0.8], start=1):
-        ...     history.rows.append({"epoch": epoch, "val_mean_dice": dice})
+        ...     history.rows.append({"epoch": epoch, KEY_METRIC: dice})
         >>> history.best["epoch"], history.validations_since_best
         (2, 2)
     """
 
-    def __init__(
-        self, output_dir: str | Path, key_metric: str, label_names: Sequence[str], loss_terms: Sequence[str] = ()
-    ) -> None:
-        self.path = Path(output_dir, "history.csv")
-        self.key_metric = key_metric
+    def __init__(self, output_dir: str | Path, label_names: Sequence[str], loss_terms: Sequence[str] = ()) -> None:
+        self.path = Path(output_dir, outputs.HISTORY)
         self.label_names = list(label_names)
         self.loss_terms = list(loss_terms)
         self.rows: list[Row] = []
@@ -69,7 +67,7 @@ class History:
     @property
     def validated(self) -> list[Row]:
         """The rows of those epochs that were validated."""
-        return [row for row in self.rows if self.key_metric in row]
+        return [row for row in self.rows if KEY_METRIC in row]
 
     @property
     def candidates(self) -> list[Row]:
@@ -79,7 +77,7 @@ class History:
     @property
     def best(self) -> Row | None:
         """The row of the best epoch so far, the first of equals; None before the first candidate was validated."""
-        return max(self.candidates, key=lambda row: row[self.key_metric], default=None)
+        return max(self.candidates, key=lambda row: row[KEY_METRIC], default=None)
 
     @property
     def validations_since_best(self) -> int:
@@ -90,7 +88,7 @@ class History:
     def write(self) -> None:
         """Write history.csv, the whole of it."""
         names = ["epoch", "loss", *self.loss_terms, TRAIN_METRIC, "learning_rate", "seconds"]
-        names += [self.key_metric, *self.label_columns]
+        names += [KEY_METRIC, *self.label_columns]
         names += dict.fromkeys(name for row in self.rows for name in row if name not in names)
         text = io.StringIO()
         table = csv.DictWriter(text, names, restval="", lineterminator="\n")
@@ -167,12 +165,12 @@ class EpochRecorder:
 
     def _validation(self, epoch: int) -> Row:
         """Key metric and its value for each label, if this epoch was validated."""
-        state, key_metric = self.evaluator.state, self.history.key_metric
-        if state.epoch != epoch or key_metric not in state.metrics:
+        state = self.evaluator.state
+        if state.epoch != epoch or KEY_METRIC not in state.metrics:
             return {}
-        of_labels = torch.nanmean(state.metric_details[key_metric].double(), dim=0).tolist()
+        of_labels = torch.nanmean(state.metric_details[KEY_METRIC].double(), dim=0).tolist()
         return {
-            key_metric: float(state.metrics[key_metric]),
+            KEY_METRIC: float(state.metrics[KEY_METRIC]),
             **dict(zip(self.history.label_columns, of_labels, strict=True)),
         }
 
@@ -181,9 +179,9 @@ class EpochRecorder:
             f"epoch {row['epoch']}/{max_epochs}: loss {row['loss']:.4f}, Dice in training {row[TRAIN_METRIC]:.3f}, "
             f"{row['seconds']:.1f} s"
         )
-        if self.history.key_metric in row:
+        if KEY_METRIC in row:
             names = zip(self.history.label_names, self.history.label_columns, strict=True)
             of_labels = ", ".join(f"{name} {row[column]:.3f}" for name, column in names)
             best = ", best so far" if row is self.history.best else ""
-            line += f"; validation {row[self.history.key_metric]:.3f} ({of_labels}){best}"
+            line += f"; validation {row[KEY_METRIC]:.3f} ({of_labels}){best}"
         return line

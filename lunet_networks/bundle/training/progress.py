@@ -9,6 +9,7 @@ import ignite.handlers
 from ignite.engine import Engine, Events
 from monai.utils import optional_import
 
+from lunet_networks.bundle.runtime import outputs
 from lunet_networks.bundle.runtime.distributed import rank
 from lunet_networks.bundle.training.history import History
 
@@ -43,7 +44,7 @@ class TensorBoard:
     """
 
     def __init__(self, output_dir: str | Path, history: History) -> None:
-        self.folder = Path(output_dir, "tensorboard")
+        self.folder = Path(output_dir, outputs.TENSORBOARD)
         self.history = history
         self.writer: SummaryWriter | None = None
 

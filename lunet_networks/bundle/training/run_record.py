@@ -14,39 +14,15 @@ import torch
 from ignite.engine import Engine, Events
 
 import lunet_networks
+from lunet_networks.bundle.runtime import outputs
 from lunet_networks.bundle.runtime.distributed import from_rank_0, num_processes
 from lunet_networks.bundle.runtime.errors import shortened_list
 from lunet_networks.bundle.runtime.files import write_atomically
-from lunet_networks.bundle.training.checkpoints import CHECKPOINT_NAME
+from lunet_networks.bundle.runtime.settings import SETTINGS
 
 __all__ = ["DatasetCases", "RunRecord", "RunRecordHandler", "differing_settings"]
 
 logger = logging.getLogger(__name__)
-
-RECORD_NAME = "run.json"
-# what a training leaves in its output_dir; copies of older models are nobody's to delete
-OUTPUTS = (
-    RECORD_NAME,
-    CHECKPOINT_NAME,
-    "history.csv",
-    "curves.png",
-    "model_epoch*.pt",
-    "tensorboard",
-    "pruning_history.csv",
-    "pruning.png",
-)
-# settings that do not change what a resumed training means
-FREE_SETTINGS = {
-    "cache_rate",
-    "compile",
-    "early_stop_patience",
-    "epochs",
-    "num_workers",
-    "overwrite",
-    "resume",
-    "save_interval",
-    "val_interval",
-}
 
 
 class DatasetCases(list):
@@ -82,7 +58,7 @@ class RunRecord:
         validation: Sequence[Mapping[str, Any]],
     ) -> None:
         self.output_dir = Path(output_dir)
-        self.path = self.output_dir / RECORD_NAME
+        self.path = self.output_dir / outputs.RUN_RECORD
         self.settings = dict(settings)
         self.cases = {"training": _names(training), "validation": _names(validation)}
         self.guest = not isinstance(training, DatasetCases)
@@ -109,7 +85,7 @@ class RunRecord:
             raise ValueError("resume and overwrite are both True: one continues the run that is there, one deletes it")
         if self.guest:
             self._make_room()
-        elif resume and (self.output_dir / CHECKPOINT_NAME).is_file():
+        elif resume and (self.output_dir / outputs.CHECKPOINT).is_file():
             self._check_same_run()
         elif overwrite or resume:
             if resume:
@@ -125,7 +101,7 @@ class RunRecord:
     def _check_same_run(self) -> None:
         if not self.path.is_file():
             raise ValueError(
-                f"{self.output_dir} has no {RECORD_NAME}, so that nobody knows what {CHECKPOINT_NAME} is of"
+                f"{self.output_dir} has no {outputs.RUN_RECORD}, so that nobody knows what {outputs.CHECKPOINT} is of"
             )
         older = json.loads(self.path.read_text(encoding="utf-8"))
         differences = differing_settings(older["settings"], self.settings)
@@ -174,10 +150,10 @@ class RunRecord:
 
     def _holds_work(self) -> bool:
         """Whether a training has completed an epoch here; a record alone is of one that failed before."""
-        return any(path.name != RECORD_NAME for path in self._outputs())
+        return any(path.name != outputs.RUN_RECORD for path in self._outputs())
 
     def _outputs(self) -> list[Path]:
-        return sorted(path for pattern in OUTPUTS for path in self.output_dir.glob(pattern))
+        return sorted(path for pattern in outputs.OF_TRAINING for path in self.output_dir.glob(pattern))
 
     def _delete_outputs(self) -> None:
         for path in self._outputs():
@@ -221,8 +197,8 @@ def differing_settings(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[
     now = json.loads(json.dumps(now))  # which turns tuples into lists
     return [
         f"{name}: {then.get(name)!r} then, {now.get(name)!r} now"
-        for name in sorted((then.keys() | now.keys()) - FREE_SETTINGS)
-        if then.get(name) != now.get(name)
+        for name in sorted((then.keys() | now.keys()) & SETTINGS.keys())
+        if not SETTINGS[name].may_change and then.get(name) != now.get(name)
     ]
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from monai.bundle import load
+from monai.bundle import ConfigParser, load
 
 import lunet_networks
 from lunet_networks.authoring.checking.archives import check_release, unpacked
@@ -498,8 +498,8 @@ def test_it_trains_and_evaluates_without_our_package(copy: Path, tmp_path: Path)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_can_be_packed(family: str, repository: Path, tmp_path: Path) -> None:
     bundle, preset = repository / "bundles" / family, FAMILIES[family].preset
-    of_bundle = config(bundle, TRAIN)
-    channels = {name: of_bundle[name] for name in ("in_channels", "out_channels")}
+    of_bundle = ConfigParser(config(bundle, TRAIN))
+    channels = {name: of_bundle.get_parsed_content(name) for name in ("in_channels", "out_channels")}
     network = lunet_networks.create_network(preset, **channels)
     torch.save(network.state_dict(), tmp_path / "model.pt")
     package_bundle(

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from lunet_networks.authoring.planning.templating import complete
 from lunet_networks.authoring.planning.texts import bundle_facts, settings_table, templates
+from lunet_networks.authoring.planning.values import complete
 from lunet_networks.bundle.report.training_record import RECORDS
 from tools.build_bundles import repository_settings
 

@@ -124,8 +124,8 @@ def test_a_packed_bundle_has_no_preset_to_choose(bundle: Path, tmp_path: Path) -
         "no backend": ({"backend": "caffe"}, "backend is 'caffe': it is one of eager, torchscript, onnx, openvino"),
         "no preset": ({"preset": "lunet_4f"}, "there is no preset 'lunet_4f'"),
         "no layout": ({"memory_layout": "NCHW"}, "memory_layout is 'NCHW': it is one of channels_last, contiguous"),
-        "no thread": ({"num_threads": 0}, "num_threads is 0: it is a whole number from 1 on"),
-        "half a batch": ({"batch_size": 0.5}, "batch_size is 0.5: it is a whole number from 1 on"),
+        "no thread": ({"num_threads": 0}, "num_threads is 0: it has to be a whole number of at least 1"),
+        "half a batch": ({"batch_size": 0.5}, "batch_size is 0.5: it has to be a whole number of at least 1"),
     }.values(),
 )
 def test_what_cannot_be_measured(bundle: Path, tmp_path: Path, settings: dict, message: str) -> None:

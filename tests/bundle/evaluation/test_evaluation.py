@@ -17,6 +17,7 @@ from monai.fl.utils.constants import ExtraItems
 from monai.fl.utils.exchange_object import ExchangeObject
 
 from lunet_networks.bundle.evaluation.tables import EvaluationReport
+from lunet_networks.bundle.runtime.errors import root_cause
 from tests.bundle.runnable import (
     LPS_THICK_SLICES,
     THRESHOLD_NETWORK,
@@ -109,6 +110,35 @@ def test_what_is_evaluated_is_what_an_inference_writes(bundle, dataset, tmp_path
     )
     assert 0 < inferred.mean() < 0.5
     np.testing.assert_array_equal(inferred, evaluated)
+
+
+@pytest.mark.parametrize(("overlap", "windows"), [(0, 2**3), (0.5, 3**3)])
+def test_windows_overlap_as_they_are_told(bundle, dataset, tmp_path, overlap, windows):
+    settings = {"dataset_dir": str(dataset((32, 32, 32))), "output_dir": str(tmp_path / "eval")}
+    grid = {"roi_size": [16, 16, 16], "pixdim": [0.9, 0.9, 2.5]}  # that of the files
+    workflow = bundle.workflow("train", "evaluate", **settings, **grid, overlap=overlap, sw_batch_size=5)
+    seen = []
+    network = workflow.parser.get_parsed_content("network")
+    network.register_forward_hook(lambda module, inputs, output: seen.append(len(inputs[0])))
+    workflow.run()
+    assert sum(seen) == windows
+    assert max(seen) == 5
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"overlap": 1}, "overlap is 1: it is a number of at least 0 and below 1"),
+        ({"sw_batch_size": 0}, "sw_batch_size is 0: it has to be a whole number of at least 1"),
+        ({"save_predictions": "yes"}, "save_predictions is 'yes': it takes True or False"),
+    ],
+    ids=str,
+)
+def test_wrong_settings_end_an_evaluation_before_it_leaves_anything(bundle, dataset, tmp_path, setting, message):
+    with pytest.raises(RuntimeError) as error:
+        bundle.evaluate(dataset(), tmp_path / "eval", **setting)
+    assert message in str(root_cause(error.value))
+    assert not (tmp_path / "eval").exists()
 
 
 def test_validation_cases_are_reported_as_those_that_chose_the_model(bundle, dataset, tmp_path, caplog):

@@ -134,8 +134,8 @@ def test_a_training_without_pruning_notes_the_terms(new_prunable: Callable, tiny
     ("settings", "message"),
     [
         ({"branches_per_step": 4}, r"branches_per_step is 4, but no module has more than 3 branches besides the one"),
-        ({"branches_per_step": 0}, r"branches_per_step is 0: it is a whole number from 1 on"),
-        ({"calibration_batches": 0}, r"calibration_batches is 0: it is a whole number from 1 on"),
+        ({"branches_per_step": 0}, r"branches_per_step is 0: it has to be a whole number of at least 1"),
+        ({"calibration_batches": 0}, r"calibration_batches is 0: it has to be a whole number of at least 1"),
         ({"val_interval": 2}, "val_interval is 2: it has to be 1"),
         ({"decoupling_weight": -1}, r"decoupling_weight is -1: it is a number of at least 0"),
         ({"allow_empty": "maybe"}, r"allow_empty is 'maybe': it takes True or False"),

@@ -186,7 +186,7 @@ def test_a_kill_anywhere_changes_nothing(new_prunable, prune, killed_before_writ
         ),
         ({"target_macs": 10}, r"target_macs is 10, but"),
         ({"channels_per_step": 999}, r"channels_per_step is 999, but the network has \d+ channels besides"),
-        ({"channels_per_step": 0}, r"channels_per_step is 0: it is a whole number from 1 on"),
+        ({"channels_per_step": 0}, r"channels_per_step is 0: it has to be a whole number of at least 1"),
         (
             {"min_dice": 0.99},
             r"the network has a mean Dice of 0\.\d+ before .*, min_dice is 0\.99: train",

@@ -1,6 +1,6 @@
 import pytest
 
-from lunet_networks.bundle.runtime.settings import check_settings
+from lunet_networks.bundle.runtime.settings import SETTINGS, check_settings
 
 
 @pytest.mark.parametrize(
@@ -21,15 +21,19 @@ def test_booleans_of_the_command_line(given, meant):
         ("deep_training", True, "none, cosine, linear"),
         ("optimizer_name", "lion", "adam, adamw, sgd"),
         ("scheduler_name", ["poly"], "none, cosine, step, poly"),
-        ("epochs", 0, "from 1 on"),
-        ("epochs", "ten", "from 1 on"),
-        ("batch_size", True, "from 1 on"),
-        ("num_folds", 1, "from 2 on"),
-        ("fold", -1, "from 0 on"),
-        ("seed", 1.5, "from 0 on"),
+        ("epochs", 0, "at least 1"),
+        ("epochs", "ten", "at least 1"),
+        ("batch_size", True, "at least 1"),
+        ("num_folds", 1, "at least 2"),
+        ("fold", -1, "at least 0"),
+        ("seed", 1.5, "at least 0"),
         ("learning_rate", 0, "above 0"),
         ("learning_rate", float("nan"), "above 0"),
         ("cache_rate", 2, "from 0 to 1"),
+        ("label_names", "tumour", "a list of names"),
+        ("label_names", [], "a list of names"),
+        ("ignore_label", 0, "at least 1"),
+        ("overlap", 1, "below 1"),
     ],
 )
 def test_a_wrong_value_is_named_with_what_would_be_right(name, value, right):
@@ -43,3 +47,19 @@ def test_settings_without_a_check_pass():
         "preset": "lunet_small_2f",
         "pixdim": [1, 1, 2],
     }
+
+
+def test_what_is_no_setting_is_refused():
+    with pytest.raises(ValueError, match=r"a setting is .epoch.: it is one of .*epochs"):
+        check_settings(epoch=3)
+
+
+def test_one_overlap_or_one_for_each_axis():
+    assert check_settings(overlap=0.5) == {"overlap": 0.5}
+    assert check_settings(overlap=(0.5, 0, 0.25)) == {"overlap": [0.5, 0.0, 0.25]}
+    with pytest.raises(ValueError, match="overlap is 1: it is a number of at least 0 and below 1"):
+        check_settings(overlap=[0.5, 1])
+
+
+def test_what_does_not_change_the_result_may_change_when_a_training_is_resumed():
+    assert [name for name, setting in SETTINGS.items() if not setting.changes_result and not setting.may_change] == []

@@ -9,7 +9,7 @@ from lunet_networks.bundle.training.history import History
 @pytest.mark.parametrize("validated", [(), (2, 4)], ids=["never validated", "every other epoch"])
 @pytest.mark.parametrize("labels", [("anterior", "posterior"), ("lesion",)], ids=["two labels", "one label"])
 def test_curves_of_a_history(tmp_path, validated, labels):
-    history = History(tmp_path, "val_mean_dice", labels)
+    history = History(tmp_path, labels)
     for epoch in range(1, 6):
         history.rows.append(
             {"epoch": epoch, "loss": 1 / epoch, "train_mean_dice": 0.1 * epoch, "learning_rate": 0.01 / epoch}

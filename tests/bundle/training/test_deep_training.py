@@ -27,7 +27,7 @@ def train(folder: Path, stop_after: int = EPOCHS, resume: bool = False) -> Histo
     loader = DataLoader(cases, batch_size=2)
     discrete = Compose([Activationsd("pred", sigmoid=True), AsDiscreted("pred", threshold=0.5)])
     optimizer = torch.optim.Adam(network.parameters(), 1e-3)
-    history = History(folder, "val_mean_dice", ["spots"])
+    history = History(folder, ["spots"])
 
     def dice() -> MeanDice:
         return MeanDice(output_transform=from_engine(["pred", "label"]), save_details=True)
@@ -64,7 +64,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("course", ["cosine", "linear"])
 @pytest.mark.parametrize("epochs", [1, 2, 7, 25, 300])
 def test_the_slope_rises_to_1_before_the_end(course, epochs, tmp_path):
-    deep_training = DeepTraining(create_network("lv_unet"), History(tmp_path, "val_mean_dice", []), course)
+    deep_training = DeepTraining(create_network("lv_unet"), History(tmp_path, []), course)
     slopes = [deep_training.slope(epoch, epochs) for epoch in range(1, epochs + 1)]
     assert slopes == sorted(slopes)
     at_1 = slopes.count(1.0)
@@ -100,4 +100,4 @@ def test_the_best_model_can_be_deployed_and_a_resumed_training_is_the_same(tmp_p
 )
 def test_what_cannot_be_trained_so(network, course, message, tmp_path):
     with pytest.raises(ValueError, match=message):
-        DeepTraining(network, History(tmp_path, "val_mean_dice", []), course)
+        DeepTraining(network, History(tmp_path, []), course)

@@ -8,7 +8,7 @@ from lunet_networks.bundle.training.history import History
 
 @pytest.fixture
 def history(tmp_path):
-    history = History(tmp_path, "val_mean_dice", ["anterior", "posterior"])
+    history = History(tmp_path, ["anterior", "posterior"])
     for epoch, dice in enumerate([None, 0.5, 0.7, 0.7, None, 0.6], start=1):
         row = {"epoch": epoch, "loss": 1.0 / epoch, "train_mean_dice": 0.4, "learning_rate": 0.01, "seconds": 1.5}
         if dice is not None:

@@ -79,6 +79,18 @@ def test_a_single_label_is_trained_with_one_output(bundle, tmp_path):
     assert torch.load(bundle.model, weights_only=True)["head.weight"].shape[0] == 1
 
 
+def test_labels_take_the_value_of_the_nearest_voxel(bundle, tmp_path):
+    bundle.dataset_dir = with_edited_data(bundle.dataset_dir, tmp_path, lambda label: 2 * (label > 0).astype(np.uint8))
+    parser = bundle.workflow(pixdim=[0.7, 1.3, 1.0]).parser
+    (case, *_), augmented = (parser.get_parsed_content(f"train#{name}") for name in ("dataset#data", "preprocessing"))
+    validated = parser.get_parsed_content("validate#preprocessing")(case)
+    items = [validated, *(augmented.set_random_state(seed)(case)[0] for seed in range(5))]
+    assert validated["label"].shape != nibabel.load(case["label"]).shape
+    for item in items:
+        assert set(item["label"].unique().tolist()) == {0, 2}  # between neighbours there would be 1, or fractions
+    assert len(validated["image"].unique()) > len(np.unique(nibabel.load(case["image"]).dataobj))
+
+
 def test_pretrained_weights_are_the_start(bundle, new_bundle):
     bundle.train(epochs=1)
     other = new_bundle("other")
@@ -149,12 +161,12 @@ def test_a_federated_client_trains_round_after_round(bundle):
         ({"optimizer_name": "lion"}, "optimizer_name is 'lion': it is one of adam, adamw"),
         ({"resume": "yes"}, "resume is 'yes': it takes True or False"),
         ({"overwrite": 1}, "overwrite is 1: it takes True or False"),
-        ({"epochs": 0}, "epochs is 0: it is a whole number from 1 on"),
+        ({"epochs": 0}, "epochs is 0: it has to be a whole number of at least 1"),
         ({"preset": "lunet_smal_4f"}, "there is no preset 'lunet_smal_4f': did you mean lunet_small_4f"),
         ({"dataset_dir": "nowhere"}, "nowhere"),
         ({"fold": 2}, "fold is 2: with num_folds 2 it is one of 0 to 1"),
         ({"in_channels": 2}, "has 1 channels, 2 are needed"),
-        ({"label_names": ["one"], "out_channels": 2}, "holds the values 2, the labels are 0, 1"),
+        ({"label_names": ["one"]}, "holds the values 2, the labels are 0, 1"),
         ({"pretrained": "nowhere.pt"}, "there are no weights at nowhere.pt"),
     ],
     ids=str,

@@ -1,0 +1,32 @@
+"""Names of the files that runs leave in ``output_dir``, for those who write them and those who look for them."""
+
+__all__ = [
+    "CASES",
+    "CHECKPOINT",
+    "CURVES",
+    "EPOCH_MODELS",
+    "HISTORY",
+    "OF_TRAINING",
+    "PRUNING_HISTORY",
+    "PRUNING_PICTURE",
+    "RUN_RECORD",
+    "SUMMARY",
+    "TENSORBOARD",
+]
+
+# of a training
+RUN_RECORD = "run.json"
+CHECKPOINT = "checkpoint.pt"
+HISTORY = "history.csv"
+CURVES = "curves.png"
+TENSORBOARD = "tensorboard"
+EPOCH_MODELS = "model_epoch*.pt"  # * is the epoch
+# of a training that prunes
+PRUNING_HISTORY = "pruning_history.csv"
+PRUNING_PICTURE = "pruning.png"
+# of an evaluation
+CASES = "cases.csv"
+SUMMARY = "summary.csv"
+
+# what a new training deletes where it is told to overwrite; copies of older models are kept
+OF_TRAINING = (RUN_RECORD, CHECKPOINT, HISTORY, CURVES, TENSORBOARD, EPOCH_MODELS, PRUNING_HISTORY, PRUNING_PICTURE)
