@@ -154,18 +154,14 @@ def _training(training: Training) -> Values:
         "Dice": "Dice in training and validation over the epochs",
         "learning rate": "Learning rate over the epochs",
     }
-    pictures = {
-        name: chart(lambda axes, draw=draw: draw(axes, history), (3.75, 3.1)) for name, draw in CURVES.items()
-    }
+    pictures = {name: chart(lambda axes, draw=draw: draw(axes, history), (3.75, 3.1)) for name, draw in CURVES.items()}
     return {
         "epochs": len(history.rows),
         "duration": training.duration,
         "cases": training.num_cases("training"),
         "validation_cases": training.num_cases("validation"),
         "best": best and {"dice": f"{best[history.key_metric]:.3f}", "epoch": best["epoch"]},
-        "curves": [
-            {"picture": _data_uri(picture), "described": described[name]} for name, picture in pictures.items()
-        ],
+        "curves": [{"picture": _data_uri(picture), "described": described[name]} for name, picture in pictures.items()],
         "settings": {name: str(value) for name, value in sorted(training.run["settings"].items())},
     }
 

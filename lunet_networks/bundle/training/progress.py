@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import ignite.distributed as idist
 import ignite.handlers
 from ignite.engine import Engine, Events
 from monai.utils import optional_import
 
-from lunet_networks.bundle.runtime.distributed import rank
 from lunet_networks.bundle.training.history import History
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class ProgressBar(ignite.handlers.ProgressBar):
     where stderr is no terminal."""
 
     def __init__(self) -> None:
-        super().__init__(disable=None if rank() == 0 else True)
+        super().__init__(disable=None if idist.get_rank() == 0 else True)
 
     def attach(self, engine: Engine) -> None:
         """Follow a trainer."""
@@ -54,7 +54,7 @@ class TensorBoard:
         engine.add_event_handler(Events.EXCEPTION_RAISED, self._close_and_raise)
 
     def _write(self, engine: Engine) -> None:
-        if engine.state.rank != 0:
+        if idist.get_rank() != 0:
             return
         row = self.history.rows[-1]
         if self.writer is None:
