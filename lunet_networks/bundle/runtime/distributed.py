@@ -82,8 +82,8 @@ def start_processes(device: torch.device | str) -> None:
     if torch.device(device).type == "cuda":
         backend = "nccl"
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))  # NCCL and whoever says "cuda" mean the current one
-    # not by ignite.distributed.initialize: it keeps the store to itself, by which processes tell each other of failures,
-    # and takes a GPU where the CPU was asked for
+    # not by ignite.distributed.initialize: it does not give away the store, in which the processes also write of their
+    # failures, and it takes a GPU where the CPU was asked for
     store, number, size = next(dist.rendezvous("env://"))
     # with --max_restarts torchrun keeps the store, and in it what the processes of an earlier attempt have written
     _store = dist.PrefixStore(f"attempt_{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)

@@ -53,7 +53,8 @@ class Checkpoints:
     - ``OUTPUT_DIR/model_epochNNNN.pt``: the weights of every ``save_interval``-th epoch.
 
     The checkpoint is written before model.pt. So where there is none, a model.pt is not of this run; and after a kill
-    between the two, the checkpoint holds the weights that model.pt should.
+    between the two, the checkpoint holds the weights that model.pt should. MONAI's ``CheckpointSaver`` has neither this
+    order nor the history.
 
     Of several processes the first one reads and writes; all are loaded.
 

@@ -35,7 +35,8 @@ class ProgressBar(ignite.handlers.ProgressBar):
 class TensorBoard:
     """Handler that writes every number of the history to ``OUTPUT_DIR/tensorboard``.
 
-    After a run was killed and resumed TensorBoard drops what it had seen of the epochs that are run again.
+    After a run was killed and resumed TensorBoard drops what it had seen of the epochs that are run again. MONAI's
+    ``TensorBoardStatsHandler`` writes what an engine measured, without learning rate, time and labels.
 
     Args:
         output_dir: folder of the run.
