@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 from lunet_networks.authoring.command_line import run_commands
-from lunet_networks.bundle.report.training_record import RECORDS
+from lunet_networks.bundle.report.found_training import RECORDS
 from tools.build_bundles import build_bundles
 from tools.repository import ROOT
 

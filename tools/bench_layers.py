@@ -8,11 +8,11 @@ from unittest.mock import patch
 
 import torch
 from torch import nn
+from torch.utils.benchmark import set_torch_threads
 from tqdm import tqdm
 
 from lunet_networks import create_network, kernels
 from lunet_networks.authoring.command_line import run_commands
-from lunet_networks.bundle.benchmark.benchmark import threads
 from lunet_networks.bundle.runtime.freed_memory import keep_freed_memory
 from lunet_networks.nets.fast_layers import use_fast_layers
 from lunet_networks.nets.layers import conv_unit
@@ -41,7 +41,11 @@ def bench_layers(rounds: int = 30, num_threads: int = 1, document: str = str(ROO
         raise OSError("there is no C++ compiler that makes the kernels: see the log, and install g++")
     keep_freed_memory()
     lines = ["| layer | without the kernel, ms | with it | ratio | taken |", "|---|---:|---:|---:|---|"]
-    with threads(num_threads), torch.no_grad(), patch.object(kernels, "apply_to", return_value=False) as apply_to:
+    with (
+        set_torch_threads(num_threads),
+        torch.no_grad(),
+        patch.object(kernels, "apply_to", return_value=False) as apply_to,
+    ):
         for name, layer, image, kernel in tqdm([*layers()], desc="layers", unit="layer"):
             without, with_it = _in_turn([lambda layer=layer, image=image: layer(image), kernel], rounds)
             apply_to.return_value = True

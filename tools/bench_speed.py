@@ -15,7 +15,8 @@ from lunet_networks.bundle.evaluation.tables import write_csv
 from lunet_networks.bundle.report.summaries import read_rows
 from lunet_networks.bundle.runtime.checks import check_whole_number, choose
 from lunet_networks.bundle.runtime.files import write_figure
-from lunet_networks.bundle.runtime.machine import describe_machine, describe_versions
+from lunet_networks.bundle.runtime.machine import describe_machine
+from lunet_networks.bundle.runtime.versions import describe_versions
 from lunet_networks.presets import input_shape
 from lunet_networks.summary import count_macs, count_parameters
 from tools.generated_sections import write_between_marks

@@ -12,13 +12,14 @@ from typing import Any
 import torch
 from ignite.engine import Engine, Events
 from monai.bundle import ConfigWorkflow
+from torch.utils.benchmark import set_torch_threads
 
 from lunet_networks.authoring.command_line import run_commands
 from lunet_networks.authoring.planning.families import FAMILIES
-from lunet_networks.bundle.benchmark.benchmark import threads
 from lunet_networks.bundle.benchmark.steps import TrainingStep
 from lunet_networks.bundle.data.datalist import load_datalist
-from lunet_networks.bundle.runtime.machine import describe_machine, describe_versions
+from lunet_networks.bundle.runtime.machine import describe_machine
+from lunet_networks.bundle.runtime.versions import describe_versions
 from tools.generated_sections import write_between_marks
 from tools.repository import ROOT
 from tools.tables.measurement import load_average
@@ -94,7 +95,7 @@ def bench_training(
     sizes = [batch_sizes] if isinstance(batch_sizes, int) else batch_sizes
     lines = [f"| {' | '.join(TITLES)} |", "|---|" + "---:|" * (len(TITLES) - 1)]
     settings = {"num_workers": num_workers, "device": device}
-    with threads(num_threads):
+    with set_torch_threads(num_threads):
         for name in names:
             for batch_size in sizes:
                 bare, bundle = measure(name, str(dataset_dir), batch_size, cases, rounds, **settings)

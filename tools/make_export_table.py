@@ -18,7 +18,8 @@ from lunet_networks.authoring.exporting.quantisation import BundleData, latencie
 from lunet_networks.authoring.exporting.trained_network import export_checked, trained_network, try_export
 from lunet_networks.bundle.inference.exported import load_exported
 from lunet_networks.bundle.inference.formats import EXPORT_FILES
-from lunet_networks.bundle.runtime.machine import describe_machine, describe_versions
+from lunet_networks.bundle.runtime.machine import describe_machine
+from lunet_networks.bundle.runtime.versions import describe_versions
 from tools.generated_sections import write_between_marks
 from tools.repository import ROOT
 

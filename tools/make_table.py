@@ -7,8 +7,8 @@ from pathlib import Path
 
 from lunet_networks.authoring.command_line import as_bool, run_commands
 from lunet_networks.authoring.planning.families import FAMILIES
+from lunet_networks.bundle.report.found_training import RECORDS
 from lunet_networks.bundle.report.summaries import label_dice, read_rows
-from lunet_networks.bundle.report.training_record import RECORDS
 from lunet_networks.bundle.runtime.checks import check_whole_number, choose
 from lunet_networks.bundle.runtime.files import write_atomically
 from tools.generated_sections import write_between_marks

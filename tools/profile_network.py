@@ -6,11 +6,11 @@ from collections import Counter
 
 import torch
 from torch import nn
+from torch.utils.benchmark import set_torch_threads
 from tqdm import trange
 
 from lunet_networks import create_network
 from lunet_networks.authoring.command_line import run_commands
-from lunet_networks.bundle.benchmark.benchmark import threads
 from lunet_networks.bundle.runtime.freed_memory import keep_freed_memory
 from lunet_networks.nets.fast_layers import takes_kernel
 from lunet_networks.presets import input_shape
@@ -32,7 +32,7 @@ def profile_network(preset: str, rounds: int = 10) -> None:
         if not list(module.children()):
             _watch(module, seconds)
     passes: list[dict[str, float]] = []
-    with threads(1), torch.inference_mode():
+    with set_torch_threads(1), torch.inference_mode():
         for _ in trange(rounds + 1, desc=preset, disable=None):
             seconds.clear()
             start = time.process_time()

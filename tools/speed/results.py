@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lunet_networks.authoring.planning.families import FAMILIES, presets_of
+from lunet_networks.bundle.report.found_training import RECORDS
 from lunet_networks.bundle.report.summaries import label_dice, read_rows
-from lunet_networks.bundle.report.training_record import RECORDS
 from tools.repository import ROOT
 from tools.speed.contenders import ENGINES, PRODUCT_SIZE
 from tools.tables.peers import VOLUME_PEERS

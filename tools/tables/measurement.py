@@ -14,15 +14,16 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.benchmark import set_torch_threads
 from tqdm import tqdm
 
-from lunet_networks.bundle.benchmark.benchmark import threads
 from lunet_networks.bundle.benchmark.memory import measure_peak_memory
 from lunet_networks.bundle.benchmark.steps import Inference, Step, TrainingStep
-from lunet_networks.bundle.benchmark.timing import Timing, time_runs
+from lunet_networks.bundle.benchmark.timing import time_runs
 from lunet_networks.bundle.inference.formats import FORMATS
 from lunet_networks.bundle.runtime.freed_memory import keep_freed_memory
-from lunet_networks.bundle.runtime.machine import describe_machine, describe_versions
+from lunet_networks.bundle.runtime.machine import describe_machine
+from lunet_networks.bundle.runtime.versions import describe_versions
 from lunet_networks.bundle.training.losses import SegmentationLoss
 from lunet_networks.summary import count_macs, count_parameters
 
@@ -68,7 +69,7 @@ def measure_networks(
         peaks of memory in bytes.
     """
     keep_freed_memory()  # as a bundle's programs do
-    with tempfile.TemporaryDirectory() as folder, threads(num_threads), warnings.catch_warnings():
+    with tempfile.TemporaryDirectory() as folder, set_torch_threads(num_threads), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the older exporter announces its end
         steps = {name: [*backends] if name in inference_only else [*backends, TRAINING] for name in networks}
         measurement = _Measurement(networks, tuple(input_shape), num_threads, steps, Path(folder))
@@ -139,8 +140,8 @@ class _Measurement:
         else:
             run, image = FORMATS[what].read(self._exported(name), torch.device("cpu"))[0], torch.randn(self.input_shape)
             step = partial(run, image)
-        (first,) = time_runs(step, 1, warm_up=0)
-        return round(Timing.of(time_runs(step, 1 if first > SLOW else RUNS, warm_up=0)).median, 6)
+        first = time_runs(step, 1, warm_up=0).median
+        return round(time_runs(step, 1 if first > SLOW else RUNS, warm_up=0).median, 6)
 
     def _inference(self, name: str) -> Inference:
         return Inference(self.networks[name], self.input_shape, memory_layout=MEMORY_LAYOUT)

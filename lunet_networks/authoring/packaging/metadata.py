@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from lunet_networks import PRESETS
-from lunet_networks.authoring.packaging.training_record import Records
+from lunet_networks.authoring.packaging.packed_record import Records
 from lunet_networks.authoring.planning.values import tested_versions
 
 DISTRIBUTION = "lunet-networks"
 INFERENCE_NEEDS = ("nibabel", "pytorch-ignite", "tqdm", "fire")  # the last for the command line
 PICTURES_NEED = ("pillow",)
-OTHERS_NEED = ("matplotlib", *PICTURES_NEED, "pynrrd", "scipy", "tensorboard")
+OTHERS_NEED = ("Jinja2", "matplotlib", *PICTURES_NEED, "pynrrd", "scipy", "tensorboard")
 
 
 @dataclass(frozen=True)

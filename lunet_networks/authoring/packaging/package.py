@@ -19,9 +19,9 @@ from lunet_networks.authoring.command_line import as_bool
 from lunet_networks.authoring.packaging.archive import take_large_files, zip_bytes
 from lunet_networks.authoring.packaging.configs import choose_packed_preset, packed_configs
 from lunet_networks.authoring.packaging.contents import CARD, LICENCE, packed_files
-from lunet_networks.authoring.packaging.training_record import Records, read_records
+from lunet_networks.authoring.packaging.packed_record import Records, read_records
 from lunet_networks.authoring.planning.families import FAMILIES
-from lunet_networks.bundle.report.training_record import RECORDS
+from lunet_networks.bundle.report.found_training import RECORDS
 from lunet_networks.bundle.runtime.errors import shortened_list
 from lunet_networks.bundle.runtime.files import write_atomically
 from lunet_networks.bundle.training.weights import load_weights

@@ -11,7 +11,8 @@ ROOT = Path(lunet_networks.__file__).parent
 
 
 def package_part(named: Iterable[str] = ()) -> dict[str, bytes]:
-    """Sources of the package that configs may name, and of all that these import, by their path in a bundle.
+    """Sources of the package that configs may name, and of all that these import, by their path in a bundle. What lies
+    beside a source and is none are data that it reads: a template, C++ that is compiled where it runs.
 
     It is not cut down to one bundle's configs: of several bundles in one server Python imports the package of the first
     one only, which then has to do for all.
@@ -26,6 +27,8 @@ def package_part(named: Iterable[str] = ()) -> dict[str, bytes]:
         >>> part = package_part()
         >>> "lunet_networks/nets/unet.py" in part, "lunet_networks/__main__.py" in part
         (True, False)
+        >>> "lunet_networks/bundle/report/page.html" in part, "lunet_networks/kernels/layers.cpp" in part
+        (True, True)
     """
     waiting = [NAME, *(_name(path) for folder in ("nets", "bundle") for path in (ROOT / folder).rglob("*.py"))]
     waiting += [_module(name) for name in named]
@@ -36,9 +39,15 @@ def package_part(named: Iterable[str] = ()) -> dict[str, bytes]:
         if relative not in files:
             files[relative] = path.read_bytes()
             waiting += _imported(files[relative])
-    for path in ROOT.rglob("*.[ch]pp"):  # compiled where it runs
+    for path in _data({(ROOT.parent / file).parent for file in files}):
         files[f"{NAME}/{path.relative_to(ROOT).as_posix()}"] = path.read_bytes()
     return dict(sorted(files.items()))
+
+
+def _data(folders: Iterable[Path]) -> Iterator[Path]:
+    """Files in folders of sources that are no sources, nor anything that Python or an editor left there."""
+    files = (path for folder in folders for path in folder.iterdir() if path.is_file())
+    return (path for path in files if path.suffix not in (".py", ".pyc") and not path.name.startswith("."))
 
 
 def _imported(source: bytes) -> Iterator[str]:

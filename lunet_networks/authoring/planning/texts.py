@@ -14,8 +14,8 @@ from lunet_networks.authoring.planning.decisions import Plan
 from lunet_networks.authoring.planning.families import FAMILIES, template_dirs
 from lunet_networks.authoring.planning.fingerprint import Fingerprint
 from lunet_networks.authoring.planning.templating import END_OF_SETTINGS, PLACEHOLDER
+from lunet_networks.bundle.report.found_training import RECORDS
 from lunet_networks.bundle.report.summaries import best_epoch, means_table, other_settings, read_rows
-from lunet_networks.bundle.report.training_record import RECORDS
 from lunet_networks.presets import input_shape
 from lunet_networks.summary import count_macs, count_parameters
 

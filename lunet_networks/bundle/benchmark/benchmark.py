@@ -7,28 +7,29 @@ import io
 import json
 import logging
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.benchmark import set_torch_threads
 from tqdm import tqdm
 
 from lunet_networks.bundle.benchmark.memory import measure_peak_memory
 from lunet_networks.bundle.benchmark.settings import BenchmarkSettings
 from lunet_networks.bundle.benchmark.steps import Inference, TrainingStep
 from lunet_networks.bundle.benchmark.table import benchmark_table
-from lunet_networks.bundle.benchmark.timing import WARM_UP, Timing, time_runs
+from lunet_networks.bundle.benchmark.timing import WARM_UP, spread, time_runs
 from lunet_networks.bundle.inference.exported import export_network
 from lunet_networks.bundle.inference.formats import EXPORT_FILES
 from lunet_networks.bundle.runtime.files import write_atomically
-from lunet_networks.bundle.runtime.machine import describe_machine, describe_versions
+from lunet_networks.bundle.runtime.machine import describe_machine
+from lunet_networks.bundle.runtime.versions import describe_versions
 from lunet_networks.summary import count_macs, count_parameters
 
-__all__ = ["RESULT_NAME", "Benchmark", "export_into", "file_bytes", "threads"]
+__all__ = ["RESULT_NAME", "Benchmark", "export_into", "file_bytes"]
 
 RESULT_NAME = "benchmark.json"
 
@@ -117,7 +118,7 @@ class Benchmark:
             "parameters": count_parameters(network),
             "macs": count_macs(network, (1, *self.input_shape[1:])),
         }
-        with threads(settings.threads), tempfile.TemporaryDirectory() as folder, self._bar() as bar:
+        with set_torch_threads(settings.threads), tempfile.TemporaryDirectory() as folder, self._bar() as bar:
             inference = export_into(Path(folder), self.inference, network)
             figures["file_bytes"] = file_bytes(Path(folder), network)
             del network
@@ -134,8 +135,7 @@ class Benchmark:
             bar.update(step is not None)
         for name, step in steps.items():
             bar.set_description(f"time of {name.replace('_', ' ')}")
-            seconds = step and time_runs(step.prepare(), runs[name], step.device, done=bar.update)
-            timings[name] = seconds and asdict(Timing.of(seconds))
+            timings[name] = step and spread(time_runs(step.prepare(), runs[name], done=bar.update))
         per_second = self.input_shape[0] / timings["inference"]["median"]
         voxels = torch.Size(self.input_shape[2:]).numel()
         return {
@@ -161,17 +161,6 @@ class Benchmark:
         if self.training:
             runs += self.settings.training_repeats + WARM_UP + 1
         return tqdm(total=runs, disable=None, leave=False)  # none where stderr is no terminal
-
-
-@contextmanager
-def threads(number: int) -> Iterator[None]:
-    """Within, PyTorch computes with so many threads, and so do the other engines that are set up there."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def export_into(folder: Path, inference: Inference, network: nn.Module) -> Inference:

@@ -2,73 +2,53 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import numpy as np
 import torch
+from torch.utils.benchmark import Measurement, TaskSpec, timer
 
-__all__ = ["WARM_UP", "Timing", "time_runs"]
+__all__ = ["WARM_UP", "spread", "time_runs"]
 
 WARM_UP = 3  # runs before those that count: the first ones compile kernels and fetch memory
 
 
-@dataclass(frozen=True)
-class Timing:
-    """The spread of the runs of a step.
-
-    Args:
-        median: seconds.
-        iqr: from the first to the third quartile, seconds.
-        p95: that 95 of 100 runs do not exceed, seconds.
-        runs: how many there were.
-    """
-
-    median: float
-    iqr: float
-    p95: float
-    runs: int
-
-    @classmethod
-    def of(cls, seconds: Sequence[float]) -> Timing:
-        """The spread of runs.
-
-        Example:
-            >>> Timing.of([3.0, 1.0, 2.0, 5.0, 4.0])
-            Timing(median=3.0, iqr=2.0, p95=4.8, runs=5)
-        """
-        low, median, high, p95 = (float(np.percentile(seconds, share)) for share in (25, 50, 75, 95))
-        return cls(median, high - low, p95, len(seconds))
-
-
 def time_runs(
-    step: Callable[[], object],
-    runs: int,
-    device: torch.device | str = "cpu",
-    warm_up: int = WARM_UP,
-    done: Callable[[], object] = lambda: None,
-) -> list[float]:
-    """Seconds of each run of a step.
+    step: Callable[[], object], runs: int, warm_up: int = WARM_UP, done: Callable[[], object] = lambda: None
+) -> Measurement:
+    """The seconds of each run of a step, measured by PyTorch's timer, which waits for a GPU.
+
+    PyTorch's ``Timer`` chooses the number of runs by itself, or gives the sum of a number of them; the spread of a
+    chosen number of runs is what a benchmark tells.
 
     Args:
         step: what is timed.
         runs: how often it is timed.
-        device: on which it computes; a GPU is waited for.
         warm_up: runs before that, which are not timed.
         done: called after every run, for a progress bar.
 
     Example:
-        >>> len(time_runs(lambda: sum(range(10)), runs=5))
+        >>> len(time_runs(lambda: sum(range(10)), runs=5).times)
         5
     """
-    wait = torch.cuda.synchronize if torch.device(device).type == "cuda" else lambda: None
     seconds = []
     for _ in range(warm_up + runs):
-        wait()
-        start = time.perf_counter()
+        start = timer()
         step()
-        wait()
-        seconds.append(time.perf_counter() - start)
+        seconds.append(timer() - start)
         done()
-    return seconds[warm_up:]
+    task = TaskSpec(stmt="step()", setup="", num_threads=torch.get_num_threads())
+    return Measurement(number_per_run=1, raw_times=seconds[warm_up:], task_spec=task)
+
+
+def spread(measurement: Measurement) -> dict[str, float]:
+    """Median, interquartile range and 95th percentile in seconds, and the number of runs.
+
+    Example:
+        >>> task = TaskSpec(stmt="step()", setup="")
+        >>> spread(Measurement(number_per_run=1, raw_times=[3.0, 1.0, 2.0, 5.0, 4.0], task_spec=task))
+        {'median': 3.0, 'iqr': 2.0, 'p95': 4.8, 'runs': 5}
+    """
+    times = measurement.times
+    p95 = float(np.percentile(times, 95))
+    return {"median": measurement.median, "iqr": measurement.iqr, "p95": p95, "runs": len(times)}

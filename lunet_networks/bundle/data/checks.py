@@ -11,6 +11,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import ignite.distributed as idist
 import numpy as np
 from monai.data import MetaTensor
 from monai.data.utils import to_affine_nd
@@ -19,7 +20,6 @@ from tqdm import tqdm
 
 from lunet_networks.bundle.data.picture_files import COLOURS, is_picture
 from lunet_networks.bundle.data.readers import IMAGE, LoadImaged
-from lunet_networks.bundle.runtime.distributed import rank
 from lunet_networks.bundle.runtime.errors import shortened_list
 
 __all__ = ["DataFacts", "check_data", "readable_only"]
@@ -85,7 +85,7 @@ def check_data(
     faults: list[str] = []
     values: set[int] = set()
     layouts, spacings = [], []
-    for case in tqdm(datalist, desc="checking data", unit="case", leave=False, disable=rank() != 0):
+    for case in tqdm(datalist, desc="checking data", unit="case", leave=False, disable=idist.get_rank() != 0):
         image, fault = _read(case["image"])
         if image is None:
             faults.append(f"{_name(case['image'])} {fault}")

@@ -1,7 +1,7 @@
 """Cases of a dataset in the layout of the Medical Segmentation Decathlon: its dataset.json, and folds of its cases.
 
 Nothing here runs while a config is parsed: the configs call it when a run starts, and MONAI Label brings lists of its
-own.
+own. MONAI's ``load_decathlon_datalist`` reads such a list as well, without folds and without a check of what it says.
 """
 
 from __future__ import annotations

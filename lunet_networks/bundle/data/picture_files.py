@@ -101,7 +101,8 @@ def mask_values(mask: MetaTensor) -> MetaTensor:
 
 
 class GreyToColourd(transforms.MapTransform):
-    """Repeats the one channel of a grey image for a network that takes three; colours stay as they are.
+    """Repeats the one channel of a grey image for a network that takes three; colours stay as they are, which MONAI's
+    ``RepeatChanneld`` would repeat too.
 
     Args:
         keys: images ``(1, H, W)`` or ``(3, H, W)``.

@@ -9,12 +9,11 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import ignite.distributed as idist
 import numpy as np
 import torch
 from ignite.engine import Engine, Events
 from monai.data import CacheDataset
-
-from lunet_networks.bundle.runtime.distributed import rank
 
 __all__ = ["EpochSeed", "SeededCacheDataset", "mix_seed"]
 
@@ -70,7 +69,7 @@ class SeededCacheDataset(CacheDataset):
             transform,
             cache_rate=cache_rate,
             num_workers=num_workers,
-            progress=rank() == 0 and sys.stderr.isatty(),
+            progress=idist.get_rank() == 0 and sys.stderr.isatty(),
         )
 
     def set_epoch(self, epoch: int) -> None:
@@ -105,4 +104,4 @@ class EpochSeed:
     def __call__(self, engine: Engine) -> None:
         self.dataset.set_epoch(engine.state.epoch)
         # each process of a training on several devices drops out other channels
-        torch.manual_seed(mix_seed(self.seed, engine.state.epoch, engine.state.rank))
+        torch.manual_seed(mix_seed(self.seed, engine.state.epoch, idist.get_rank()))

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
+from itertools import cycle, islice
 from typing import Any, TypeVar
 
+import ignite.distributed as idist
 import torch
-from monai.data import CacheDataset
+from monai.data import CacheDataset, partition_dataset
 from monai.handlers import IgniteMetricHandler
 from monai.metrics import DiceMetric
-
-from lunet_networks.bundle.runtime.distributed import num_processes, rank
 
 __all__ = ["SharedCacheDataset", "SharedMeanDice", "join_shares", "share_of"]
 
@@ -19,9 +18,10 @@ Case = TypeVar("Case")
 
 
 def share_of(cases: Sequence[Case], rank: int, num_processes: int) -> list[Case]:
-    """The cases of one process, dealt out in turn.
+    """The cases of one process, dealt out in turn by MONAI's ``partition_dataset``.
 
-    All get as many, since a process without one could not take part: the last turn is filled up from the front.
+    All get as many, since a process without one could not take part: the last turn is filled up from the front. MONAI
+    refuses fewer cases than processes; here they are repeated.
 
     Example:
         >>> [share_of("abcde", rank, num_processes=3) for rank in range(3)]
@@ -29,12 +29,12 @@ def share_of(cases: Sequence[Case], rank: int, num_processes: int) -> list[Case]
         >>> [share_of("a", rank, num_processes=3) for rank in range(3)]
         [['a'], ['a'], ['a']]
     """
-    turns = math.ceil(len(cases) / num_processes)
-    return [cases[number % len(cases)] for number in range(rank, turns * num_processes, num_processes)]
+    enough = list(islice(cycle(cases), max(len(cases), num_processes)))
+    return partition_dataset(enough, num_partitions=num_processes, even_divisible=True)[rank] if enough else []
 
 
 def join_shares(shares: torch.Tensor, num_cases: int, num_processes: int) -> torch.Tensor:
-    """Values of all cases in their order, each once.
+    """Values of all cases in their order, each once. MONAI gathers values process by process, and has no way back.
 
     Args:
         shares: values of the first process' cases, then those of the second's ...: ``(turns * num_processes, ...)``.
@@ -68,7 +68,12 @@ class SharedCacheDataset(CacheDataset):
         self, data: Sequence[dict[str, Any]], transform: Callable, cache_rate: float = 1.0, progress: bool = True
     ) -> None:
         self.num_cases = len(data)
-        super().__init__(share_of(data, rank(), num_processes()), transform, cache_rate=cache_rate, progress=progress)
+        super().__init__(
+            share_of(data, idist.get_rank(), idist.get_world_size()),
+            transform,
+            cache_rate=cache_rate,
+            progress=progress,
+        )
 
 
 class SharedMeanDice(IgniteMetricHandler):
@@ -90,4 +95,4 @@ class _SharedDice(DiceMetric):
         self.num_cases = num_cases
 
     def get_buffer(self) -> torch.Tensor:
-        return join_shares(super().get_buffer(), self.num_cases, num_processes())
+        return join_shares(super().get_buffer(), self.num_cases, idist.get_world_size())

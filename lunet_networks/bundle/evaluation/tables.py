@@ -57,6 +57,7 @@ class EvaluationReport:
     ``summary.csv`` has a row per label and metric: mean, sd (of the sample), median, min and max over the ``n`` cases
     that have the metric; ``missing`` counts those that have none (HD95 where truth or prediction lack the label);
     ``cases`` says which cases these were and ``chose_best_model`` whether the training picked its best model by them.
+    MONAI's ``MetricsSaver`` writes a file a metric, and cases that several processes share out twice.
 
     Args:
         output_dir: where to write; made if need be.

@@ -46,6 +46,8 @@ class SlidingWindowInferer(inferers.SlidingWindowInferer):
 class FlipInferer(Inferer):
     """Predicts an image and its mirror images and averages the probabilities.
 
+    MONAI's ``TestTimeAugmentation`` is no inferer: it draws random transforms, and takes a dataset's items itself.
+
     The mean is returned as logits, so that the activation that follows an inferer gives back the averaged
     probabilities and nothing else of a config has to change.
 
@@ -86,7 +88,8 @@ class EnsembleInferer(Inferer):
     cross-validation are.
 
     The mean is returned as logits, as by :py:class:`FlipInferer`, which may stand inside or around it. The weights are
-    read when the first image comes, then kept in memory. The network is left with those of the last model.
+    read when the first image comes, then kept in memory. The network is left with those of the last model. MONAI's
+    ``EnsembleEvaluator`` takes a network a model, and keeps all their outputs until they are averaged.
 
     Args:
         inferer: predicts with each of the models, for example a ``SlidingWindowInferer``.

@@ -95,6 +95,8 @@ def most_probable(probabilities: torch.Tensor) -> torch.Tensor:
 class KeepLargestComponentd(MapTransform):
     """Set all but the largest connected component of every label to background.
 
+    MONAI's ``KeepLargestConnectedComponentd`` does the same, but needs scikit-image for it.
+
     Args:
         keys: label maps, ``(1, [D,] H, W)``.
         label_values: the labels that this is done for, each by itself.

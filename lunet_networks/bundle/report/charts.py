@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FONTS", "chart", "draw_dice_of_cases", "svg"]
 
-FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'Liberation Sans', Arial, sans-serif"
+FONTS = "system-ui, -apple-system, Segoe UI, Roboto, Helvetica Neue, Liberation Sans, Arial, sans-serif"
 # Colours that matplotlib draws with, and what they become on a light and on a dark page. The labels have on a dark page
 # the colours that they have on images; on white these would be too faint.
 INK, PAGE, GREY = "#1f2328", "#fefefe", "#808080"

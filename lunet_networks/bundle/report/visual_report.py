@@ -21,8 +21,8 @@ from lunet_networks.bundle.data.datalist import read_dataset_json
 from lunet_networks.bundle.evaluation.contours import RANKS, CasePicture, CasePictures, case_title
 from lunet_networks.bundle.evaluation.ranking import chosen_cases, mean_dice
 from lunet_networks.bundle.evaluation.tables import EvaluationReport, case_names, summary_rows
+from lunet_networks.bundle.report.found_training import Training, find_training
 from lunet_networks.bundle.report.page import ReportContent, report_page
-from lunet_networks.bundle.report.training_record import Training, find_training
 from lunet_networks.bundle.runtime.files import write_atomically
 
 __all__ = ["VisualReport"]

@@ -1,6 +1,7 @@
 """Several processes that train one network together, each on a device of its own, as torchrun starts them.
 
-Everything here works in a single process too, where it changes nothing.
+``ignite.distributed`` tells rank and number of processes, gathers and averages; here is what it does not have.
+Everything works in a single process too, where it changes nothing.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
 
+import ignite.distributed as idist
 import torch
 import torch.distributed as dist
 from ignite.engine import Engine, Events
@@ -28,9 +30,6 @@ __all__ = [
     "end_processes",
     "from_rank_0",
     "local_device",
-    "mean_over_processes",
-    "num_processes",
-    "rank",
     "start_processes",
     "tell_failure",
 ]
@@ -44,24 +43,9 @@ PATIENCE = timedelta(hours=2)
 _store: dist.Store | None = None  # what the processes tell each other apart from tensors; outlives most of them
 
 
-def rank() -> int:
-    """Number of this process among all, on all machines; 0 if it is alone.
-
-    Example:
-        >>> rank(), num_processes()
-        (0, 1)
-    """
-    return dist.get_rank() if _are_several() else 0
-
-
-def num_processes() -> int:
-    """How many processes train together, on all machines."""
-    return dist.get_world_size() if _are_several() else 1
-
-
 def local_device() -> torch.device:
     """The device of this process: the GPU of its machine that has the process' number there, or the CPU where there is
-    none.
+    none. It is asked for before the processes are connected, when ``ignite.distributed`` does not know the number.
 
     Raises:
         ValueError: if the machine has fewer GPUs than processes.
@@ -98,10 +82,13 @@ def start_processes(device: torch.device | str) -> None:
     if torch.device(device).type == "cuda":
         backend = "nccl"
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))  # NCCL and whoever says "cuda" mean the current one
+    # not by ignite.distributed.initialize: it does not give away the store, in which the processes also write of their
+    # failures, and it takes a GPU where the CPU was asked for
     store, number, size = next(dist.rendezvous("env://"))
     # with --max_restarts torchrun keeps the store, and in it what the processes of an earlier attempt have written
     _store = dist.PrefixStore(f"attempt_{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
     dist.init_process_group(backend, store=_store, rank=number, world_size=size, timeout=PATIENCE)
+    idist.sync()  # here, where all processes take part: the one that asks it first has to wait for the others
     if number != 0:
         logging.disable(logging.ERROR)
 
@@ -109,8 +96,7 @@ def start_processes(device: torch.device | str) -> None:
 def end_processes() -> None:
     """Disconnect this process from the others."""
     global _store
-    if _are_several():
-        dist.destroy_process_group()
+    idist.finalize()
     _store = None
 
 
@@ -141,33 +127,19 @@ def from_rank_0(step: Callable[[], T]) -> T:
         >>> from_rank_0(lambda: 7)
         7
     """
-    if num_processes() == 1:
+    if idist.get_world_size() == 1:
         return step()
     outcome: list[tuple[bool, T | None]] = [(False, None)]
     try:
-        if rank() == 0:
+        if idist.get_rank() == 0:
             outcome = [(True, step())]
     finally:
-        dist.broadcast_object_list(outcome, src=0)
+        dist.broadcast_object_list(outcome, src=0)  # idist.broadcast takes tensors, numbers and texts only
     succeeded, result = outcome[0]
     if not succeeded:
         _wait_until_told()
         raise SystemExit(1)
     return result
-
-
-def mean_over_processes(value: float) -> float:
-    """The mean of a number of which every process has one, the same in all of them.
-
-    Example:
-        >>> mean_over_processes(0.5)
-        0.5
-    """
-    if num_processes() == 1:
-        return value
-    values = [0.0] * num_processes()
-    dist.all_gather_object(values, value)
-    return sum(values) / len(values)
 
 
 def tell_failure(tell: Callable[[], None], message: str) -> None:
@@ -215,12 +187,12 @@ class AverageBuffers:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
-        if num_processes() == 1:
+        if idist.get_world_size() == 1:
             return
         for buffer in self.network.buffers():
             if buffer.is_floating_point():
-                dist.all_reduce(buffer)
-                buffer /= num_processes()
+                dist.all_reduce(buffer)  # idist.all_reduce would take it to a GPU where the CPU was asked for
+                buffer /= idist.get_world_size()
 
 
 def _wait_until_told() -> None:
@@ -228,7 +200,3 @@ def _wait_until_told() -> None:
     if _store is not None:
         with suppress(RuntimeError):
             _store.wait(["told"], timedelta(seconds=10))
-
-
-def _are_several() -> bool:
-    return dist.is_available() and dist.is_initialized()

@@ -1,19 +1,19 @@
-"""The machine and the versions that figures were measured with, without the machine's name."""
+"""The machine that figures were measured on, without its name.
+
+``monai.config.get_system_info`` does not tell the model of a CPU on Linux, needs psutil for the memory, and looks at
+the command and all open files; ``torch.utils.collect_env`` starts other programs. Both tell more than a record should.
+"""
 
 from __future__ import annotations
 
 import os
 import platform
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import monai
 import torch
 
-import lunet_networks
-
-__all__ = ["describe_machine", "describe_versions"]
+__all__ = ["describe_machine"]
 
 _CPU_INFO = Path("/proc/cpuinfo")
 
@@ -33,25 +33,6 @@ def describe_machine() -> dict[str, Any]:
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "os": f"{platform.system()} {platform.machine()}",
     }
-
-
-def describe_versions() -> dict[str, str | None]:
-    """Versions of Python, of this package and of those that compute; None for those that are not installed."""
-    engines = {name: _version(name) for name in ("onnxruntime", "openvino")}
-    return {
-        "python": platform.python_version(),
-        "lunet_networks": lunet_networks.__version__,
-        "torch": torch.__version__,
-        "monai": monai.__version__,
-        **engines,
-    }
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
 
 
 def _cpu() -> str:

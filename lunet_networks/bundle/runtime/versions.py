@@ -1,12 +1,37 @@
-"""Which version of this package a bundle was packed with."""
+"""Versions: those that figures were measured with, and the one that a bundle was packed with."""
 
 from __future__ import annotations
 
+import platform
+from importlib import metadata
 from pathlib import Path
+
+import monai
+import torch
 
 import lunet_networks
 
-__all__ = ["require_version"]
+__all__ = ["describe_versions", "require_version"]
+
+ENGINES = ("onnxruntime", "openvino")
+
+
+def describe_versions() -> dict[str, str | None]:
+    """Versions of Python, of this package and of those that compute; None for those that are not installed."""
+    return {
+        "python": platform.python_version(),
+        "lunet_networks": lunet_networks.__version__,
+        "torch": torch.__version__,
+        "monai": monai.__version__,
+        **{name: _installed(name) for name in ENGINES},
+    }
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def require_version(version: str) -> None:

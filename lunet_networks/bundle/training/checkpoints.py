@@ -7,6 +7,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
 from monai.networks import get_state_dict
@@ -51,7 +52,8 @@ class Checkpoints:
     - ``OUTPUT_DIR/model_epochNNNN.pt``: the weights of every ``save_interval``-th epoch.
 
     The checkpoint is written before model.pt. So where there is none, a model.pt is not of this run; and after a kill
-    between the two, the checkpoint holds the weights that model.pt should.
+    between the two, the checkpoint holds the weights that model.pt should. MONAI's ``CheckpointSaver`` has neither this
+    order nor the history.
 
     Of several processes the first one reads and writes; all are loaded.
 
@@ -103,7 +105,7 @@ class Checkpoints:
         checkpoint = from_rank_0(self._read_checkpoint) if self.resume else None
         if checkpoint is not None:
             self._load(engine, checkpoint)
-        elif engine.state.rank == 0:
+        elif idist.get_rank() == 0:
             self._keep_older_model()
 
     def _read_checkpoint(self) -> bytes | None:
@@ -127,12 +129,12 @@ class Checkpoints:
         engine.state.epoch = state["epoch"]
         engine.state.iteration = state["epoch"] * engine.state.epoch_length
         logger.info(f"resumed after epoch {state['epoch']} of {engine.state.max_epochs}")
-        if engine.state.rank == 0:
+        if idist.get_rank() == 0:
             self.history.write()
             self.save_model(state["epoch"])
 
     def _save(self, engine: Engine) -> None:
-        if engine.state.rank != 0:
+        if idist.get_rank() != 0:
             return
         epoch = engine.state.epoch
         state = {

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import ignite.distributed as idist
 from ignite.engine import Engine, Events
 
 from lunet_networks.bundle.runtime import outputs
@@ -40,7 +41,7 @@ class Curves:
         engine.add_event_handler(Events.COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
-        if engine.state.rank != 0 or not self.history.rows:
+        if idist.get_rank() != 0 or not self.history.rows:
             return
         if find_spec("matplotlib") is None:
             logger.info(f"{self.path.name} is left out: matplotlib is not installed")

@@ -6,10 +6,12 @@ import csv
 import io
 import logging
 import math
+import statistics
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
 from monai.engines import Evaluator
@@ -17,7 +19,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from lunet_networks.bundle.runtime import outputs
-from lunet_networks.bundle.runtime.distributed import from_rank_0, mean_over_processes
+from lunet_networks.bundle.runtime.distributed import from_rank_0
 from lunet_networks.bundle.runtime.files import write_atomically
 
 __all__ = ["CANDIDATE", "KEY_METRIC", "TRAIN_METRIC", "EpochRecorder", "History"]
@@ -148,9 +150,11 @@ class EpochRecorder:
             self._losses[name].append(self.loss.last_terms[name].item())
 
     def _end_epoch(self, engine: Engine) -> None:
+        means = {name: statistics.fmean(losses) for name, losses in self._losses.items()}
+        of_processes = idist.all_gather(means)
         row: Row = {
             "epoch": engine.state.epoch,
-            **{name: mean_over_processes(sum(losses) / len(losses)) for name, losses in self._losses.items()},
+            **{name: statistics.fmean(part[name] for part in of_processes) for name in means},
             TRAIN_METRIC: float(engine.state.metrics[TRAIN_METRIC]),
             "learning_rate": self.optimizer.param_groups[0]["lr"],
             "seconds": round(time.perf_counter() - self._start, 2),
@@ -159,7 +163,7 @@ class EpochRecorder:
         }
         # all processes get the row of the first one, so that whatever follows from it is decided alike everywhere
         self.history.rows.append(from_rank_0(lambda: row))
-        if engine.state.rank == 0:
+        if idist.get_rank() == 0:
             self.history.write()
             logger.info(self._line(row, engine.state.max_epochs))
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import ignite.distributed as idist
 import ignite.handlers
 from ignite.engine import Engine, Events
 from monai.utils import optional_import
 
 from lunet_networks.bundle.runtime import outputs
-from lunet_networks.bundle.runtime.distributed import rank
 from lunet_networks.bundle.training.history import History
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class ProgressBar(ignite.handlers.ProgressBar):
     where stderr is no terminal."""
 
     def __init__(self) -> None:
-        super().__init__(disable=None if rank() == 0 else True)
+        super().__init__(disable=None if idist.get_rank() == 0 else True)
 
     def attach(self, engine: Engine) -> None:
         """Follow a trainer."""
@@ -36,7 +36,8 @@ class ProgressBar(ignite.handlers.ProgressBar):
 class TensorBoard:
     """Handler that writes every number of the history to ``OUTPUT_DIR/tensorboard``.
 
-    After a run was killed and resumed TensorBoard drops what it had seen of the epochs that are run again.
+    After a run was killed and resumed TensorBoard drops what it had seen of the epochs that are run again. MONAI's
+    ``TensorBoardStatsHandler`` writes what an engine measured, without learning rate, time and labels.
 
     Args:
         output_dir: folder of the run.
@@ -55,7 +56,7 @@ class TensorBoard:
         engine.add_event_handler(Events.EXCEPTION_RAISED, self._close_and_raise)
 
     def _write(self, engine: Engine) -> None:
-        if engine.state.rank != 0:
+        if idist.get_rank() != 0:
             return
         row = self.history.rows[-1]
         if self.writer is None:

@@ -9,13 +9,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import ignite.distributed as idist
 import monai
 import torch
 from ignite.engine import Engine, Events
 
 import lunet_networks
 from lunet_networks.bundle.runtime import outputs
-from lunet_networks.bundle.runtime.distributed import from_rank_0, num_processes
+from lunet_networks.bundle.runtime.distributed import from_rank_0
 from lunet_networks.bundle.runtime.errors import shortened_list
 from lunet_networks.bundle.runtime.files import write_atomically
 from lunet_networks.bundle.runtime.settings import SETTINGS
@@ -106,8 +107,8 @@ class RunRecord:
         older = json.loads(self.path.read_text(encoding="utf-8"))
         differences = differing_settings(older["settings"], self.settings)
         processes = older.get("processes", 1)
-        if processes != num_processes():
-            differences.append(f"processes: {processes} then, {num_processes()} now")
+        if processes != idist.get_world_size():
+            differences.append(f"processes: {processes} then, {idist.get_world_size()} now")
         for section, cases in self.cases.items():
             then = older["cases"][section]
             if then != cases:
@@ -126,7 +127,7 @@ class RunRecord:
             "settings": self.settings,
             "guest": self.guest,
             "cases": self.cases,
-            "processes": num_processes(),
+            "processes": idist.get_world_size(),
             "versions": {
                 "lunet_networks": lunet_networks.__version__,
                 "monai": monai.__version__,

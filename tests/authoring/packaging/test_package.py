@@ -469,6 +469,11 @@ def test_what_was_packed_can_be_packed_again(packed: Path) -> None:
 def test_the_part_of_the_package_is_whole_and_no_more(tmp_path: Path) -> None:
     part = package_part(["lunet_networks.memory.estimate_training_memory"])
     assert part.keys() - package_part().keys() == {"lunet_networks/memory.py"}
+    data = {name for name in part if not name.endswith(".py")}
+    assert data == {
+        *(f"lunet_networks/kernels/{name}" for name in ("blocks.cpp", "layers.cpp", "vectors.hpp")),
+        *(f"lunet_networks/bundle/report/{name}" for name in ("page.css", "page.html")),
+    }
     with pytest.raises(ValueError, match=r"lunet\.nets\.UNet is no part of lunet_networks"):
         package_part(["lunet.nets.UNet"])
 
@@ -486,6 +491,10 @@ def test_it_trains_and_evaluates_without_our_package(copy: Path, tmp_path: Path)
     both = "['configs/train.json','configs/evaluate.json']"
     run = monai_bundle(copy, "evaluation", "--config_file", both, *data, "--roi_size", "[32,32,32]")
     assert run.returncode == 0, run.stderr
+    report = both.replace("]", ",'configs/visualize.json']")
+    run = monai_bundle(copy, "evaluation", "--config_file", report, *data, "--roi_size", "[32,32,32]")
+    assert run.returncode == 0, run.stderr
+    assert (copy / "eval" / "report.html").is_file()
     assert f"imported from {copy}/lunet_networks/__init__.py" in run.stdout
 
     weights, output = copy / "models" / "model.pt", tmp_path / "dist"

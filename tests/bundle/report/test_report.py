@@ -20,7 +20,7 @@ from lunet_networks.authoring.planning.new_bundle import new_bundle
 from lunet_networks.authoring.samples.get_data import phantom
 from lunet_networks.bundle.evaluation.metrics import WHOLE, CaseMetrics
 from lunet_networks.bundle.evaluation.tables import case_rows, read_cases, write_csv
-from lunet_networks.bundle.report.training_record import find_training, read_history
+from lunet_networks.bundle.report.found_training import find_training, read_history
 from tests.bundle.runnable import RunnableBundle, save_label
 from tests.bundle.trainable import TrainableBundle
 from tests.running import run_bundle
@@ -249,6 +249,36 @@ def test_a_label_file_that_is_missing_is_named(threshold_bundle, tmp_path):
     while cause.__cause__:
         cause = cause.__cause__
     assert "b_label.nii.gz" in str(cause)
+
+
+def test_names_stay_text(tmp_path):
+    """Of cases, labels, a dataset, and what a note says."""
+    folder = tmp_path / "data"
+    phantom(str(folder), num_cases=6, difficulty="easy", shape=(32, 32), spatial_dims=2, num_labels=2)
+    script = "<script>alert('{}')</script> & \"{}\""
+    description = json.loads((folder / "dataset.json").read_text())
+    names = list(description["labels"].values())
+    labels = [names[0], *(script.format(name, name) for name in names[1:])]
+    description["labels"] = dict(zip(description["labels"], labels, strict=True))
+    description["name"] = script.format("data", "data")
+    for number, case in enumerate(description["training"]):
+        for key, path in case.items():
+            case[key] = f"{number}<script>{key}<b>{''.join(Path(path).suffixes)}"
+            (folder / path).rename(folder / case[key])
+    (folder / "dataset.json").write_text(json.dumps(description))
+    new_bundle("lunet_small", str(folder), str(tmp_path / "bundle"))
+    settings = {"dataset_dir": str(folder), "num_folds": 2}
+    run_bundle(tmp_path / "bundle", "train", epochs=1, **settings)
+    run_bundle(tmp_path / "bundle", *VISUALIZE, note=script.format("note", "note"), **settings)
+    page = Page(tmp_path / "bundle" / "eval" / "report.html")
+    assert not {tag for tag, _ in page.tags} & {"script", "b"}
+    assert page.text.count(script.format("note", "note")) == 1
+    assert page.text.count(script.format("data", "data")) > 2  # title, heading, source
+    for label in labels[1:]:
+        assert page.text.count(label) > 5  # figures, legend, cards, settings, table
+        assert any(label in image["alt"] for image in page.images)
+    assert sum("<script>image<b>" in image["alt"] for image in page.images) == 3
+    assert len(re.findall("<script>image<b>", page.text)) == 3 + 3  # cards and table
 
 
 METRICS = CaseMetrics(0.9, 1.0, 1.0, 20.0, 20.0)

@@ -102,7 +102,6 @@ def test_a_trainer_started_by_itself_is_a_guest(work, record):
     own = record()
     engine = Engine(lambda engine, batch: None)
     RunRecordHandler(own).attach(engine)
-    engine.state.rank = 0
     engine.run([0], max_epochs=1)
     engine.run([0], max_epochs=2)  # the next federated round
     assert own.guest

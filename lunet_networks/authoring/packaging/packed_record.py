@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lunet_networks.bundle.report.found_training import RECORDS
 from lunet_networks.bundle.report.summaries import TITLES, best_epoch, means_by_label, means_table, other_settings
-from lunet_networks.bundle.report.training_record import RECORDS
 
 TOLD = ("run.json", "history.csv", "summary.csv")  # cases.csv names every case
 
