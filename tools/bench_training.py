@@ -19,8 +19,8 @@ from lunet_networks.bundle.benchmark.benchmark import threads
 from lunet_networks.bundle.benchmark.steps import TrainingStep
 from lunet_networks.bundle.data.datalist import load_datalist
 from lunet_networks.bundle.runtime.machine import describe_machine, describe_versions
-from tools.generated_sections import write_between_marks
-from tools.repository import ROOT
+from tools import ROOT
+from tools.tables.generated_sections import write_between_marks
 from tools.tables.measurement import load_average
 
 COMMAND = "python -m tools.bench_training"

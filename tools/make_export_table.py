@@ -19,8 +19,8 @@ from lunet_networks.authoring.exporting.trained_network import export_checked, t
 from lunet_networks.bundle.inference.exported import load_exported
 from lunet_networks.bundle.inference.formats import EXPORT_FILES
 from lunet_networks.bundle.runtime.machine import describe_machine, describe_versions
-from tools.generated_sections import write_between_marks
-from tools.repository import ROOT
+from tools import ROOT
+from tools.tables.generated_sections import write_between_marks
 
 COMMAND = "python -m tools.make_export_table"
 NAME = "exports"

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 import torch
-
-from lunet_networks import create_network
 from tools.bench_speed import bench_speed, choose_networks
-from tools.speed.contenders import FORMS, PRODUCT, Contender, Contest, make_network
 from tools.speed.results import draw_latency, speed_table, trained_dice
 from tools.tables.peers import VOLUME_PEERS
+
+from lunet_networks import create_network
+from tools.speed.contenders import FORMS, PRODUCT, Contender, Contest, make_network
 
 SHAPE = (1, 1, 16, 16, 16)
 

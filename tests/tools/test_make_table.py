@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
-
-from lunet_networks import create_network, list_presets
-from lunet_networks.authoring.planning.families import FAMILIES
-from tools.make_table import COMMAND, choose_networks, make_table
 from tools.tables.figures import Figures, as_json, read_figures, rows
 from tools.tables.layout import conditions, network_table, readme_table, twin_table
 from tools.tables.measurement import TRAINING, measure_networks, static_costs
 from tools.tables.peers import COMPARISONS
+
+from lunet_networks import create_network, list_presets
+from lunet_networks.authoring.planning.families import FAMILIES
+from tools.make_table import COMMAND, choose_networks, make_table
 
 DOCUMENTS = {
     "readme": ("bundles", "presets"),
