@@ -17,6 +17,7 @@ from lunet_networks.bundle.runtime.freed_memory import keep_freed_memory
 from lunet_networks.nets.fast_layers import use_fast_layers
 from lunet_networks.nets.layers import conv_unit
 from tools import ROOT
+from tools.speed.setup import describe_setup, machine_text, times_text
 from tools.tables.generated_sections import write_between_marks
 
 COMMAND = "python -m tools.bench_layers"
@@ -42,6 +43,7 @@ def bench_layers(
     if not kernels.apply_to(torch.zeros(1)):
         raise OSError("there is no C++ compiler that makes the kernels: see the log, and install g++")
     keep_freed_memory()
+    setup = describe_setup(num_threads, rounds)
     lines = ["| layer | without the kernel, ms | with it | ratio | taken |", "|---|---:|---:|---:|---|"]
     with threads(num_threads), torch.no_grad(), patch.object(kernels, "apply_to", return_value=False) as apply_to:
         for name, layer, image, kernel in tqdm([*layers()], desc="layers", unit="layer"):
@@ -51,6 +53,7 @@ def bench_layers(
             apply_to.return_value = False
             figures = f"{1e3 * without:.2f} | {1e3 * with_it:.2f} | {without / with_it:.1f}"
             lines.append(f"| {name} | {figures} | {'yes' if taken else 'no'} |")
+    lines += ["", f"Measured {times_text(setup)}, with {machine_text(setup)}."]
     write_between_marks(Path(document), "layers", COMMAND, "\n".join(lines))
     print("\n".join(lines))
 

@@ -46,7 +46,8 @@ def machine_text(setup: Setup) -> str:
     machine = setup["machine"]
     parts = f"{machine['cpu_cores']} cores, {machine['cpu_instructions']}, {machine['ram_gib']} GiB, {machine['os']}"
     versions = ", ".join(f"{name} {version}" for name, version in setup["versions"].items() if version)
-    return f"{setup['num_threads']} threads of {machine['cpu']} ({parts}); {versions}"
+    plural = "s" if setup["num_threads"] > 1 else ""
+    return f"{setup['num_threads']} thread{plural} of {machine['cpu']} ({parts}); {versions}"
 
 
 def times_text(setup: Setup) -> str:

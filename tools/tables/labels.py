@@ -1,11 +1,9 @@
 """Names beside the points of a chart that cover neither each other nor what is drawn."""
 
-import itertools
-import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.transforms import Bbox
 
 Place = tuple[float, float]
 
@@ -13,7 +11,7 @@ POINT, LINE = 5, 1  # half the edge of the squares that points and parts of line
 PARTS = 24  # of a line, each of which a name may cover
 GAP = 2  # between names
 DISTANCES = (7, 13, 20, 28, 38)  # from a point to its name; a line joins them from the second on
-DIRECTIONS = [math.radians(degrees) for degrees in (0, 45, -45, 180, 135, -135, 90, -90, 22, -22, 158, -158)]
+DIRECTIONS = np.radians([0, 45, -45, 180, 135, -135, 90, -90, 22, -22, 158, -158])
 JOINED = {"arrowstyle": "-", "color": "#999999", "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3}
 
 
@@ -30,60 +28,55 @@ def label_points(axes: Axes, labels: Mapping[str, Place], font_size: float = 9) 
     figure = axes.figure
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # a later layout would move the axes under the names
-    scale, edge, taken = figure.dpi / 72, axes.get_window_extent(), [*_drawn(axes)]
+    scale, taken = figure.dpi / 72, np.concatenate(_drawn(axes))
+    edge = axes.get_window_extent().extents
     for name, place in labels.items():
-        (x, y), size = axes.transData.transform(place), _size(axes, name, font_size)
-        offsets = [_offset(size, *each) for each in itertools.product((each * scale for each in DISTANCES), DIRECTIONS)]
-        boxes = [_box(x + dx, y + dy, size.width / 2 + GAP, size.height / 2) for dx, dy in offsets]
-        covered = [_covered(box, taken, edge) for box in boxes]
-        best = covered.index(min(covered))
+        point, (width, height) = axes.transData.transform(place), _size(axes, name, font_size)
+        distances = np.repeat(DISTANCES, len(DIRECTIONS)) * scale
+        towards = np.tile([np.cos(DIRECTIONS), np.sin(DIRECTIONS)], len(DISTANCES)).T
+        offsets = towards * (distances[:, None] + [width / 2, height / 2])
+        boxes = _squares(point + offsets, [width / 2 + GAP, height / 2])
+        covered = _overlap(boxes, taken).sum(axis=1) - _overlap(boxes, edge[None]).sum(axis=1)
+        best = int(covered.argmin())
         axes.annotate(
             name,
             place,
-            xytext=(offsets[best][0] / scale, offsets[best][1] / scale),
+            xytext=offsets[best] / scale,
             textcoords="offset points",
             fontsize=font_size,
             ha="center",
             va="center",
             arrowprops=JOINED if best >= len(DIRECTIONS) else None,
         )
-        taken.append(boxes[best])
+        taken = np.concatenate([taken, boxes[best : best + 1]])
 
 
-def _drawn(axes: Axes) -> Iterator[Bbox]:
+def _drawn(axes: Axes) -> list[np.ndarray]:
     """Squares around the points and along the lines of a chart."""
-    scale = axes.figure.dpi / 72
+    scale, squares = axes.figure.dpi / 72, [np.empty((0, 4))]
     for line in axes.lines:
         path = line.get_path().transformed(line.get_transform())
         if line.get_linestyle() != "None":
-            yield from (_box(x, y, LINE * scale, LINE * scale) for x, y in path.interpolated(PARTS).vertices)
+            squares.append(_squares(path.interpolated(PARTS).vertices, LINE * scale))
         if line.get_marker() != "None":
-            yield from (_box(x, y, POINT * scale, POINT * scale) for x, y in path.vertices)
+            squares.append(_squares(path.vertices, POINT * scale))
+    return squares
 
 
-def _size(axes: Axes, name: str, font_size: float) -> Bbox:
+def _size(axes: Axes, name: str, font_size: float) -> tuple[float, float]:
     text = axes.text(0, 0, name, fontsize=font_size)
-    size = text.get_window_extent()
+    size = text.get_window_extent().size
     text.remove()
     return size
 
 
-def _offset(size: Bbox, distance: float, direction: float) -> Place:
-    """From a point to the middle of a name that is so far away."""
-    along_x, along_y = math.cos(direction), math.sin(direction)
-    return along_x * (distance + size.width / 2), along_y * (distance + size.height / 2)
+def _squares(centres: np.ndarray, half: float | Sequence[float]) -> np.ndarray:
+    """Left, lower, right and upper edges, a row each."""
+    return np.concatenate([centres - half, centres + half], axis=1)
 
 
-def _box(x: float, y: float, half_width: float, half_height: float) -> Bbox:
-    return Bbox([[x - half_width, y - half_height], [x + half_width, y + half_height]])
-
-
-def _covered(box: Bbox, taken: Iterable[Bbox], edge: Bbox) -> float:
-    """The area of a box that covers something, or lies beyond the edge."""
-    inside = _overlap(box, edge)
-    return box.width * box.height - inside + sum(_overlap(box, other) for other in taken)
-
-
-def _overlap(box: Bbox, other: Bbox) -> float:
-    common = Bbox.intersection(box, other)
-    return 0.0 if common is None else common.width * common.height
+def _overlap(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """The area that each of some boxes has in common with each of others."""
+    low = np.maximum(boxes[:, None, :2], others[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
+    return (high - low).clip(min=0).prod(axis=-1)
