@@ -1,4 +1,4 @@
-"""Write the table of single layers in docs/engineering/kernels.md: the kernels of this package, and PyTorch's layers."""
+"""Write the table of single layers in docs/engineering/kernels.md: with the kernels of this package and without."""
 
 import statistics
 import time
