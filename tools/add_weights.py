@@ -6,8 +6,8 @@ from pathlib import Path
 
 from lunet_networks.authoring.command_line import run_commands
 from lunet_networks.bundle.report.found_training import RECORDS
+from tools import ROOT
 from tools.build_bundles import build_bundles
-from tools.repository import ROOT
 
 
 def add_weights(bundle: str, output_dir: str, ckpt_dir: str) -> None:

@@ -1,4 +1,4 @@
-"""Write the table of single layers in docs/speed.md: the kernels of this package beside what computes without them."""
+"""Write the table of single layers in docs/engineering/kernels.md: with the kernels of this package and without."""
 
 import statistics
 import time
@@ -16,15 +16,18 @@ from lunet_networks.authoring.command_line import run_commands
 from lunet_networks.bundle.runtime.freed_memory import keep_freed_memory
 from lunet_networks.nets.fast_layers import use_fast_layers
 from lunet_networks.nets.layers import conv_unit
-from tools.generated_sections import write_between_marks
-from tools.repository import ROOT
+from tools import ROOT
+from tools.speed.setup import describe_setup, machine_text, times_text
+from tools.tables.generated_sections import write_between_marks
 
 COMMAND = "python -m tools.bench_layers"
 UNITS = [(1, 4, 64), (4, 4, 64), (8, 4, 64), (24, 24, 64), (16, 16, 16), (64, 64, 16), (64, 64, 8)]
 Layer = tuple[str, nn.Module, torch.Tensor, Callable[[], torch.Tensor]]  # name, itself, its input, its kernel
 
 
-def bench_layers(rounds: int = 30, num_threads: int = 1, document: str = str(ROOT / "docs" / "speed.md")) -> None:
+def bench_layers(
+    rounds: int = 30, num_threads: int = 1, document: str = str(ROOT / "docs" / "engineering" / "kernels.md")
+) -> None:
     """Time layers in turn with their kernel and without, and write a table into a document.
 
     Without a kernel a layer takes what is fastest of PyTorch's, as on a machine without a C++ compiler.
@@ -40,6 +43,7 @@ def bench_layers(rounds: int = 30, num_threads: int = 1, document: str = str(ROO
     if not kernels.apply_to(torch.zeros(1)):
         raise OSError("there is no C++ compiler that makes the kernels: see the log, and install g++")
     keep_freed_memory()
+    setup = describe_setup(num_threads, rounds)
     lines = ["| layer | without the kernel, ms | with it | ratio | taken |", "|---|---:|---:|---:|---|"]
     with (
         set_torch_threads(num_threads),
@@ -53,6 +57,7 @@ def bench_layers(rounds: int = 30, num_threads: int = 1, document: str = str(ROO
             apply_to.return_value = False
             figures = f"{1e3 * without:.2f} | {1e3 * with_it:.2f} | {without / with_it:.1f}"
             lines.append(f"| {name} | {figures} | {'yes' if taken else 'no'} |")
+    lines += ["", f"Measured {times_text(setup)}, with {machine_text(setup)}."]
     write_between_marks(Path(document), "layers", COMMAND, "\n".join(lines))
     print("\n".join(lines))
 

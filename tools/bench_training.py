@@ -18,11 +18,9 @@ from lunet_networks.authoring.command_line import run_commands
 from lunet_networks.authoring.planning.families import FAMILIES
 from lunet_networks.bundle.benchmark.steps import TrainingStep
 from lunet_networks.bundle.data.datalist import load_datalist
-from lunet_networks.bundle.runtime.machine import describe_machine
-from lunet_networks.bundle.runtime.versions import describe_versions
-from tools.generated_sections import write_between_marks
-from tools.repository import ROOT
-from tools.tables.measurement import load_average
+from tools import ROOT
+from tools.speed.setup import Setup, describe_setup, load_average, machine_text
+from tools.tables.generated_sections import write_between_marks
 
 COMMAND = "python -m tools.bench_training"
 NAME = "training"
@@ -94,14 +92,14 @@ def bench_training(
     names = bundles.split(",") if isinstance(bundles, str) else bundles
     sizes = [batch_sizes] if isinstance(batch_sizes, int) else batch_sizes
     lines = [f"| {' | '.join(TITLES)} |", "|---|" + "---:|" * (len(TITLES) - 1)]
-    settings = {"num_workers": num_workers, "device": device}
+    settings, setup = {"num_workers": num_workers, "device": device}, describe_setup(num_threads, rounds)
     with set_torch_threads(num_threads):
         for name in names:
             for batch_size in sizes:
                 bare, bundle = measure(name, str(dataset_dir), batch_size, cases, rounds, **settings)
                 lines.append(row(FAMILIES[name].preset, batch_size, bare, bundle))
                 print(lines[-1])
-    text = "\n".join([*lines, "", conditions(cases, rounds, num_threads, num_workers)])
+    text = "\n".join([*lines, "", conditions(cases, num_workers, device, setup)])
     write_between_marks(str(document), NAME, COMMAND, text)
 
 
@@ -193,15 +191,14 @@ def row(preset: str, batch_size: int, bare: Rounds, bundle: Rounds) -> str:
     return f"| `{preset}` | {batch_size} | {speeds} | {shares} |"
 
 
-def conditions(cases: int, rounds: int, num_threads: int, num_workers: int) -> str:
+def conditions(cases: int, num_workers: int, device: str, setup: Setup) -> str:
     """Where the figures come from."""
-    machine, versions = describe_machine(), describe_versions()
-    listed = ", ".join(f"{name} {versions[name]}" for name in ("python", "torch", "monai"))
-    where = machine["gpu"] or f"{machine['cpu']} ({machine['cpu_instructions']})"
+    gpu = f", on {setup['machine']['gpu']}" if device.startswith("cuda") else ""
     return (
-        f"Medians of {rounds} epochs of {cases} cases and of as many steps of the bare loop, in turn, `num_workers` "
-        f"{num_workers}, {num_threads} thread(s), {where}; {listed}. At the end {load_average()} processes ran or "
-        "waited on the machine: where others compute too, look at the processor time, which counts the work of both."
+        f"Medians of {setup['rounds']} epochs of {cases} cases and of as many steps of the bare loop, in turn, "
+        f"`num_workers` {num_workers}, on {setup['date']} with {machine_text(setup)}{gpu}. At the end {load_average()} "
+        "processes ran or waited on the machine: where others compute too, look at the processor time, which counts "
+        "the work of both."
     )
 
 

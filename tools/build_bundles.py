@@ -11,7 +11,7 @@ from lunet_networks.authoring.planning.bundle_files import bundle_files, bundle_
 from lunet_networks.authoring.planning.decisions import plan_bundle
 from lunet_networks.authoring.planning.families import FAMILIES
 from lunet_networks.authoring.planning.fingerprint import Fingerprint, read_fingerprint
-from tools.repository import ROOT
+from tools import ROOT
 
 HIPPOCAMPUS, NUCLEI = "Task04_Hippocampus", "Nuclei"
 GET_DATA = {HIPPOCAMPUS: "hippocampus", NUCLEI: "nuclei"}

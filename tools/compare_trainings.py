@@ -17,12 +17,15 @@ from lunet_networks.bundle.evaluation.tables import read_cases
 from lunet_networks.bundle.report.summaries import TITLES, means_by_label, read_rows
 from lunet_networks.bundle.runtime.files import write_figure
 from lunet_networks.summary import count_macs, count_parameters
-from tools.generated_sections import write_between_marks
-from tools.repository import ROOT
+from tools import ROOT
+from tools.tables.generated_sections import write_between_marks
+from tools.tables.labels import label_points
+from tools.tables.networks import twins
 
 INPUT_SHAPE = (1, 1, 64, 64, 64)
 FORMATS = {"dice": ".3f", "hd95_mm": ".2f", "nsd_1mm": ".3f"}
 RESAMPLINGS = 10_000
+KINDS = {True: ("lean", "#2a9d6f"), False: ("channels grow from level to level", "#4c72b0")}  # whether it is lean
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ def compare_trainings(
     trainings.sort(key=lambda training: PRESETS.names.index(training.preset))
     path = Path(str(document))
     picture = path.parent / "pictures" / f"{path.stem}.png"
-    draw_trainings(trainings, picture)
+    write_figure(picture, draw_trainings(trainings))
     text = "\n\n".join((_budget(trainings, machine), _table(trainings), _twins(trainings)))
     write_between_marks(path, "trainings", "python -m tools.compare_trainings", text)
     print(f"{path} and {picture} written")
@@ -137,20 +140,17 @@ def _table(trainings: Sequence[Training]) -> str:
 
 def _twins(trainings: Sequence[Training]) -> str:
     """Lean networks against their conventional twins, case by case."""
-    by_preset = {training.preset: training for training in trainings}
     lines = [
         "| lean against conventional | parameters | MACs | s an epoch | Dice: mean of the differences by case [95 %] |",
         "|---|---:|---:|---:|---|",
     ]
-    for lean in trainings:
-        twin = by_preset.get(lean.preset.removeprefix("l")) if lean.preset.startswith("l") else None
-        if twin:
-            low, mean, high = _difference(lean.dice, twin.dice)
-            lines.append(
-                f"| `{lean.preset}`, `{twin.preset}` | {twin.parameters / lean.parameters:.1f} x fewer | "
-                f"{twin.macs / lean.macs:.2f} x fewer | {twin.seconds / lean.seconds:.2f} x fewer | "
-                f"{mean:+.4f} [{low:+.4f}, {high:+.4f}] |"
-            )
+    for lean, twin in _pairs(trainings):
+        low, mean, high = _difference(lean.dice, twin.dice)
+        lines.append(
+            f"| `{lean.preset}`, `{twin.preset}` | {twin.parameters / lean.parameters:.1f} x fewer | "
+            f"{twin.macs / lean.macs:.2f} x fewer | {twin.seconds / lean.seconds:.2f} x fewer | "
+            f"{mean:+.4f} [{low:+.4f}, {high:+.4f}] |"
+        )
     return "\n".join(lines)
 
 
@@ -161,27 +161,35 @@ def _difference(dice: Mapping[str, float], other: Mapping[str, float]) -> tuple[
     return float(np.percentile(drawn, 2.5)), float(differences.mean()), float(np.percentile(drawn, 97.5))
 
 
-def draw_trainings(trainings: Sequence[Training], path: Path) -> None:
-    """Draw mean Dice over parameters and over seconds an epoch, the lean networks and their twins joined by a line."""
-    figure = Figure(figsize=(10, 4.2), facecolor="white", layout="constrained")
+def _pairs(trainings: Sequence[Training]) -> list[tuple[Training, Training]]:
+    """The lean networks with their conventional twins, where both were trained."""
     by_preset = {training.preset: training for training in trainings}
+    return [(by_preset[lean], by_preset[twin]) for lean, twin in twins().items() if {lean, twin} <= by_preset.keys()]
+
+
+def draw_trainings(trainings: Sequence[Training]) -> Figure:
+    """Draw mean Dice over parameters and over seconds an epoch, the lean networks and their twins joined by a line."""
+    figure = Figure(figsize=(10, 4.6), facecolor="white", layout="constrained")
     costs = {"parameters": "parameters", "seconds": "seconds an epoch"}
+    drawn = {}
     for axes, (field, title) in zip(figure.subplots(1, 2, sharey=True), costs.items(), strict=True):
-        for training in trainings:
-            place = getattr(training, field), statistics.fmean(training.dice.values())
-            lean = training.preset.startswith("l")
-            axes.plot(*place, "o", color="#2a9d6f" if lean else "#4c72b0")
-            label = {"xytext": (4, -13) if lean else (4, 6), "textcoords": "offset points", "fontsize": 8}
-            axes.annotate(training.preset, place, **label)
-            twin = by_preset.get(training.preset.removeprefix("l"))
-            if lean and twin:
-                end = getattr(twin, field), statistics.fmean(twin.dice.values())
-                axes.plot(*zip(place, end, strict=True), color="#999999", linewidth=0.8, zorder=0)
+        places = {each.preset: (getattr(each, field), statistics.fmean(each.dice.values())) for each in trainings}
+        for lean, twin in _pairs(trainings):
+            ends = places[lean.preset], places[twin.preset]
+            axes.plot(*zip(*ends, strict=True), color="#999999", linewidth=0.8, zorder=0)
+        for is_lean, (kind, colour) in KINDS.items():
+            of_kind = [place for preset, place in places.items() if (preset in twins()) == is_lean]
+            axes.plot([cost for cost, _ in of_kind], [dice for _, dice in of_kind], "o", color=colour, label=kind)
         axes.set(xscale="log" if field == "parameters" else "linear", xlabel=title)
-        axes.margins(0.25)
+        axes.margins(0.12)
         axes.grid(alpha=0.3)
+        drawn[axes] = places
     figure.axes[0].set_ylabel("Dice, mean over labels and cases")
-    write_figure(path, figure)
+    handles, kinds = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, kinds, loc="outside lower center", ncols=len(KINDS), frameon=False)
+    for axes, places in drawn.items():
+        label_points(axes, places)
+    return figure
 
 
 if __name__ == "__main__":

@@ -1,8 +1,11 @@
 """Write the table of docs/export.md: what a bundle's exports give and cost beside PyTorch."""
 
+import os
+import statistics
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -11,17 +14,19 @@ import numpy as np
 import torch
 from monai.bundle import ConfigWorkflow
 from torch import nn
+from torch.utils.benchmark import set_torch_threads
 
 from lunet_networks.authoring.checking.bundle import INFERENCE, Bundle
 from lunet_networks.authoring.command_line import run_commands
-from lunet_networks.authoring.exporting.quantisation import BundleData, latencies, quantise
+from lunet_networks.authoring.exporting.quantisation import BundleData, quantise
 from lunet_networks.authoring.exporting.trained_network import export_checked, trained_network, try_export
 from lunet_networks.bundle.inference.exported import load_exported
 from lunet_networks.bundle.inference.formats import EXPORT_FILES
-from lunet_networks.bundle.runtime.machine import describe_machine
-from lunet_networks.bundle.runtime.versions import describe_versions
-from tools.generated_sections import write_between_marks
-from tools.repository import ROOT
+from lunet_networks.bundle.runtime.checks import check_whole_number
+from tools import ROOT
+from tools.speed.contest import Contest, Run
+from tools.speed.setup import Setup, describe_setup, machine_text, times_text
+from tools.tables.generated_sections import write_between_marks
 
 COMMAND = "python -m tools.make_export_table"
 NAME = "exports"
@@ -48,7 +53,7 @@ class Figures:
         voxels: that other labels than eager's are given in ``volumes``.
         volumes: number of them, and of their voxels.
         dice: mean over the validation cases by label.
-        milliseconds: for a patch.
+        milliseconds: for a patch, medians of the rounds.
     """
 
     kilobytes: Mapping[str, float]
@@ -63,6 +68,8 @@ def make_export_table(
     dataset_dir: str,
     bundles: str | Sequence[str] = BUNDLES,
     num_volumes: int = 10,
+    rounds: int = 5,
+    num_threads: int | None = None,
     document: str = str(ROOT / "docs" / "export.md"),
 ) -> None:
     """Export bundles in every format and to int8, run them, and write what came out into a document.
@@ -71,15 +78,20 @@ def make_export_table(
         dataset_dir: that the bundles were trained on.
         bundles: names of trained bundles of the repository.
         num_volumes: validation volumes that are labelled with every backend.
+        rounds: visits to every backend, each in a process of its own, for its milliseconds.
+        num_threads: of the CPU; as many as there are cores unless it is given.
         document: Markdown file with the marks of the table.
     """
+    num_threads = os.cpu_count() if num_threads is None else num_threads
+    for option, number in {"--rounds": rounds, "--num_threads": num_threads, "--num_volumes": num_volumes}.items():
+        check_whole_number(option, number, least=1)
     names = bundles.split(",") if isinstance(bundles, str) else bundles
-    parts = []
+    setup, parts = describe_setup(num_threads, rounds), []
     for name in names:
-        with tempfile.TemporaryDirectory() as folder:
-            source = Bundle(ROOT / "bundles" / name)
-            data = BundleData(source, str(dataset_dir))
-            figures = measure(source, data, Path(folder), data.validation[:num_volumes])
+        source = Bundle(ROOT / "bundles" / name)
+        data = BundleData(source, str(dataset_dir))
+        with tempfile.TemporaryDirectory() as folder, set_torch_threads(num_threads):
+            figures = measure(source, data, Path(folder), data.validation[:num_volumes], setup)
         cases, roi = len(data.validation), " x ".join(map(str, trained_network(source, None, None).roi_size))
         labels = ", ".join(data.label_names)
         parts.append(f"`{source.configs[INFERENCE]['preset']}`, Dice of {labels} over {cases} cases, ms for {roi}:")
@@ -88,11 +100,16 @@ def make_export_table(
             f"Labels were compared with eager's in {figures.volumes[0]} validation volumes of {figures.volumes[1]:,} "
             "voxels in all."
         )
-    parts.append(conditions())
+    parts.append(
+        f"Logits were compared on noise of three shapes. Times of one volume were measured {times_text(setup)}, with "
+        f"{machine_text(setup)}, nncf {version('nncf')}."
+    )
     write_between_marks(str(document), NAME, COMMAND, "\n\n".join(parts))
 
 
-def measure(source: Bundle, data: BundleData, folder: Path, cases: Sequence[Mapping[str, str]]) -> Figures:
+def measure(
+    source: Bundle, data: BundleData, folder: Path, cases: Sequence[Mapping[str, str]], setup: Setup
+) -> Figures:
     """Export a bundle in every form to a folder and run all of them.
 
     Args:
@@ -100,6 +117,7 @@ def measure(source: Bundle, data: BundleData, folder: Path, cases: Sequence[Mapp
         data: of its training.
         folder: to write to.
         cases: to label.
+        setup: threads and rounds of the times.
     """
     trained = trained_network(source, None, None)
     difference = {backend: export_checked(source, trained, folder, backend) for backend in FORMATS}
@@ -109,6 +127,8 @@ def measure(source: Bundle, data: BundleData, folder: Path, cases: Sequence[Mapp
     networks: dict[str, nn.Module] = {"eager": trained.network}
     networks |= {backend: load_exported(folder / EXPORT_FILES[backend], backend) for backend in backends}
     labels = {backend: label_maps(source, cases, folder, backend) for backend in networks}
+    with Contest([Backend(source.root, backend, folder, setup["num_threads"]) for backend in networks]) as contest:
+        seconds = contest.rounds(setup["rounds"])
     return Figures(
         {backend: kilobytes(folder / EXPORT_FILES[backend]) for backend in backends},
         difference,
@@ -118,8 +138,37 @@ def measure(source: Bundle, data: BundleData, folder: Path, cases: Sequence[Mapp
         },
         (len(cases), sum(label.size for label in labels["eager"])),
         {backend: data.dice(network, f"Dice {backend}") for backend, network in networks.items()},
-        latencies(networks, torch.from_numpy(data.patches(1)[0])),
+        {backend: 1e3 * statistics.median(each) for backend, each in zip(networks, seconds, strict=True)},
     )
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A bundle's network for a contest, by PyTorch or exported.
+
+    Args:
+        bundle: its folder.
+        backend: that computes.
+        folder: of the exported files.
+        num_threads: of the CPU.
+    """
+
+    bundle: Path
+    backend: str
+    folder: Path
+    num_threads: int
+
+    def __str__(self) -> str:
+        return f"{self.bundle.name}, {self.backend},"
+
+    def prepare(self) -> Run:
+        """What is timed: one patch."""
+        torch.set_grad_enabled(False)
+        trained = trained_network(Bundle(self.bundle), None, None)
+        image = torch.randn(1, trained.in_channels, *trained.roi_size)
+        if self.backend == "eager":
+            return partial(trained.network, image)
+        return partial(load_exported(self.folder / EXPORT_FILES[self.backend], self.backend), image)
 
 
 def label_maps(source: Bundle, cases: Sequence[Mapping[str, str]], folder: Path, backend: str) -> list[np.ndarray]:
@@ -162,19 +211,6 @@ def table(figures: Figures) -> str:
         )
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def conditions() -> str:
-    """Where the figures come from."""
-    machine, versions = describe_machine(), describe_versions()
-    versions["nncf"] = version("nncf")
-    listed = ", ".join(f"{name} {number}" for name, number in versions.items() if number is not None)
-    processor = f"{torch.get_num_threads()} thread(s) of {machine['cpu']} ({machine['cpu_instructions']})"
-    return (
-        "Logits were compared on noise of three shapes. Milliseconds are medians of 30 runs of one volume, the "
-        f"backends in turn, on {processor}; {listed}. The machine may have done other work at the same "
-        "time: look at the shares rather than at the milliseconds."
-    )
 
 
 if __name__ == "__main__":

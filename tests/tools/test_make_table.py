@@ -1,96 +1,57 @@
-"""The documents hold the figures that were measured, and say what the presets have."""
+"""The documents show the record, and say so where it has no figures."""
 
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pytest
-import torch
 
-from lunet_networks import create_network, list_presets
-from lunet_networks.authoring.planning.families import FAMILIES
-from tools.make_table import COMMAND, choose_networks, make_table
-from tools.tables.figures import Figures, as_json, read_figures, rows
-from tools.tables.layout import conditions, network_table, readme_table, twin_table
-from tools.tables.measurement import TRAINING, measure_networks, static_costs
-from tools.tables.peers import COMPARISONS
+from tools.make_table import COMMAND, make_table
+from tools.tables.cost_tables import NOT_MEASURED, setups, speed_table
+from tools.tables.networks import PEERS, Subject
+from tools.tables.record import Record, read_record
+from tools.tables.speed_picture import draw_speed, trained_dice
 
-DOCUMENTS = {
-    "readme": ("bundles", "presets"),
-    "presets": ("conditions", "summary", "networks", "twins", "2D conditions", "2D networks", "peers", "list"),
-}
 MARKS = {
-    name: (f"<!-- {name}: written by {COMMAND} -->", f"<!-- end of {name} -->")
-    for names in DOCUMENTS.values()
-    for name in names
+    "readme": ("bundles", "presets"),
+    "presets": ("networks", "2D networks", "twins", "peers", "list"),
+    "speed": ("speed", "twin times"),
 }
+MACHINE = {"cpu": "X", "cpu_cores": 2, "cpu_instructions": "AVX2", "ram_gib": 8, "gpu": None, "os": "Linux"}
+SETUP = {"date": "2030-01-31", "machine": MACHINE, "versions": {"torch": "2"}, "num_threads": 2, "rounds": 3, "load": 0}
 
 
 @pytest.fixture
 def documents(tmp_path: Path) -> dict[str, str]:
-    """Both documents with nothing between the marks."""
-    paths = {name: tmp_path / f"{name}.md" for name in DOCUMENTS}
+    """The documents with nothing between the marks."""
+    paths = {name: tmp_path / f"{name}.md" for name in MARKS}
     for name, path in paths.items():
-        parts = ("\n".join(("above", *MARKS[part], "below")) for part in DOCUMENTS[name])
-        path.write_text("\n".join(parts))
+        lines = [f"<!-- {part}: written by {COMMAND} -->\n<!-- end of {part} -->" for part in MARKS[name]]
+        path.write_text("\n".join(["above", *lines, "below"]))
     return {name: str(path) for name, path in paths.items()}
 
 
-@pytest.fixture
-def figures(repository: Path) -> dict[str, Figures]:
-    """What was measured, to be changed."""
-    return read_figures(repository / "docs" / "benchmark.json")
-
-
-@pytest.fixture
-def volumes(figures: dict[str, Figures]) -> Figures:
-    """What was measured in three dimensions, as if it had been in one run."""
-    runs = figures["3D"].runs
-    networks = {name: figures["3D"].costs(name) for name in figures["3D"].comparison.networks}
-    for costs in networks.values():
-        costs["seconds"] = {what: [*seconds, *seconds][:2] for what, seconds in costs["seconds"].items()}
-    quiet = {**runs[0], "rounds": 3, "load_before": 0.1, "along": [], "networks": networks}
-    return Figures(figures["3D"].comparison, [quiet])
+def _rows(document: str, network: str) -> list[list[str]]:
+    """The cells of all rows whose first cell is a network."""
+    lines = (line.strip("| ").split(" | ") for line in Path(document).read_text().splitlines() if line.startswith("|"))
+    return [cells for cells in lines if cells[0] == network]
 
 
 def test_the_documents_are_up_to_date() -> None:
     make_table(check=True)
 
 
-def test_the_figures_are_written_as_they_are_stored(repository: Path, figures: dict[str, Figures]) -> None:
-    assert as_json(figures) == (repository / "docs" / "benchmark.json").read_text()
-
-
-def test_every_preset_is_in_one_comparison() -> None:
-    assert sorted(name for each in COMPARISONS.values() for name in each.presets) == sorted(list_presets())
-    names = [name for each in COMPARISONS.values() for name in each.networks]
-    assert len(names) == len(set(names))
-
-
-@pytest.mark.parametrize(("part", "title"), [("networks", "3D"), ("2D networks", "2D")])
-def test_no_network_is_left_out(repository: Path, part: str, title: str) -> None:
-    text = (repository / "docs" / "presets.md").read_text()
-    table = text.partition(MARKS[part][0])[2].partition(MARKS[part][1])[0]
-    labels = [line.split("|")[1].replace("(provisional)", "").strip() for line in table.splitlines()[3:]]
-    names = [label.replace("`, deployed", "_deployed`").strip("`") for label in labels]
-    assert names == [*COMPARISONS[title].networks]
-    assert "| `lv_unet`, deployed" in text
-
-
 def test_what_stands_around_the_tables_stays(documents: dict[str, str]) -> None:
-    with pytest.raises(ValueError, match="not up to date"):
+    with pytest.raises(ValueError, match=f"not up to date: run {COMMAND}"):
         make_table(**documents, check=True)
     make_table(**documents)
-    readme, presets = (Path(path).read_text() for path in documents.values())
-    begin, end = MARKS["presets"]
-    assert readme.startswith(f"above\n{MARKS['bundles'][0]}\n| bundle |")
-    assert f"{MARKS['bundles'][1]}\nbelow\nabove\n{begin}\n| network |" in readme
-    assert readme.endswith(f"{end}\nbelow")
-    assert "| `lunet_small_4f` | Lean U-Net, small | 9,929 | 0.568 G |" in readme
-    assert "| `lunet_small_4f` | `unet_small_4f` | 35.6 | 1.68 |" in presets
-    assert "| `SwinUNETR` | 62,186,659 |" in presets
-    assert "| `unet_2d` | 31,043,521 |" in presets.replace(" (provisional)", "")
     make_table(**documents, check=True)
+    for document in documents.values():
+        text = Path(document).read_text()
+        assert text.startswith("above\n<!-- ")
+        assert text.endswith(" -->\nbelow")
+    (row,) = _rows(documents["readme"], "`lunet_small_4f`")
+    assert row[:4] == ["`lunet_small_4f`", "Lean U-Net", "9,929", "0.568 G"]
+    assert _rows(documents["presets"], "MONAI's SwinUNETR")[0][1] == "62,186,659"
+    assert (Path(documents["speed"]).parent / "pictures" / "speed.png").is_file()
 
 
 def test_a_document_without_the_marks(documents: dict[str, str]) -> None:
@@ -99,183 +60,67 @@ def test_a_document_without_the_marks(documents: dict[str, str]) -> None:
         make_table(**documents)
 
 
-@pytest.mark.parametrize(
-    ("change", "name"),
-    [
-        (lambda networks: networks.pop("UNETR"), "UNETR"),
-        (lambda networks: networks["lunet_small_1f"].update(parameters=7), "lunet_small_1f"),
-    ],
-)
-def test_figures_of_other_networks(documents: dict[str, str], figures: dict[str, Figures], change, name: str) -> None:
-    change(figures["3D"].run(name)["networks"])
-    path = Path(documents["readme"]).with_name("figures.json")
-    path.write_text(as_json(figures))
-    with pytest.raises(ValueError, match=f"lacks figures of {name} as they are now: .* --measure missing"):
-        make_table(**documents, figures=str(path))
-    assert choose_networks("missing", figures) == [name]
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"figures": "absent.json"}, "absent.json is not there: .* --measure missing"),
-        ({"measure": "all", "check": True}, "give one of them"),
-        ({"measure": "missing", "rounds": 0}, "--rounds is 0: it has to be a whole number of at least 1"),
-        ({"measure": True}, "--measure is 'True': it is one of all, missing, provisional, unet_small_4f, "),
-        ({"measure": ("lv_unet", "lvunet")}, "--measure is 'lvunet': it is one of "),
-    ],
-)
-def test_wrong_options(documents: dict[str, str], options: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        make_table(**documents, **options)
-
-
-def test_what_is_to_be_measured(figures: dict[str, Figures], volumes: Figures) -> None:
-    assert choose_networks((), figures) == []
-    assert choose_networks("missing", figures) == []
-    assert choose_networks("all", figures) == [name for each in COMPARISONS.values() for name in each.networks]
-    assert choose_networks("lv_unet,UNETR", figures) == choose_networks(("lv_unet", "UNETR"), figures)
-    assert choose_networks("provisional", {"3D": volumes}) == []
-    (run,) = volumes.runs
-    assert choose_networks("provisional", {"3D": volumes.with_run(_part(run, ["UNETR"], rounds=1))}) == ["UNETR"]
-    assert choose_networks("missing", {"2D": Figures(COMPARISONS["2D"], [])}) == [*COMPARISONS["2D"].networks]
-
-
-def test_times_that_are_no_measure(volumes: Figures) -> None:
-    def told(**changes: float) -> str:
-        return conditions(replace(volumes, runs=[{**volumes.runs[0], **changes}]))
-
-    assert "Provisional" not in told()
-    assert "fewer than 3 rounds" in told(rounds=2)
-    assert "busy with something else (load 1.5)" in told(load_before=1.5)
-
-
-def _part(run: dict, names: list[str], slower: float = 1, **changes: object) -> dict:
-    """A run of some networks and the reference, on a machine that is so many times slower."""
-    names = [*names, "lunet_small_4f"]
-    networks = {name: dict(run["networks"][name]) for name in names}
-    for costs in networks.values():
-        costs["seconds"] = {what: [each * slower for each in costs["seconds"][what]] for what in costs["seconds"]}
-    return {**run, "date": "2030-01-01", **changes, "along": names[-1:], "networks": networks}
-
-
-def test_a_later_run_replaces_rows_and_tells_of_itself(volumes: Figures) -> None:
-    (run,) = volumes.runs
-    names = ["lunet_small_1f", "UNETR"]
-    later = volumes.with_run(_part(run, names, slower=4, load_before=2.5))
-    old, new = later.runs
-    assert rows(new) == names
-    assert rows(old) == [name for name in volumes.comparison.networks if name not in names]
-    assert conditions(later).startswith(conditions(volumes))
-    told = conditions(later).removeprefix(conditions(volumes))
-    assert told.startswith("\n\n- `lunet_small_1f`, `UNETR`: measured later or anew, on 2030-01-01 with the same ")
-    assert "beside `lunet_small_4f`. Medians of 3 rounds. **Provisional, " in told
-    assert "UNETR" not in conditions(later, ["unet_small_4f", "lunet_small_1f"])
-    assert "| `UNETR` (provisional) | 92,685,521 |" in network_table(later)
-    assert "| `lunet_small_4f` | 9,929 |" in network_table(later)
-    again = later.with_run(_part(run, names))
-    assert [rows(each) for each in again.runs] == [rows(old), names]  # nothing counts in the run between
-    assert "provisional" not in network_table(again)
-
-
-def test_a_reference_that_is_measured_anew_stays_where_ratios_need_it(volumes: Figures) -> None:
-    (run,) = volumes.runs
-    reference = {**_part(run, [], slower=2), "along": []}
-    later = volumes.with_run(reference)
-    assert later.runs[0]["along"] == ["lunet_small_4f"] == rows(later.runs[1])
-    assert later.milliseconds("lunet_small_4f", "eager") == 2 * volumes.milliseconds("lunet_small_4f", "eager")
-    for name in volumes.comparison.networks:
-        assert later.ratio(name, "lunet_small_4f", "eager") == volumes.ratio(name, "lunet_small_4f", "eager")
-
-
-def test_ratios_do_not_mix_runs(volumes: Figures) -> None:
-    """The same networks on a machine that was four times as slow then: every ratio is as it was."""
-    volumes.runs[0]["networks"] = {
-        name: {**costs, "seconds": {what: seconds[:1] for what, seconds in costs["seconds"].items()}}
-        for name, costs in volumes.runs[0]["networks"].items()
-    }
-    later = volumes.with_run(_part(volumes.runs[0], ["unet_small_4f", "lunet_small_3f", "UNETR"], slower=4))
-    assert twin_table(later) == twin_table(volumes)
-    for pair in (("UNETR", "SegResNet"), ("SegResNet", "UNETR"), ("lunet_small_4f", "UNETR")):
-        assert later.ratio(*pair, "onnx") == pytest.approx(volumes.ratio(*pair, "onnx"))
-
-
-def test_a_deployed_form_is_not_trained(figures: dict[str, Figures]) -> None:
-    pictures = figures["2D"]
-    (row,) = (line for line in network_table(pictures).splitlines() if "deployed" in line)
-    cells = [cell.strip() for cell in row.split("|")[1:-1]]
-    assert [number for number, cell in enumerate(cells) if cell == "-"] == [6, 8]
-    assert cells[1] == "510,985"
-    assert pictures.ratio("lv_unet_deployed", "unet_2d", TRAINING) is None
-
-
-def test_the_readme_has_a_table_for_every_comparison_with_a_bundle(
-    figures: dict[str, Figures], monkeypatch: pytest.MonkeyPatch
+def test_what_was_not_measured_is_called_so(
+    documents: dict[str, str], new_preset: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in [name for name, family in FAMILIES.items() if family.preset in COMPARISONS["2D"].presets]:
-        monkeypatch.delitem(FAMILIES, name)
-    volumes_only = readme_table(figures)
-    monkeypatch.setitem(FAMILIES, "lv_unet", replace(FAMILIES["unet_small"], title="LV-UNet", preset="lv_unet"))
-    first, second = readme_table(figures).split("MACs at 256 x 256 |")
-    assert first.startswith(volumes_only)
-    assert "`unet_small_4f`" not in second
-    assert "| LV-UNet | 934,545 |" in second
-    assert "| `DynUNet_2d`" in second
+    monkeypatch.setitem(PEERS, "NewestPeer", PEERS["UNet"])
+    make_table(**documents)
+    make_table(**documents, check=True)
+    for name in (f"`{new_preset}`", "MONAI's NewestPeer"):
+        assert _rows(documents["presets"], name)[0][1:] == [NOT_MEASURED] * 4
+        (times,) = _rows(documents["speed"], name)
+        assert set(times[1:]) - {"-"} == {NOT_MEASURED}
+    assert _rows(documents["presets"], f"`{new_preset}`")[1][1] == "Newest Net, 2 levels of 2, 4 channels"
 
 
-def test_a_measurement() -> None:
-    names = ("lunet_small_1f", "unet_small_1f")
-    networks = {name: partial(create_network, name) for name in names}
-    before = torch.get_num_threads()
-    figures = measure_networks(
-        networks, (1, 1, 32, 32, 32), rounds=2, num_threads=1, backends=("eager", "openvino"), inference_only=names[1:]
-    )
-    assert torch.get_num_threads() == before
-    assert figures["num_threads"] == 1
-    assert [*figures["networks"]] == [*names]
-    for name, costs in figures["networks"].items():
-        static = static_costs(create_network(name), (1, 1, 32, 32, 32))
-        assert {cost: costs[cost] for cost in static} == static
-        steps = ["eager", "openvino", *([TRAINING] if name == names[0] else [])]
-        assert {what: len(seconds) for what, seconds in costs["seconds"].items()} == dict.fromkeys(steps, 2)
-        assert all(second > 0 for seconds in costs["seconds"].values() for second in seconds)
-    trained, untrained = (figures["networks"][name]["peak_memory_bytes"] for name in names)
-    assert trained["inference"] is None or 0 < trained["inference"] < trained[TRAINING]
-    assert [*untrained] == ["inference"]
+def test_nothing_at_all_was_measured(documents: dict[str, str], tmp_path: Path) -> None:
+    make_table(**documents, record=str(tmp_path / "none.json"))
+    (row,) = _rows(documents["readme"], "`lunet_small_4f`")
+    assert row[2:] == [NOT_MEASURED] * 5 + [f"{NOT_MEASURED} / {NOT_MEASURED}"]
+    assert "Measured" not in Path(documents["speed"]).read_text()
 
 
-def test_one_network_is_measured_anew(documents: dict[str, str], figures: dict[str, Figures], tmp_path: Path) -> None:
-    path = tmp_path / "figures.json"
-    path.write_text(as_json(figures))
-    make_table(**documents, figures=str(path), measure="lunet_small_1f", rounds=1, num_threads=1)
-    measured = read_figures(path)
-    run = measured["3D"].runs[-1]
-    assert [*run["networks"]] == ["lunet_small_4f", "lunet_small_1f"]
-    assert (run["along"], run["rounds"], run["num_threads"]) == (["lunet_small_4f"], 1, 1)
-    assert all(
-        measured[title].costs(name) == each.costs(name)
-        for title, each in figures.items()
-        for name in each.comparison.networks
-        if name != "lunet_small_1f"
-    )
-    assert "| `lunet_small_1f` (provisional) |" in Path(documents["presets"]).read_text()
-    make_table(**documents, figures=str(path), check=True)
+def _figures(name: str, seconds: dict[str, list[float]]) -> dict[str, object]:
+    costs = {"network": name, "size": 64, "parameters": 10, "macs": 2048**3, "product_seconds": [0.5]}
+    return {**costs, "seconds": seconds, "peak_bytes": {"inference": 2**20, "training_step": 2**21}}
 
 
-def test_ratios_are_taken_within_a_round(volumes: Figures) -> None:
-    """A round that is ten times as slow for all changes no ratio."""
-    networks = volumes.runs[0]["networks"].values()
-    for costs in networks:
-        costs["seconds"] = {what: [seconds[0], seconds[0] * 10] for what, seconds in costs["seconds"].items()}
-    table = twin_table(volumes)
-    for costs in networks:
-        costs["seconds"] = {what: seconds[:1] for what, seconds in costs["seconds"].items()}
-    assert twin_table(volumes) == table
+def test_the_table_of_speed_tells_ratios_of_what_was_measured() -> None:
+    times = {"published": [8.0], "ours": [2.0], "deployed": [1.0], "onnx": [4.0], "openvino": [3.0]}
+    of_peer = {form: times[form] for form in ("published", "onnx", "openvino")}
+    record = Record([{**SETUP, "figures": [_figures("lunet_small_4f", times), _figures("UNet", of_peer)]}])
+    lines = [
+        line for line in speed_table(record).splitlines() if line.startswith(("| `lunet_small_4f`", "| MONAI's UNet"))
+    ]
+    measured = "8000.0 | 2000.0 | 1000.0 | 4000.0 | 3000.0 | not measured | 8.0 | 3.00 | 50%"
+    assert lines[0] == f"| `lunet_small_4f` | {measured} |"
+    assert lines[1] == "| MONAI's UNet | 8000.0 | - | - | 4000.0 | 3000.0 | not measured | - | - | 17% |"
 
 
-@pytest.mark.parametrize(("name", "comparison"), [(name, each) for each in COMPARISONS.values() for name in each.peers])
-def test_a_peer_takes_and_gives_what_the_presets_do(name: str, comparison) -> None:
-    shape = comparison.input_shape
-    with torch.no_grad():
-        output = comparison.networks[name]().eval()(torch.zeros(shape))
-    assert output.shape == (1, 1, *shape[2:])
+def test_a_sentence_for_every_set_up() -> None:
+    shown = [Subject(name, 64) for name in ("lunet_small_4f", "UNet", "DynUNet")]
+    parts = {"times": ("seconds", "ours"), "memory": ("peak_bytes", "inference")}
+    names = [subject.network for subject in shown]
+    one = Record([{**SETUP, "figures": [_figures(name, {"ours": [1.0]}) for name in names]}])
+    when, machine = "on 2030-01-31, medians of 3 rounds", "2 threads of X (2 cores, AVX2, 8 GiB, Linux); torch 2"
+    assert setups(one, shown, {"times": parts["times"]}) == f"Measured {when} with {machine}."
+    busy = {**SETUP, "load": 2.5}
+    two = one.with_figures(busy, _figures("UNet", {"ours": [1.0]}))
+    warning = "(provisional: other work on the machine, load 2.5)"
+    assert setups(two, shown, parts).splitlines() == [
+        f"Measured with {machine}:",
+        "",
+        f"- times of MONAI's UNet {when} {warning}.",
+        f"- times of all others {when}.",
+        "- memory on 2030-01-31.",
+    ]
+    elsewhere = one.with_figures({**SETUP, "num_threads": 1}, _figures("UNet", {"ours": [1.0]}))
+    told = setups(elsewhere, shown, {"times": parts["times"]})
+    assert f"- times of MONAI's UNet {when} with 1 thread of X" in told
+    assert f"- times of all others {when} with 2 threads of X" in told
+
+
+def test_the_chart_draws_what_was_measured() -> None:
+    left, right = draw_speed(read_record()).axes
+    assert {"lunet_small_4f", "DynUNet"} <= {text.get_text() for text in left.texts}
+    assert {text.get_text() for text in right.texts} == trained_dice().keys()

@@ -1,1 +1,4 @@
-"""Networks timed against each other, and the table and chart of what came out."""
+"""How networks are timed: contenders that take turns, each in a process of its own, and the set-up of that.
+
+Nothing here writes documents: that is in ``tools.tables``.
+"""

@@ -1,1 +1,4 @@
-"""Figures of networks beside each other, and the tables of README.md and docs that are made of them."""
+"""What is compared, the record of what it costs, and what documents show of it: tables, pictures, marks in Markdown.
+
+Nothing here measures: that is in ``tools.speed``.
+"""

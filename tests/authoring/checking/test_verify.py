@@ -209,7 +209,7 @@ BROKEN: dict[str, tuple[Edit, str, str, str, str]] = {  # what is done, then fil
         "correct",
     ),
     "a component of the repository": (
-        put(INFERENCE, "handlers#1#_target_", "tools.generated_sections.write_between_marks"),
+        put(INFERENCE, "handlers#1#_target_", "tools.tables.generated_sections.write_between_marks"),
         INFERENCE,
         "handlers#1#_target_",
         "tools is found here only",

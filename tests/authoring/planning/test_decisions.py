@@ -14,7 +14,7 @@ from lunet_networks.authoring.planning.fingerprint import (
     Fingerprint,
     read_fingerprint,
 )
-from tools.repository import ROOT
+from tools import ROOT
 
 INTENSITIES = ChannelIntensities(
     mean=40.0,
