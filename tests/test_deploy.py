@@ -17,7 +17,7 @@ from lunet_networks import (
     deploy,
     list_presets,
 )
-from lunet_networks.pruning import describe_network, remove_channels
+from lunet_networks.pruning import remove_channels
 from lunet_networks.summary import count_macs, count_parameters
 from tests.randomised import randomise
 
@@ -101,7 +101,7 @@ def test_a_deployed_network_has_no_slope_to_set(trained: LVUNet) -> None:
 
 
 def test_other_networks() -> None:
-    with pytest.raises(TypeError, match=r"one of UNet, .*, PSPSeg can be deployed, not a Conv3d"):
+    with pytest.raises(TypeError, match=r"one of LMSCUNet, .*, UNetPlusPlus can be deployed, not a Conv3d"):
         deploy(torch.nn.Conv3d(1, 1, 1).eval())
 
 
@@ -155,7 +155,7 @@ def test_the_form_is_arguments_and_a_state_dict(name: str, tmp_path: Path) -> No
     network, image = _randomised(create_network(name))
     deployed = deploy(network)
     torch.save(deployed.state_dict(), tmp_path / "model.pt")
-    again = type(deployed)(**json.loads(json.dumps(describe_network(deployed)))).eval()
+    again = type(deployed)(**json.loads(json.dumps(deployed.describe()))).eval()
     again.load_state_dict(torch.load(tmp_path / "model.pt", weights_only=True))
     with torch.no_grad():
         assert torch.equal(again(image), deployed(image))

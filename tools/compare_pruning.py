@@ -21,7 +21,8 @@ from lunet_networks.bundle.pruning.channels import PruningSchedule
 from lunet_networks.bundle.report.summaries import read_rows
 from lunet_networks.bundle.runtime.checks import check_whole_number, choose
 from lunet_networks.bundle.runtime.files import write_atomically
-from lunet_networks.pruning import SELECTIONS, describe_network
+from lunet_networks.presets import conventional_twin, is_lean
+from lunet_networks.pruning import SELECTIONS
 from lunet_networks.summary import count_parameters
 from tools.repository import ROOT
 from tools.study.pruning_results import Result, read_pruning, read_training, write_results
@@ -166,12 +167,12 @@ class Plan:
         for preset in presets:
             network = create_network(preset, **self.shape)
             contenders.append(self._fixed(preset, network, epochs, preset=preset))
-            family = preset.partition("_")[0]
-            twin = doubling_twin(network) if family.startswith("l") else network
-            channels = describe_network(twin)["channels"]
-            if channels != describe_network(network)["channels"]:
-                name = "_".join([family.removeprefix("l"), *map(str, channels)])
-                twin_of = {"preset": preset.removeprefix("l"), "network_def#channels": channels}
+            twin = doubling_twin(network) if is_lean(preset) else network
+            channels = twin.describe()["channels"]
+            if channels != network.describe()["channels"]:
+                base = conventional_twin(preset) or preset
+                name = "_".join([base.partition("_")[0], *map(str, channels)])
+                twin_of = {"preset": base, "network_def#channels": channels}
                 contenders.append(self._fixed(name, twin, epochs, **twin_of))
         return contenders
 
@@ -194,10 +195,10 @@ def doubling_twin(network: nn.Module) -> nn.Module:
 
     Example:
         >>> twin = doubling_twin(create_network("lunet_small_4f"))
-        >>> describe_network(twin)["channels"], count_parameters(twin)
+        >>> twin.describe()["channels"], count_parameters(twin)
         ([1, 1, 3, 5, 11], 9970)
     """
-    description = describe_network(network)
+    description = network.describe()
     levels = len(description["channels"])
     shape = {name: value for name, value in description.items() if name not in ("channels", "conv_channels", "dropout")}
 
