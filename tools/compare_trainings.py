@@ -15,6 +15,7 @@ from lunet_networks.authoring.command_line import run_commands
 from lunet_networks.bundle.evaluation.tables import read_cases
 from lunet_networks.bundle.report.summaries import TITLES, means_by_label, read_rows
 from lunet_networks.bundle.runtime.files import write_figure
+from lunet_networks.presets import conventional_twin, is_lean
 from lunet_networks.summary import count_macs, count_parameters
 from tools.generated_sections import write_between_marks
 from tools.repository import ROOT
@@ -140,7 +141,7 @@ def _twins(trainings: Sequence[Training]) -> str:
         "|---|---:|---:|---:|---|",
     ]
     for lean in trainings:
-        twin = by_preset.get(lean.preset.removeprefix("l")) if lean.preset.startswith("l") else None
+        twin = by_preset.get(conventional_twin(lean.preset))
         if twin:
             low, mean, high = _difference(lean.dice, twin.dice)
             lines.append(
@@ -166,12 +167,12 @@ def draw_trainings(trainings: Sequence[Training], path: Path) -> None:
     for axes, (field, title) in zip(figure.subplots(1, 2, sharey=True), costs.items(), strict=True):
         for training in trainings:
             place = getattr(training, field), statistics.fmean(training.dice.values())
-            lean = training.preset.startswith("l")
+            lean = is_lean(training.preset)
             axes.plot(*place, "o", color="#2a9d6f" if lean else "#4c72b0")
             label = {"xytext": (4, -13) if lean else (4, 6), "textcoords": "offset points", "fontsize": 8}
             axes.annotate(training.preset, place, **label)
-            twin = by_preset.get(training.preset.removeprefix("l"))
-            if lean and twin:
+            twin = by_preset.get(conventional_twin(training.preset))
+            if twin:
                 end = getattr(twin, field), statistics.fmean(twin.dice.values())
                 axes.plot(*zip(place, end, strict=True), color="#999999", linewidth=0.8, zorder=0)
         axes.set(xscale="log" if field == "parameters" else "linear", xlabel=title)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from lunet_networks import PRESETS, list_presets
 from lunet_networks.authoring.planning.families import FAMILIES
+from lunet_networks.presets import conventional_twin
 from tools.tables.figures import Figures, Run, reservations, rows
 from tools.tables.measurement import TRAINING
 from tools.tables.peers import DEPLOYED, PEERS
@@ -88,7 +89,7 @@ def _reservation(run: Run) -> str:
 
 def summary(figures: Figures) -> str:
     """What the figures say of lean networks and of peers, in words."""
-    twins = {name: name.removeprefix("l") for name in lean_presets()}
+    twins = {name: conventional_twin(name) for name in lean_presets()}
     of = {name: figures.costs(name) for name in figures.comparison.networks}
     ranges = {
         "parameters": [of[twin]["parameters"] / of[lean]["parameters"] for lean, twin in twins.items()],
@@ -131,9 +132,9 @@ def twin_table(figures: Figures) -> str:
     headings = ("parameters", "MACs", *TIMES.values(), *(f"memory of {peak}" for peak in PEAKS.values()))
     lines = [f"| lean network | twin | {' | '.join(headings)} |", f"|---|---|{'---:|' * len(headings)}"]
     for name in lean_presets():
-        lean, twin = (figures.costs(each) for each in (name, name.removeprefix("l")))
+        lean, twin = (figures.costs(each) for each in (name, conventional_twin(name)))
         ratios = [twin[cost] / lean[cost] for cost in ("parameters", "macs")]
-        ratios += [figures.ratio(name.removeprefix("l"), name, what) for what in TIMES]
+        ratios += [figures.ratio(conventional_twin(name), name, what) for what in TIMES]
         for peak in PEAKS:
             of_lean, of_twin = lean["peak_memory_bytes"][peak], twin["peak_memory_bytes"][peak]
             ratios.append(of_twin / of_lean if of_lean and of_twin else None)
@@ -163,7 +164,7 @@ def lean_presets() -> list[str]:
         >>> lean_presets()[0]
         'lunet_small_4f'
     """
-    return [name for name in list_presets() if name.startswith("l") and name.removeprefix("l") in PRESETS.names]
+    return [name for name in list_presets() if conventional_twin(name)]
 
 
 def _names(names: Iterable[str]) -> str:
