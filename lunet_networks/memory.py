@@ -1,4 +1,4 @@
-"""The memory that training a network takes, before anything is trained."""
+"""The memory that a step of training a network takes, before anything is trained."""
 
 from __future__ import annotations
 
@@ -12,41 +12,33 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-__all__ = ["TRAINING_BASE_MEMORY", "estimate_training_memory"]
-
-# Resident memory, in bytes, of `python -m monai.bundle run training` on a CPU less what estimate_training_memory counts
-# and the cached data: Python, PyTorch, MONAI, what they import, and the kernels that oneDNN compiles. The bundle
-# lunet_small took 446 MiB before its first step and 500 MiB after two epochs with volumes of 32 x 32 x 32
-# (Linux, x86-64 with AVX-512, torch 2.13.0+cpu, MONAI 1.6.1).
-TRAINING_BASE_MEMORY = 512 * 2**20
-
-# Freed memory is kept (lunet_networks.bundle.runtime.freed_memory), in a heap that has gaps: in steps of 9 presets, 1.3
-# to 2 times what lived there was resident, and the less the larger the tensors.
-_LARGE = 32 * 2**20
-_HEAP_FACTOR, _HEAP_FACTOR_OF_LARGE = 1.9, 1.25
+__all__ = ["estimate_step_memory"]
 
 # oneDNN's own layout keeps channels in blocks of 16 on CPUs with AVX-512; others take less.
 _ONEDNN_BLOCK = 16
 
 
-def estimate_training_memory(
+def estimate_step_memory(
     network: nn.Module,
     input_shape: Sequence[int],
     loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    resident: Callable[[int], int] = int,
 ) -> int:
-    """Bytes that training takes on a CPU in float32, on top of ``TRAINING_BASE_MEMORY`` and the cached data.
+    """Bytes that the training steps of a network take, on top of what the program takes without them.
 
     One step runs on PyTorch's meta device, which computes and allocates nothing, while the tensors that live at the
-    same time are counted: batch, activations, loss and gradients. Weights, their gradients and the two moments of
-    Adam are added, and what the allocator holds unused. It does not rise with every voxel: tensors of 32 MiB and more
-    leave smaller gaps in the heap, so that a step up to them can take less. A single 3D volume takes up to three times
-    its share, see ``lunet_networks.nets.fast_layers``. Kernels of a GPU are not counted.
+    same time are counted: batch, activations, loss and gradients. Added are weights, their gradients and two moments
+    of each weight.
+
+    It assumes a CPU, float32, an optimizer with two moments (Adam), images in channels last, and a program that keeps
+    the logits until the step ends, as MONAI's trainer does. Single 3D volumes are assumed to go through oneDNN's own
+    layout, as ``lunet_networks.nets.fast_layers`` lets them. Kernels of a GPU are not counted.
 
     Args:
         network: any network of this package; unchanged.
         input_shape: shape of a batch, ``(B, C, [D,] H, W)``.
-        loss: takes logits and labels ``(B, 1, [D,] H, W)`` and gives a scalar, such as
-            ``lunet_networks.bundle.training.SegmentationLoss``.
+        loss: takes logits and labels ``(B, 1, [D,] H, W)`` and gives a scalar.
+        resident: bytes that the program holds for a tensor of so many bytes, unused ones of its allocator included.
 
     Raises:
         ValueError: if the network cannot take such an input.
@@ -55,14 +47,14 @@ def estimate_training_memory(
         >>> from lunet_networks import UNet
         >>> def loss(logits, label):
         ...     return nn.functional.binary_cross_entropy_with_logits(logits, label)
-        >>> round(estimate_training_memory(UNet(), (8, 1, 64, 64, 64), loss) / 2**20)  # MiB
-        752
+        >>> round(estimate_step_memory(UNet(), (8, 1, 64, 64, 64), loss) / 2**20)  # MiB
+        519
     """
     network = copy.deepcopy(network).to("meta").train()
     if input_shape[0] == 1 and len(input_shape) == 5:
         _count_onednn_copies(network)
     memory_format = {2: torch.channels_last, 3: torch.channels_last_3d}.get(len(input_shape) - 2)
-    with _LiveMemory() as memory:
+    with _LiveMemory(resident) as memory:
         image = torch.empty(tuple(input_shape), device="meta")
         label = torch.empty((input_shape[0], 1, *input_shape[2:]), device="meta")
         logits = network(image.to(memory_format=memory_format))  # kept until the step ends, as MONAI's trainer does
@@ -74,8 +66,9 @@ def estimate_training_memory(
 class _LiveMemory(TorchDispatchMode):
     """Counts the bytes of the tensors that were made under it and still live; ``peak`` is the most there ever were."""
 
-    def __init__(self) -> None:
+    def __init__(self, resident: Callable[[int], int]) -> None:
         super().__init__()
+        self.resident = resident
         self.peak = 0
         self._live = 0
         self._storages: set[int] = set()
@@ -96,16 +89,12 @@ class _LiveMemory(TorchDispatchMode):
         size = storage.nbytes()
         self._storages.add(key)
         weakref.finalize(storage, self._remove, key, size)
-        self._live += _resident(size)
+        self._live += self.resident(size)
         self.peak = max(self.peak, self._live)
 
     def _remove(self, key: int, size: int) -> None:
         self._storages.remove(key)
-        self._live -= _resident(size)
-
-
-def _resident(size: int) -> int:
-    return int(size * (_HEAP_FACTOR_OF_LARGE if size >= _LARGE else _HEAP_FACTOR))
+        self._live -= self.resident(size)
 
 
 def _count_onednn_copies(network: nn.Module) -> None:

@@ -17,8 +17,9 @@ from lunet_networks import (
     deploy,
     list_presets,
 )
-from lunet_networks.pruning import describe_network, remove_channels
+from lunet_networks.pruning import remove_channels
 from lunet_networks.summary import count_macs, count_parameters
+from tests.presets import ONE_PER_ARCHITECTURE
 from tests.randomised import randomise
 
 VARIANTS = [{}, {"mobilenet_blocks": 5, "skip": "concat"}, {"mobilenet_blocks": 14, "act_num": 3, "in_channels": 1}]
@@ -101,15 +102,16 @@ def test_a_deployed_network_has_no_slope_to_set(trained: LVUNet) -> None:
 
 
 def test_other_networks() -> None:
-    with pytest.raises(TypeError, match=r"one of UNet, .*, PSPSeg can be deployed, not a Conv3d"):
+    with pytest.raises(TypeError, match=r"one of LMSCUNet, .*, UNetPlusPlus can be deployed, not a Conv3d"):
         deploy(torch.nn.Conv3d(1, 1, 1).eval())
 
 
 def _randomised(network: torch.nn.Module) -> tuple[torch.nn.Module, torch.Tensor]:
     """With scales of both signs, and one of 0, and an image."""
-    size = (256, 128) if isinstance(network, LVUNet) else tuple(n * network.size_multiple for n in (2, 1, 2))
+    multiple = getattr(network, "padded_multiple", network.size_multiple)
+    size = (2 * multiple, multiple, 2 * multiple)
     image = torch.randn(1, network.in_channels, *size[: network.spatial_dims])
-    if isinstance(network, LVUNet):
+    if hasattr(network, "set_slope"):
         network.set_slope(1)
     randomise(network, torch.cat([image, -image]))
     for name, parameter in network.named_parameters():
@@ -150,12 +152,12 @@ def test_other_arguments(network: torch.nn.Module) -> None:
     _check(*_randomised(network.eval()))
 
 
-@pytest.mark.parametrize("name", ["unet_small_2f", "lunetpp_small_2f", "lmsc_unet", "pspseg_s"])
+@pytest.mark.parametrize("name", ONE_PER_ARCHITECTURE)
 def test_the_form_is_arguments_and_a_state_dict(name: str, tmp_path: Path) -> None:
     network, image = _randomised(create_network(name))
     deployed = deploy(network)
     torch.save(deployed.state_dict(), tmp_path / "model.pt")
-    again = type(deployed)(**json.loads(json.dumps(describe_network(deployed)))).eval()
+    again = type(deployed)(**json.loads(json.dumps(deployed.describe()))).eval()
     again.load_state_dict(torch.load(tmp_path / "model.pt", weights_only=True))
     with torch.no_grad():
         assert torch.equal(again(image), deployed(image))
@@ -164,7 +166,7 @@ def test_the_form_is_arguments_and_a_state_dict(name: str, tmp_path: Path) -> No
     assert not [parameter for parameter in deployed.parameters() if parameter.requires_grad]
 
 
-@pytest.mark.parametrize("name", ["lunet_small_1f", "unetpp_small_1f", "lmsc_unet", "mednext_small"])
+@pytest.mark.parametrize("name", ONE_PER_ARCHITECTURE)
 def test_the_form_in_torchscript(name: str) -> None:
     network, image = _randomised(create_network(name))
     script = torch.jit.script(deploy(network))

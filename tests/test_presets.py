@@ -1,17 +1,20 @@
 """Every preset: its size, its output, its gradients, its errors."""
 
+from functools import partial
+
 import pytest
 import torch
 
 from lunet_networks import PRESETS, UNet, create_network, list_presets
-from lunet_networks.presets import input_shape
+from lunet_networks.presets import conventional_twin, input_shape, is_lean
 from lunet_networks.summary import count_macs, count_parameters, summarise_blocks
+from tests.presets import ONE_PER_ARCHITECTURE, own_dims, with_dims
 
 # Parameters and multiply-accumulates at 1 x 1 x 64 x 64 x 64, 2D at 1 x 3 x 256 x 256, one output channel, measured on
-# the published networks. Those of lmsc_unet and unet_2d, of which no code is published, follow from the paper's tables.
-# MACs of MedNeXt and PSP-Seg differ. The published MedNeXt pads before the pointwise convolutions of its up blocks and
-# so counts 398,952,448; this is the order of MedNeXt's own authors. The published PSP-Seg upsamples before its 1 x 1
-# convolutions and not after them.
+# the published networks. A preset of which nothing is known has no line here. Those of lmsc_unet and unet_2d, of which
+# no code is published, follow from the paper's tables. MACs of MedNeXt and PSP-Seg differ. The published MedNeXt pads
+# before the pointwise convolutions of its up blocks and so counts 398,952,448; this is the order of MedNeXt's own
+# authors. The published PSP-Seg upsamples before its 1 x 1 convolutions and not after them.
 PUBLISHED = {
     "unet_small_4f": (353_949, 954_597_376),
     "unet_small_3f": (199_336, 542_466_048),
@@ -50,22 +53,62 @@ PUBLISHED = {
     "unet_2d": (31_043_521, 48_167_387_136),
 }
 PSPSEG_MACS = {"pspseg_s": 8_409_579_520, "pspseg_b": 17_167_286_272, "pspseg_l": 17_654_185_984}
-FAMILIES_2D = ["lmsc_unet", "lv_unet", "unet_2d"]
-ONE_PER_FAMILY = ["unet_small_2f", "lunet_small_2f", "lunet_large_6f", "unetpp_small_2f", "mednext_small", "pspseg_s"]
+SIZE_MULTIPLES = {  # published, by the beginning of the name
+    **dict.fromkeys(("unet_small", "lunet_small", "unetpp_small", "lunetpp_small", "mednext_small", "pspseg_s"), 16),
+    **dict.fromkeys(("unet_large", "lunet_large", "unetpp_large", "lunetpp_large", "lmsc_unet"), 8),
+    "pspseg_l": 32,
+    "lv_unet": 1,
+}
 
 
-def test_the_presets_are_the_published_ones() -> None:
-    assert sorted(list_presets()) == sorted(PUBLISHED)
-    assert all(PRESETS.components[name].description for name in PRESETS.names)
+def test_every_published_preset_is_there() -> None:
+    assert PUBLISHED.keys() <= set(list_presets())
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_parameters_and_macs_are_the_published_ones(name: str) -> None:
+    network = create_network(name)
+    assert (count_parameters(network), count_macs(network, input_shape(name))) == PUBLISHED[name]
 
 
 @pytest.mark.parametrize("name", list_presets())
-def test_parameters_and_macs_are_the_published_ones(name: str) -> None:
+def test_blocks_add_up_to_the_network(name: str) -> None:
+    assert PRESETS.components[name].description
     network, shape = create_network(name), input_shape(name)
-    assert (count_parameters(network), count_macs(network, shape)) == PUBLISHED[name]
-    assert count_macs(network, (3, *shape[1:])) == 3 * PUBLISHED[name][1]
+    macs = count_macs(network, shape)
+    assert count_macs(network, (3, *shape[1:])) == 3 * macs
     blocks = summarise_blocks(network, shape)
-    assert (sum(b.parameters for b in blocks), sum(b.macs for b in blocks)) == PUBLISHED[name]
+    assert (sum(b.parameters for b in blocks), sum(b.macs for b in blocks)) == (count_parameters(network), macs)
+
+
+@pytest.mark.parametrize("start", SIZE_MULTIPLES)
+def test_sizes_are_multiples_of_the_published_number(start: str) -> None:
+    names = list_presets(f"{start}*")
+    assert names
+    for name in names:
+        with torch.device("meta"):
+            assert create_network(name).size_multiple == SIZE_MULTIPLES[start], name
+
+
+LEAN = ["lunet_small_4f", "lunet_large_6f", "lunetpp_small_1f", "lunetpp_large_24f"]
+
+
+@pytest.mark.parametrize("name", LEAN)
+def test_the_twin_of_a_lean_network_doubles_its_channels(name: str) -> None:
+    twin = conventional_twin(name)
+    assert twin == name.removeprefix("l")
+    assert (is_lean(name), is_lean(twin), conventional_twin(twin)) == (True, False, None)
+
+
+def test_a_name_that_begins_with_l_makes_no_lean_network() -> None:
+    assert not any(is_lean(name) or conventional_twin(name) for name in ("lmsc_unet", "lv_unet", "mednext_small"))
+
+
+def test_a_lean_network_may_have_no_twin(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PRESETS, "components", {**PRESETS.components})
+    PRESETS.add("lean_alone", "a lean network of five channels", partial(UNet, channels=(5, 5, 5)))
+    assert is_lean("lean_alone")
+    assert conventional_twin("lean_alone") is None
 
 
 @pytest.mark.parametrize("name", PSPSEG_MACS)
@@ -79,7 +122,7 @@ def test_pspseg_saves_seven_eighths_of_its_upsampling_and_nothing_else(name: str
 
 def _small(name: str) -> tuple[int, ...]:
     """The smallest volume that a network takes, in 2D 32 x 32."""
-    if len(input_shape(name)) == 4:
+    if own_dims(name) == 2:
         return (32, 32)
     multiple = create_network(name).size_multiple
     return (multiple, multiple, 2 * multiple)
@@ -106,7 +149,7 @@ def test_the_output_depends_on_every_parameter(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "spatial_dims"),
-    [*((name, len(input_shape(name)) - 2) for name in list_presets()), *((name, 2) for name in ONE_PER_FAMILY)],
+    sorted({*((name, own_dims(name)) for name in list_presets()), *with_dims(ONE_PER_ARCHITECTURE)}),
 )
 def test_a_batch_gives_what_its_volumes_give_alone(name: str, spatial_dims: int) -> None:
     network = create_network(name, spatial_dims=spatial_dims, in_channels=2, out_channels=3).eval()
@@ -119,7 +162,7 @@ def test_a_batch_gives_what_its_volumes_give_alone(name: str, spatial_dims: int)
     torch.testing.assert_close(together, alone, atol=1e-5 * max(1, together.abs().max()), rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", [*ONE_PER_FAMILY, *FAMILIES_2D])
+@pytest.mark.parametrize("name", ONE_PER_ARCHITECTURE)
 def test_the_output_is_logits(name: str) -> None:
     network = create_network(name).eval()
     with torch.no_grad():
@@ -127,7 +170,7 @@ def test_the_output_is_logits(name: str) -> None:
         assert network(torch.randn(1, network.in_channels, *_small(name))).min() < 0
 
 
-@pytest.mark.parametrize("name", [*ONE_PER_FAMILY, *FAMILIES_2D])
+@pytest.mark.parametrize("name", ONE_PER_ARCHITECTURE)
 def test_dropout_acts_in_training_only_and_on_whole_channels(name: str) -> None:
     network = create_network(name, dropout=0.5)
     image = torch.randn(2, network.in_channels, *_small(name))
@@ -184,19 +227,20 @@ def test_arguments_that_describe_no_mednext(keywords: dict, message: str) -> Non
         create_network("mednext_small", **keywords)
 
 
-@pytest.mark.parametrize(("name", "multiple"), [*zip(ONE_PER_FAMILY, (16, 16, 8, 16, 16, 16), strict=True)])
-def test_inputs_that_a_network_cannot_take(name: str, multiple: int) -> None:
-    network = create_network(name).eval()
-    assert network.size_multiple == multiple
-    network(torch.zeros(1, 1, multiple, multiple, 2 * multiple))
-    first = next(module for module in network.modules() if isinstance(module, torch.nn.Conv3d))
+@pytest.mark.parametrize(("name", "spatial_dims"), with_dims(ONE_PER_ARCHITECTURE))
+def test_inputs_that_a_network_cannot_take(name: str, spatial_dims: int) -> None:
+    network = create_network(name, spatial_dims=spatial_dims, in_channels=1).eval()
+    multiple, size = network.size_multiple, [32] * spatial_dims
+    network(torch.zeros(1, 1, *[multiple] * (spatial_dims - 1), 2 * multiple))
+    first = next(module for module in network.modules() if isinstance(module, torch.nn.modules.conv._ConvNd))
     first.register_forward_pre_hook(lambda *_: pytest.fail("the first convolution ran"))
-    with pytest.raises(ValueError, match=rf"multiple of {multiple}, got \[32, 36, 32\].*DivisiblePad\({multiple}\)"):
-        network(torch.zeros(1, 1, 32, 36, 32))
+    if multiple > 1:
+        with pytest.raises(ValueError, match=rf"multiple of {multiple}, got \[33, .*DivisiblePad\({multiple}\)"):
+            network(torch.zeros(1, 1, 33, *size[1:]))
     with pytest.raises(ValueError, match=r"takes 1 input channel\(s\), got 2"):
-        network(torch.zeros(1, 2, 32, 32, 32))
-    with pytest.raises(ValueError, match=r"3D network takes a tensor of shape \(B, C, D, H, W\), got \[1, 1, 32, 32\]"):
-        network(torch.zeros(1, 1, 32, 32))
+        network(torch.zeros(1, 2, *size))
+    with pytest.raises(ValueError, match=rf"{spatial_dims}D network takes a tensor of shape .*, got \[1, 1, 32\]"):
+        network(torch.zeros(1, 1, 32))
 
 
 def test_a_single_value_at_the_lowest_resolution_is_too_few_for_its_norm() -> None:

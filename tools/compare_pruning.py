@@ -21,11 +21,11 @@ from lunet_networks.bundle.pruning.channels import PruningSchedule
 from lunet_networks.bundle.report.summaries import read_rows
 from lunet_networks.bundle.runtime.checks import check_whole_number, choose
 from lunet_networks.bundle.runtime.files import write_atomically
-from lunet_networks.pruning import SELECTIONS, describe_network
+from lunet_networks.presets import conventional_twin
+from lunet_networks.pruning import SELECTIONS
 from lunet_networks.summary import count_parameters
 from tools import ROOT
 from tools.study.pruning_results import Result, read_pruning, read_training, write_results
-from tools.tables.networks import twins
 
 FINISHED, LOG = "finished.json", "run.log"
 LOG_LINES = 15  # shown of a run that failed
@@ -169,9 +169,9 @@ class Plan:
         for preset in presets:
             network = create_network(preset, **self.shape)
             contenders.append(self._fixed(preset, network, epochs, preset=preset))
-            if conventional := twins().get(preset):
+            if conventional := conventional_twin(preset):
                 twin = doubling_twin(network)
-                channels = describe_network(twin)["channels"]
+                channels = twin.describe()["channels"]
                 name = "_".join([conventional.partition("_")[0], *map(str, channels)])
                 twin_of = {"preset": conventional, "network_def#channels": channels}
                 contenders.append(self._fixed(name, twin, epochs, **twin_of))
@@ -196,10 +196,10 @@ def doubling_twin(network: nn.Module) -> nn.Module:
 
     Example:
         >>> twin = doubling_twin(create_network("lunet_small_4f"))
-        >>> describe_network(twin)["channels"], count_parameters(twin)
+        >>> twin.describe()["channels"], count_parameters(twin)
         ([1, 1, 3, 5, 11], 9970)
     """
-    description = describe_network(network)
+    description = network.describe()
     levels = len(description["channels"])
     shape = {name: value for name, value in description.items() if name not in ("channels", "conv_channels", "dropout")}
 

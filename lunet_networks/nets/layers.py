@@ -1,8 +1,9 @@
-"""The layers that U-Net and UNet++ share."""
+"""The layers that several networks share."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from monai.networks.blocks import ADN, Convolution
@@ -19,6 +20,7 @@ __all__ = [
     "FusedUnit",
     "block_channels",
     "conv_unit",
+    "describe_units",
     "is_unobserved",
     "mark_order",
     "pointwise",
@@ -40,8 +42,8 @@ class ConvUnit(Convolution):
 
 
 def is_unobserved(unit: nn.Module) -> bool:
-    """Whether nobody would notice that the layers inside are not called: all of them are in evaluation, which whoever
-    samples with dropout changes, and have no hooks."""
+    """Whether one kernel may take the place of the layers inside: all of them are in evaluation and none has a hook.
+    Sampling with dropout sets some of them to training."""
     inside = [module for module in unit.modules() if module is not unit]
     return not any(module.training or module._forward_hooks or module._forward_pre_hooks for module in inside)
 
@@ -178,6 +180,17 @@ class BlockMaker:
 def block_channels(block: Block) -> int:
     """Channels that come out of a block."""
     return block[-1].conv.out_channels
+
+
+def describe_units(network: nn.Module) -> dict[str, Any]:
+    """The arguments ``conv_channels`` and ``dropout`` of a network: width and dropout of every unit of its blocks, by
+    the name of the unit. A deployed network has no dropout."""
+    blocks = {name: module for name, module in network.named_modules() if isinstance(module, Block)}
+    units = {f"{name}.{k}": unit for name, block in blocks.items() for k, unit in enumerate(block)}
+    return {
+        "conv_channels": {name: unit.conv.out_channels for name, unit in units.items()},
+        "dropout": 0.0 if network.deployed else {name: unit.adn.D.p for name, unit in units.items()},
+    }
 
 
 def upsampling(spatial_dims: int, in_channels: int, out_channels: int) -> nn.Module:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from itertools import pairwise
-from typing import Any
 
 import torch
 from torch import nn
 
 from lunet_networks.nets.checks import check_arguments, check_channels, check_input
 from lunet_networks.nets.fast_layers import use_fast_layers
+from lunet_networks.nets.fusing import fuse_units
 from lunet_networks.nets.layers import (
     Block,
     BlockMaker,
@@ -21,11 +21,12 @@ from lunet_networks.nets.layers import (
     pooling,
     upsampling,
 )
+from lunet_networks.nets.network import Network
 
 __all__ = ["LMSCUNet"]
 
 
-class LMSCUNet(nn.Module):
+class LMSCUNet(Network):
     """LMSC-UNet: a U-Net whose deeper levels are single MobileNetV2 blocks and whose skips may hold a bottleneck
     residual block (BRB).
 
@@ -135,24 +136,9 @@ class LMSCUNet(nn.Module):
             x = decoder([upsample(x), skips.pop()])
         return self.head(x)
 
-    def describe(self) -> dict[str, Any]:
-        """The arguments with which this class makes a network like it, of types that JSON has.
-
-        Example:
-            >>> LMSCUNet(**LMSCUNet(brb_levels=(1, 3)).describe()).brb_levels
-            [1, 3]
-        """
-        names = (
-            "spatial_dims",
-            "in_channels",
-            "out_channels",
-            "channels",
-            "expansion_ratio",
-            "brb_levels",
-            "dropout",
-            "deployed",
-        )
-        return {name: getattr(self, name) for name in names}
+    def deployed_form(self) -> LMSCUNet:
+        """The same network with its batch norms fused."""
+        return fuse_units(self, self.rebuild(dropout=0.0, deployed=True))
 
 
 class _ResidualBottleneck(nn.Module):

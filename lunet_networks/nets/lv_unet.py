@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from lunet_networks.nets.checks import check_arguments, check_input
+from lunet_networks.nets.fusing import Affine, fold_norm, merge_pointwise
 from lunet_networks.nets.mobilenet_v3 import load_imagenet_weights, mobilenet_v3_large
+from lunet_networks.nets.network import Network
 
 __all__ = ["LVUNet"]
 
@@ -20,7 +21,7 @@ _CHANNELS = (16, 24, 40, 80, 160, 240, 480)  # of the whole network from 1/2 to 
 _SKIPS = ("add", "concat")
 
 
-class LVUNet(nn.Module):
+class LVUNet(Network):
     """LV-UNet: the first blocks of MobileNetV3-Large, then blocks that lose their inner activation while they train.
 
     The MobileNet goes down to 1/8, 1/16 or 1/32 of the resolution, blocks of 80, 160, 240 and 480 channels go on to
@@ -161,15 +162,35 @@ class LVUNet(nn.Module):
             if isinstance(module, _LeakyReLU):
                 module.slope.fill_(slope)
 
-    def describe(self) -> dict[str, Any]:
-        """The arguments that make a network like this one, of types that JSON has.
+    def deployed_form(self) -> LVUNet:
+        """The same network with the two 1 x 1 convolutions of every block and all batch norms fused.
 
-        Example:
-            >>> LVUNet(**LVUNet(mobilenet_blocks=5).describe()).mobilenet_blocks
-            5
+        Raises:
+            ValueError: if the slope is below 1.
         """
-        names = ("spatial_dims", "in_channels", "out_channels", "mobilenet_blocks", "act_num", "skip", "dropout")
-        return {**{name: getattr(self, name) for name in names}, "deployed": self.deployed}
+        if self.slope < 1:
+            raise ValueError(
+                f"the slope in the blocks of this LV-UNet is {self.slope:g}, it has to be 1 before they fuse: deep "
+                "training raises it, and the best weights are of an epoch that had 1"
+            )
+        form = self.rebuild(dropout=0.0, deployed=True).to(next(self.parameters()))
+        for name, target in form.named_modules():
+            if isinstance(target, nn.Conv2d):
+                weight, bias = self._fused(name)
+                with torch.no_grad():
+                    target.weight.copy_(weight)
+                    target.bias.copy_(bias)
+        return form
+
+    def _fused(self, name: str) -> Affine:
+        """Weight and bias of the convolution of this name in the deployed form."""
+        module = self.get_submodule(name)
+        if isinstance(module, nn.Sequential):  # the two convolutions that become one
+            first, first_norm, _, second, second_norm = module
+            return merge_pointwise(fold_norm(first, first_norm), fold_norm(second, second_norm))
+        parent, _, place = name.rpartition(".")
+        behind = getattr(self.get_submodule(parent), str(int(place) + 1), None) if place.isdecimal() else None
+        return fold_norm(module, behind) if isinstance(behind, nn.BatchNorm2d) else (module.weight, module.bias)
 
 
 class _Block(nn.Module):

@@ -12,11 +12,12 @@ from lunet_networks import kernels
 from lunet_networks.nets.checks import check_arguments, check_input
 from lunet_networks.nets.fast_layers import use_fast_layers
 from lunet_networks.nets.layers import is_unobserved
+from lunet_networks.nets.network import Network
 
 __all__ = ["MedNeXt"]
 
 
-class MedNeXt(monai.networks.nets.MedNeXt):
+class MedNeXt(Network, monai.networks.nets.MedNeXt):
     """MedNeXt of few filters: MONAI's class and state dict, with dropout, checks of the input and TorchScript.
 
     A stem, four encoder stages of 1, 2, 4 and 8 times ``init_filters`` channels, a bottleneck of 16 times, four
@@ -84,6 +85,11 @@ class MedNeXt(monai.networks.nets.MedNeXt):
         )
         self.spatial_dims = spatial_dims
         self.in_channels = in_channels
+        self.out_channels = out_channels
+        self.init_filters = init_filters
+        self.expansion_ratio = expansion_ratio
+        self.kernel_size = kernel_size
+        self.dropout = dropout
         self.size_multiple = 2 ** len(self.down_blocks)
         channel_dropout = nn.Dropout3d if spatial_dims == 3 else nn.Dropout2d
         for block in self.modules():

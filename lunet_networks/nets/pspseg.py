@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -10,19 +11,21 @@ from torch import nn
 from lunet_networks.nets.checks import check_arguments, check_channels, check_input
 from lunet_networks.nets.fast_layers import use_fast_layers
 from lunet_networks.nets.layers import pointwise
+from lunet_networks.nets.network import Network
 from lunet_networks.nets.redundant import (
     KERNELS,
     DownSample,
     RedundantModule,
     check_branches,
     conv_block,
+    redundant_modules,
     upsample,
 )
 
 __all__ = ["PSPSeg", "without_supervision"]
 
 
-class PSPSeg(nn.Module):
+class PSPSeg(Network):
     """PSP-Seg before, while and after its branches are pruned.
 
     A 1 x 1 convolution to the first width, a residual block at full resolution, and at every level below a redundant
@@ -161,6 +164,23 @@ class PSPSeg(nn.Module):
         for k, head in enumerate(self.supervision_heads):
             all_logits.append(head(decoded[1 + k]))
         return all_logits
+
+    def describe(self) -> dict[str, Any]:
+        """The arguments of the class, with the branches of every redundant module. Masks are no part of it, they are in
+        the state dict.
+
+        Example:
+            >>> PSPSeg(channels=(4, 8), branches={"bottleneck": [0, 3]}).describe()["branches"]
+            {'bottleneck': [0, 3]}
+        """
+        branches = {name: list(module.numbers) for name, module in redundant_modules(self).items()}
+        return {**super().describe(), "branches": branches}
+
+    def deployed_form(self) -> PSPSeg:
+        """The same network without the heads of its deep supervision; instance norms do not fuse."""
+        form = self.rebuild(deep_supervision=False, dropout=0.0).to(next(self.parameters()))
+        form.load_state_dict(without_supervision(form, self.state_dict()))
+        return form
 
 
 def _initialise(module: nn.Module) -> None:

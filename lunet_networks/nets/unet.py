@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import nn
 
 from lunet_networks.nets.checks import check_arguments, check_channels, check_input
 from lunet_networks.nets.fast_layers import use_fast_layers
-from lunet_networks.nets.layers import BlockMaker, block_channels, conv_unit, pointwise, pooling, upsampling
+from lunet_networks.nets.fusing import fuse_units
+from lunet_networks.nets.layers import (
+    BlockMaker,
+    block_channels,
+    conv_unit,
+    describe_units,
+    pointwise,
+    pooling,
+    upsampling,
+)
+from lunet_networks.nets.network import Network
 
 __all__ = ["UNet"]
 
 
-class UNet(nn.Module):
+class UNet(Network):
     """U-Net as published with Lean Unet, and Lean Unet (LUNet) itself, which is the same with equal widths.
 
     An encoder block at each level, max pooling between them, and on the way up a transposed convolution, the
@@ -75,9 +86,12 @@ class UNet(nn.Module):
         check_channels(channels, conv_channels)
         if sorted(adn_ordering) != ["A", "D", "N"]:
             raise ValueError(f"adn_ordering must hold each of A, D and N once, such as 'NDA', got {adn_ordering!r}")
-        self.adn_ordering = adn_ordering
         self.spatial_dims = spatial_dims
         self.in_channels = in_channels
+        self.out_channels = out_channels
+        self.channels = list(channels)
+        self.convs_per_block = convs_per_block
+        self.adn_ordering = adn_ordering
         self.deployed = deployed
         self.size_multiple = 2 ** (len(channels) - 1)
 
@@ -114,3 +128,17 @@ class UNet(nn.Module):
         for upsample, decoder in zip(self.upsamples, self.decoders):  # noqa: B905, TorchScript knows no strict=
             x = decoder([upsample(x), skips.pop()])
         return self.head(self.segmenter([x]))
+
+    def describe(self) -> dict[str, Any]:
+        """The arguments of the class, with the width and the dropout of every unit.
+
+        Example:
+            >>> network = UNet(channels=(2, 3), convs_per_block=1, conv_channels={"encoders.0.0": 1})
+            >>> network.describe()["conv_channels"]
+            {'encoders.0.0': 1, 'bottleneck.0': 3, 'decoders.0.0': 2}
+        """
+        return {**super().describe(), **describe_units(self)}
+
+    def deployed_form(self) -> UNet:
+        """The same network with its batch norms fused."""
+        return fuse_units(self, self.rebuild(dropout=0.0, deployed=True))

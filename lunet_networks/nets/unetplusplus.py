@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import nn
 
 from lunet_networks.nets.checks import check_arguments, check_channels, check_input
 from lunet_networks.nets.fast_layers import use_fast_layers
-from lunet_networks.nets.layers import BlockMaker, block_channels, conv_unit, pointwise, pooling, upsampling
+from lunet_networks.nets.fusing import fuse_units
+from lunet_networks.nets.layers import (
+    BlockMaker,
+    block_channels,
+    conv_unit,
+    describe_units,
+    pointwise,
+    pooling,
+    upsampling,
+)
+from lunet_networks.nets.network import Network
 
 __all__ = ["UNetPlusPlus"]
 
 
-class UNetPlusPlus(nn.Module):
+class UNetPlusPlus(Network):
     """UNet++ as published with Lean Unet, and its lean form LUNet++, which is the same with equal widths.
 
     Node ``X(i, j)`` stands at level ``i`` (0 is the full resolution) and column ``j``. Column 0 is the encoder, with
@@ -73,6 +84,9 @@ class UNetPlusPlus(nn.Module):
         check_channels(channels, conv_channels)
         self.spatial_dims = spatial_dims
         self.in_channels = in_channels
+        self.out_channels = out_channels
+        self.channels = list(channels)
+        self.convs_per_block = convs_per_block
         self.deployed = deployed
         self.size_multiple = 2 ** (len(channels) - 1)
 
@@ -117,3 +131,17 @@ class UNetPlusPlus(nn.Module):
                 x = upsample(levels[i + 1][-1])
                 levels[i].append(node(levels[i] + [x]))
         return self.head(self.segmenter([levels[0][-1]]))
+
+    def describe(self) -> dict[str, Any]:
+        """The arguments of the class, with the width and the dropout of every unit.
+
+        Example:
+            >>> network = UNetPlusPlus(channels=(2, 3), convs_per_block=1, conv_channels={"encoders.0.0": 1})
+            >>> network.describe()["conv_channels"]
+            {'encoders.0.0': 1, 'encoders.1.0': 3, 'nodes.0.0.0': 2}
+        """
+        return {**super().describe(), **describe_units(self)}
+
+    def deployed_form(self) -> UNetPlusPlus:
+        """The same network with its batch norms fused."""
+        return fuse_units(self, self.rebuild(dropout=0.0, deployed=True))

@@ -11,11 +11,10 @@ from lunet_networks.pruning.branches import (
     unmask_branches,
 )
 from lunet_networks.pruning.channel_graph import prunable_convolutions
-from lunet_networks.pruning.description import describe_network, set_dropout
 from lunet_networks.pruning.progressive import ProgressiveSchedule
 from lunet_networks.pruning.ranking import RANKINGS, normalise_scores, rank_channels
 from lunet_networks.pruning.removal import remove_channels
-from lunet_networks.pruning.selection import SELECTIONS, select_channels, targeted_dropout
+from lunet_networks.pruning.selection import SELECTIONS, select_channels, set_dropout, targeted_dropout
 
 __all__ = [
     "RANKINGS",
@@ -23,7 +22,6 @@ __all__ = [
     "ProgressiveSchedule",
     "active_branches",
     "choose_branches",
-    "describe_network",
     "mask_branches",
     "masked_branches",
     "max_removable_branches",

@@ -13,7 +13,6 @@ from torch.optim import Optimizer
 
 from lunet_networks.nets.modes import in_eval_mode
 from lunet_networks.nets.redundant import RedundantModule, redundant_modules
-from lunet_networks.pruning.description import describe_network
 from lunet_networks.pruning.state_transfer import transfer_state
 
 __all__ = [
@@ -256,7 +255,7 @@ def remove_branches(network: nn.Module, optimizer: Optimizer | None = None) -> n
     """
     stay = active_branches(network)
     with torch.device("meta"):  # no weights to draw and throw away
-        pruned = type(network)(**{**describe_network(network), "branches": stay}).train(network.training)
+        pruned = network.rebuild(branches=stay).train(network.training)
     masks = {f"{name}._extra_state": torch.ones(len(numbers)) for name, numbers in stay.items()}
 
     def cut(key: str, tensor: torch.Tensor) -> torch.Tensor:

@@ -9,7 +9,6 @@ from torch import nn
 from torch.optim import Optimizer
 
 from lunet_networks.pruning.channel_graph import IMAGE, prunable_convolutions, refuse_deployed, wiring
-from lunet_networks.pruning.description import describe_network
 from lunet_networks.pruning.state_transfer import transfer_state
 
 __all__ = ["remove_channels"]
@@ -51,10 +50,8 @@ def remove_channels(
     """
     kept = _kept_channels(network, removals)
     refuse_deployed(network)
-    description = describe_network(network)
-    units = prunable_convolutions(network)
-    description["conv_channels"] = {name: len(kept[name]) for name in units}
-    pruned = type(network)(**description).train(network.training)
+    widths = {name: len(kept[name]) for name in prunable_convolutions(network)}
+    pruned = network.rebuild(conv_channels=widths).train(network.training)
     transfer_state(network, pruned, _Cutter(network, kept), optimizer)
     return pruned
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
+from torch import nn
 
-__all__ = ["SELECTIONS", "select_channels", "targeted_dropout"]
+from lunet_networks.pruning.channel_graph import prunable_convolutions
+
+__all__ = ["SELECTIONS", "select_channels", "set_dropout", "targeted_dropout"]
 
 SELECTIONS = ("stamp", "random_in_layer", "largest_layer")
 
@@ -102,3 +105,27 @@ def targeted_dropout(scores: Mapping[str, torch.Tensor], most: float = 0.1) -> d
     means = {name: points[name] / len(score) for name, score in scores.items()}
     largest = max(means.values())
     return {name: most * (mean / largest) if largest else 0.0 for name, mean in means.items()}
+
+
+def set_dropout(network: nn.Module, dropout: Mapping[str, float]) -> None:
+    """Give units a dropout of their own, in place.
+
+    Args:
+        network: a :class:`UNet` or :class:`UNetPlusPlus`.
+        dropout: probability by the name of the unit; the others keep theirs.
+
+    Raises:
+        ValueError: if the network has no such unit.
+
+    Example:
+        >>> from lunet_networks import UNet
+        >>> network = UNet()
+        >>> set_dropout(network, {"bottleneck.1": 0.1})
+        >>> network.bottleneck[1].adn.D.p
+        0.1
+    """
+    units = prunable_convolutions(network)
+    for name, probability in dropout.items():
+        if name not in units:
+            raise ValueError(f"dropout names {name!r}, which this network has not; its units are {', '.join(units)}")
+        network.get_submodule(name).adn.D.p = probability

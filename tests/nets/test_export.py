@@ -1,15 +1,12 @@
-"""Every family goes through TorchScript, scripted and traced, and comes out with free sizes."""
+"""Every architecture goes through TorchScript, scripted and traced, and comes out with free sizes."""
 
 import io
-import itertools
 
 import pytest
 import torch
 
 from lunet_networks import UNet, create_network
-
-FAMILIES_2D = ["lmsc_unet", "lv_unet"]
-FAMILIES = ["unet_small_2f", "lunet_large_6f", "unetpp_small_1f", "mednext_small", "pspseg_s"]
+from tests.presets import ONE_PER_ARCHITECTURE, with_dims
 
 
 def _network(name: str, spatial_dims: int) -> torch.nn.Module:
@@ -22,9 +19,7 @@ def _images(spatial_dims: int) -> list[torch.Tensor]:
     return [torch.randn(shape[: spatial_dims + 2]) for shape in shapes]
 
 
-@pytest.mark.parametrize(
-    ("name", "spatial_dims"), [*itertools.product(FAMILIES, (2, 3)), *itertools.product(FAMILIES_2D, [2])]
-)
+@pytest.mark.parametrize(("name", "spatial_dims"), with_dims(ONE_PER_ARCHITECTURE))
 @pytest.mark.parametrize("how", ["script", "trace"])
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
 def test_torchscript_round_trip(name: str, spatial_dims: int, how: str) -> None:

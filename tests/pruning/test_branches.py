@@ -22,7 +22,6 @@ from lunet_networks.pruning import (
     ProgressiveSchedule,
     active_branches,
     choose_branches,
-    describe_network,
     mask_branches,
     masked_branches,
     max_removable_branches,
@@ -105,10 +104,10 @@ def test_removing_equals_masking(spatial_dims, num_branches, parallel, seed, dat
     torch.testing.assert_close(logits(pruned, image), logits(network, image), rtol=0, atol=1e-10)
     assert active_branches(pruned) == active_branches(network)
     assert masked_branches(pruned) == {}
-    described = PSPSeg(**json.loads(json.dumps(describe_network(pruned)))).double().eval()
+    described = PSPSeg(**json.loads(json.dumps(pruned.describe()))).double().eval()
     described.load_state_dict(pruned.state_dict())
     assert torch.equal(logits(described, image), logits(pruned, image))
-    assert describe_network(described) == describe_network(pruned)
+    assert described.describe() == pruned.describe()
 
 
 @pytest.mark.parametrize("parallel", [True, False])
@@ -279,7 +278,7 @@ def test_a_masked_and_pruned_network_comes_back_from_a_checkpoint():
     network = remove_branches(network)
     mask_branches(network, {"encoders.1": [2], "decoders.1": [0]})
     content = io.BytesIO()
-    torch.save({"description": describe_network(network), "network": network.state_dict()}, content)
+    torch.save({"description": network.describe(), "network": network.state_dict()}, content)
     content.seek(0)
     state = torch.load(content, weights_only=True)
     again = PSPSeg(**state["description"]).double().eval()
@@ -386,7 +385,7 @@ def train(resume_at: int | None) -> tuple[PSPSeg, list[str], list[int]]:
         parameters.append(sum(parameter.numel() for parameter in network.parameters()))
         if epoch == resume_at:
             state = copy.deepcopy([network.state_dict(), optimizer.state_dict(), schedule.state()])
-            network = PSPSeg(**describe_network(network)).double()
+            network = PSPSeg(**network.describe()).double()
             optimizer = new_optimizer(network)
             schedule = ProgressiveSchedule(epochs=20, step=2, patience=1, tolerance=0.5)
             network.load_state_dict(state[0])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from lunet_networks import MedNeXt, UNet, UNetPlusPlus, create_network
-from lunet_networks.pruning import describe_network, prunable_convolutions, remove_channels, set_dropout
+from lunet_networks.pruning import prunable_convolutions, remove_channels, set_dropout
 from tests.pruning.random_networks import new_network
 
 CLASSES = (UNet, UNetPlusPlus)
@@ -124,14 +124,14 @@ def test_all_but_one_channel_everywhere(network_class, spatial_dims):
 def test_the_description_is_json_that_the_class_takes_back(network_class):
     network = remove_channels(new_network(network_class, 2, 2), [("encoders.0.1", 0), ("encoders.1.0", 0)])
     set_dropout(network, {"encoders.1.1": 0.07})
-    description = json.loads(json.dumps(describe_network(network)))
+    description = json.loads(json.dumps(network.describe()))
     again = network_class(**description).double().eval()
     again.load_state_dict(network.state_dict())
     image = torch.randn(1, 2, 16, 8, dtype=torch.float64)
     with torch.no_grad():
         assert torch.equal(again(image), network(image))
     assert again.encoders[1][1].adn.D.p == 0.07
-    assert describe_network(again) == description
+    assert again.describe() == description
 
 
 @pytest.mark.parametrize("optimizer_class", [torch.optim.Adam, torch.optim.SGD])

@@ -7,7 +7,6 @@ import pytest
 
 from lunet_networks import create_network
 from lunet_networks.bundle.report.summaries import read_rows
-from lunet_networks.pruning import describe_network
 from lunet_networks.summary import count_parameters
 from tests.bundle.trainable import TrainableBundle
 from tools.compare_pruning import FINISHED, LOG, compare_pruning, doubling_twin
@@ -106,7 +105,7 @@ def test_a_failing_run_shows_its_log(bundle: TrainableBundle, tmp_path: Path) ->
 def test_twin_is_the_nearest_in_parameters(preset: str) -> None:
     network = create_network(preset)
     twin = doubling_twin(network)
-    channels = describe_network(twin)["channels"]
+    channels = twin.describe()["channels"]
     assert channels == sorted(channels)
     assert channels[-1] > channels[0]
     near = count_parameters(network)

@@ -17,10 +17,9 @@ from lunet_networks.bundle.report.summaries import read_rows
 from lunet_networks.bundle.runtime import outputs
 from lunet_networks.bundle.runtime.files import write_figure
 from lunet_networks.bundle.training.history import KEY_METRIC
-from lunet_networks.pruning import describe_network
+from lunet_networks.presets import PRESETS, is_lean
 from lunet_networks.summary import count_macs, count_parameters
 from tools.tables.generated_sections import write_between_marks
-from tools.tables.networks import twins
 
 COMMAND = "python -m tools.compare_pruning"
 COLOURS = ("#c44e52", "#dd8452", "#8172b3")  # of the rules by which channels are picked
@@ -63,7 +62,7 @@ class Result:
 
 def read_pruning(contender: str, seed: int, network: nn.Module, folder: Path) -> Result:
     """The steps in pruning_history.csv of ``network``, as it was before."""
-    widths = Counter(describe_network(network)["conv_channels"])
+    widths = Counter(network.describe()["conv_channels"])
     steps: dict[str, Step] = {}
     for row in read_rows(folder / outputs.PRUNING_HISTORY):
         widths.subtract([row["layer"]] if row["layer"] else [])
@@ -76,7 +75,7 @@ def read_training(contender: str, seed: int, network: nn.Module, patch_shape: Se
     """The last epoch in history.csv: the best one was chosen on the same cases, which no pruning step could do."""
     costs = count_parameters(network), count_macs(network, (1, network.in_channels, *patch_shape))
     dice = float(read_rows(folder / outputs.HISTORY)[-1][KEY_METRIC])
-    return Result(contender, seed, False, [Step(*costs, dice, describe_network(network)["conv_channels"])])
+    return Result(contender, seed, False, [Step(*costs, dice, network.describe()["conv_channels"])])
 
 
 def write_results(results: Sequence[Result], planned: int, output_dir: Path, document: Path | None) -> str:
@@ -193,7 +192,7 @@ def draw_dice(results: Sequence[Result]) -> Figure:
         dice = np.array([[step.dice for step in run.steps[:last]] for run in runs])
         parameters = np.mean([[step.parameters for step in run.steps[:last]] for run in runs], axis=0)
         deviation = dice.std(axis=0, ddof=1) if len(runs) > 1 else None
-        lean = name in twins()
+        lean = name in PRESETS and is_lean(name)
         style = (
             {"marker": ".", "color": next(colours), "label": f"pruned, {name}"}
             if runs[0].pruned

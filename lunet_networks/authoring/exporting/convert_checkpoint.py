@@ -8,12 +8,10 @@ from pickle import UnpicklingError
 
 import torch
 
-from lunet_networks import create_network, list_presets, load_published_weights
+from lunet_networks import MedNeXt, create_network, list_presets, load_published_weights
 from lunet_networks.authoring.command_line import as_bool
 from lunet_networks.bundle.runtime.files import write_atomically
-from lunet_networks.published import SUPERVISION_HEAD, published_keys
-
-UNPUBLISHED = ("lmsc_unet", "unet_2d")  # there is no code of
+from lunet_networks.published import convert_published
 
 
 def convert_checkpoint(
@@ -33,13 +31,13 @@ def convert_checkpoint(
         raise FileExistsError(f"{target} is there already: name another file, or replace it with --overwrite True")
     weights = _read(Path(str(checkpoint)))
     preset, keywords = _identify(weights, checkpoint)
-    if preset == "mednext_small" and not as_bool("accept_changed_order", accept_changed_order):
+    network = create_network(preset, **keywords)
+    if isinstance(network, MedNeXt) and not as_bool("accept_changed_order", accept_changed_order):
         raise ValueError(
             f"{checkpoint} holds the published MedNeXt, which pads before the norm in its up blocks; here the order "
             "is that of MedNeXt's own authors, so the same weights give other predictions. Convert them all the same, "
             "for example to train on, with --accept_changed_order True"
         )
-    network = create_network(preset, **keywords)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "these MedNeXt weights", UserWarning)  # what it says has just been accepted
         load_published_weights(network, weights)
@@ -63,25 +61,20 @@ def _read(path: Path) -> Mapping[str, torch.Tensor]:
 
 def _identify(weights: Mapping[str, torch.Tensor], path: str) -> tuple[str, dict[str, int]]:
     """The preset whose published state dict has these keys and shapes, and its channels in and out."""
-    stamp = any(key.startswith("unet.") for key in weights)
-    given = {key: tuple(value.shape) for key, value in weights.items() if not SUPERVISION_HEAD.fullmatch(key)}
-    (first, *_), (*_, last) = given.values(), given.values()  # the first weight and the last bias
-    keywords = {"in_channels": first[1] if len(first) >= 4 else 1, "out_channels": last[0] if last else 1}
-    for preset in list_presets("unet_*" if stamp else "*"):
-        if preset in UNPUBLISHED:
+    (first, *_), (*_, last) = weights.values(), weights.values()  # the first weight and the last bias
+    keywords = {
+        "in_channels": first.shape[1] if first.dim() >= 4 else 1,
+        "out_channels": last.shape[0] if last.dim() else 1,
+    }
+    for preset in list_presets():
+        try:
+            with torch.device("meta"):
+                network = create_network(preset, **keywords)
+            convert_published(network, weights)
+        except (TypeError, ValueError):  # of a class of which nothing is published, or other weights
             continue
-        with torch.device("meta"):
-            network = create_network(preset, **keywords)
-        own = network.state_dict()
-        expected = {theirs: tuple(own[ours].shape) for ours, theirs in published_keys(network, stamp).items()}
-        if "out_conv.weight" in expected:  # in MedNeXt's the two first axes change places
-            expected["out_conv.weight"] = given.get("out_conv.weight")
-        for key in expected:  # PSP-Seg's vectors of scales, which are single ones here
-            if key.endswith(".weights"):
-                expected[key] = given.get(key)
-        if expected == given:
-            return preset, keywords
+        return preset, keywords
     raise ValueError(
-        f"{path} holds {len(given)} tensors, the first {next(iter(given))!r} of shape {first}, that make none of the "
-        "published networks nor STAMP's pair ('unet.*' with 'segmenter.*')"
+        f"{path} holds {len(weights)} tensors, the first {next(iter(weights))!r} of shape {tuple(first.shape)}, that "
+        "make none of the published networks nor STAMP's pair ('unet.*' with 'segmenter.*')"
     )

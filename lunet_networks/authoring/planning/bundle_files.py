@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from lunet_networks.authoring.planning.decisions import Plan
-from lunet_networks.authoring.planning.families import template_dirs
+from lunet_networks.authoring.planning.families import FAMILIES, template_dirs
 from lunet_networks.authoring.planning.fingerprint import Fingerprint
 from lunet_networks.authoring.planning.templating import render
 from lunet_networks.authoring.planning.texts import bundle_facts, bundle_texts
@@ -20,7 +20,13 @@ def bundle_settings(fingerprint: Fingerprint, family: str, preset: str, plan: Pl
         preset: of that family.
         plan: for this dataset and preset.
     """
-    return {"family": family, "preset": preset, **plan.values, **bundle_texts(fingerprint, family, plan)}
+    return {
+        "family": family,
+        "preset": preset,
+        **FAMILIES[family].training_settings(),
+        **plan.values,
+        **bundle_texts(fingerprint, family, plan),
+    }
 
 
 def bundle_files(settings: dict[str, Any], records: Path | None = None) -> dict[str, str]:

@@ -15,14 +15,13 @@ from typing import Any
 import numpy as np
 
 from lunet_networks import create_network
-from lunet_networks.authoring.planning.families import FAMILIES
+from lunet_networks.authoring.planning.families import FAMILIES, Family
 from lunet_networks.authoring.planning.fingerprint import Fingerprint, by_axis
 from lunet_networks.authoring.planning.normalisation import plan_normalisation
 from lunet_networks.authoring.planning.patch_size import GIB, LEAST_BATCH, Patch, choose_patch, keep_patch
+from lunet_networks.authoring.planning.training_memory import estimate_training_memory
 from lunet_networks.bundle.data.labels import count_outputs
 from lunet_networks.bundle.data.picture_files import COLOURS
-from lunet_networks.bundle.training.losses import SegmentationLoss
-from lunet_networks.memory import TRAINING_BASE_MEMORY, estimate_training_memory
 
 ANISOTROPIC = 3  # nnU-Net: one spacing is this many times another
 TRAINING_SHARE = 0.8  # of the cases trains, with five folds
@@ -75,18 +74,19 @@ def plan_bundle(
     Raises:
         ValueError: if the volumes are too small for the network, or no patch fits into the memory.
     """
-    if family == "mednext_small" and fingerprint.spatial_dims == 2:
-        # the backward of a strided 1 x 1 Conv2d in channels last corrupts the heap on a CPU, in torch 2.13
-        raise ValueError("mednext_small cannot be trained on 2D images, torch ends in a crash: choose another family")
-    in_colours = FAMILIES[family].colours and fingerprint.of_pictures
+    about = FAMILIES[family]
+    if why := about.cannot_train.get(fingerprint.spatial_dims):
+        dims = fingerprint.spatial_dims
+        raise ValueError(f"{family} cannot be trained on {dims}D images, {why}: choose another family")
+    in_colours = about.colours and fingerprint.of_pictures
     fingerprint = _in_colours(fingerprint) if in_colours else fingerprint
     pixdim = _target_spacing(fingerprint) if pixdim is None else tuple(pixdim)
     shapes = _shapes_at(fingerprint, pixdim)
-    published = FAMILIES[family].roi_size if fingerprint.of_pictures else None
-    patch = _patch(fingerprint, family, preset, memory_gib, shapes, roi_size or published)
+    published = about.roi_size if fingerprint.of_pictures else None
+    patch = _patch(fingerprint, about, preset, memory_gib, shapes, roi_size or published)
     whole = all(side <= most for shape in shapes for side, most in zip(shape, patch.roi_size, strict=True))
     cache_rate, cache_why = _cache(fingerprint, shapes, patch, memory_gib)
-    normalise, normalise_in_words, normalise_why = plan_normalisation(fingerprint, FAMILIES[family].imagenet)
+    normalise, normalise_in_words, normalise_why = plan_normalisation(fingerprint, about.imagenet)
     turning, turning_why = _turning_axes(fingerprint, pixdim)
     sided = [name for name in fingerprint.label_names if SIDES.search(name)]
     mirrored = [] if sided else [0, 1] if fingerprint.of_pictures else [0]
@@ -104,7 +104,7 @@ def plan_bundle(
         "normalisation": normalise_in_words,
         "roi_size": list(patch.roi_size),
         "batch_size": patch.batch_size,
-        "learning_rate": FAMILIES[family].learning_rate,
+        "learning_rate": about.learning_rate,
         "by_class": by_class,
         "mirrored_axes": mirrored,
         "turning_axes": turning,
@@ -121,7 +121,7 @@ def plan_bundle(
         Decision(
             "roi_size", f"{by_axis(patch.roi_size)} voxels", _patch_why(shapes, patch, whole), "new_bundle --roi_size"
         ),
-        Decision("batch_size", str(patch.batch_size), _batch_why(family, patch), "training --batch_size"),
+        Decision("batch_size", str(patch.batch_size), _batch_why(about, patch), "training --batch_size"),
         Decision(
             "learning_rate",
             f"{values['learning_rate']:g}",
@@ -200,7 +200,7 @@ def _shapes_at(fingerprint: Fingerprint, pixdim: Sequence[float]) -> list[tuple[
 
 def _patch(
     fingerprint: Fingerprint,
-    family: str,
+    about: Family,
     preset: str,
     memory_gib: float,
     shapes: list[tuple[int, ...]],
@@ -210,15 +210,14 @@ def _patch(
     network = create_network(
         preset, spatial_dims=fingerprint.spatial_dims, in_channels=fingerprint.in_channels, out_channels=out_channels
     )
-    loss = SegmentationLoss("dice_bce", out_channels)
 
     @functools.cache
     def memory_needed(batch_size: int, roi: tuple[int, ...]) -> int:
         shape = (batch_size, fingerprint.in_channels, *roi)
-        return TRAINING_BASE_MEMORY + estimate_training_memory(network, shape, loss)
+        return estimate_training_memory(network, shape, about.loss_name)
 
     enough_steps = max(LEAST_BATCH, int(len(shapes) * TRAINING_SHARE / STEPS))
-    batch_size = min(FAMILIES[family].batch_size, enough_steps)
+    batch_size = min(about.batch_size, enough_steps)
     multiple = getattr(network, "padded_multiple", network.size_multiple)
     limits = (multiple, batch_size, memory_needed, int(memory_gib * GIB))
     return choose_patch(shapes, *limits) if roi_size is None else keep_patch(roi_size, *limits)
@@ -230,11 +229,10 @@ def _patch_why(shapes: list[tuple[int, ...]], patch: Patch, whole: bool) -> str:
     return f"{holds}; a training takes some {patch.memory / GIB:.1f} GiB"
 
 
-def _batch_why(family: str, patch: Patch) -> str:
-    published = FAMILIES[family].batch_size
-    if patch.batch_size == published:
+def _batch_why(about: Family, patch: Patch) -> str:
+    if patch.batch_size == about.batch_size:
         return "published for this size"
-    return f"published are {published}; fewer for the memory's sake, or for {STEPS} steps an epoch"
+    return f"published are {about.batch_size}; fewer for the memory's sake, or for {STEPS} steps an epoch"
 
 
 def _sampling(whole: bool, by_class: bool) -> tuple[str, str]:

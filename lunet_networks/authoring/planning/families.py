@@ -1,16 +1,15 @@
 """The families of bundles: an architecture and a size each, with the published way to train it."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from lunet_networks import PRESETS, list_presets
 from lunet_networks.authoring.planning.templating import TEMPLATES
 from lunet_networks.bundle.runtime.checks import choose
-
-SMALL = {"batch_size": 16, "learning_rate": 0.01}
-LARGE = {"batch_size": 1, "learning_rate": 0.001}
-PSP = {"batch_size": 2, "learning_rate": 0.001}
-COLOURS = {"colours": True, "pruning": None}
+from lunet_networks.nets.network import Network
+from lunet_networks.summary import count_parameters
 
 LEAN_UNET = "Lean Unet: A Compact Model for Image Segmentation, arXiv 2512.03834"
 UNET = "Ronneberger et al., U-Net: Convolutional Networks for Biomedical Image Segmentation, MICCAI 2015"
@@ -21,6 +20,25 @@ LV_UNET = "Jiang et al., LV-UNet: A Lightweight and Vanilla Model for Medical Im
 MEDNEXT = "Roy et al., MedNeXt: Transformer-driven Scaling of ConvNets for Medical Image Segmentation, MICCAI 2023"
 
 
+Note = Callable[[Network], str]
+
+
+def lean_note(network: Network) -> str:
+    """What to expect of a lean network."""
+    return (
+        " Lean networks save far more parameters than operations: the full-resolution level, which costs most, is as "
+        "wide as in the conventional network."
+    )
+
+
+def fusing_note(network: Network) -> str:
+    """What deep training is good for."""
+    return (
+        " Deep training takes the activation inside its blocks away; then `lunet deploy` fuses them, and all batch "
+        f"norms, into {count_parameters(network.rebuild(deployed=True)):,} parameters with the same output."
+    )
+
+
 @dataclass(frozen=True)
 class Family:
     """What the bundles of an architecture and a size have in common, whatever data they are for.
@@ -28,45 +46,103 @@ class Family:
     Args:
         title: in words.
         preset: trained unless another one is chosen.
-        batch_size: published.
-        learning_rate: published.
         papers: that the architecture is from.
-        pruning: what can be removed from it, "channels" or "branches"; None: nothing.
+        batch_size: published, and so are all settings of the training below.
+        learning_rate: at the start.
+        epochs: passes over the training cases.
+        loss_name: one of ``lunet_networks.bundle.training.losses.LOSSES``.
+        optimizer_name: one of ``lunet_networks.bundle.training.optimizers.OPTIMIZERS``.
+        scheduler_name: one of ``lunet_networks.bundle.training.schedules.SCHEDULES``.
+        dropout: probability of dropping a channel.
+        roi_size: patch for pictures, in pixels; None: as the data ask for.
         colours: whether it takes pictures in colour, grey ones as three equal channels.
         imagenet: whether it takes colours less ImageNet's mean, divided by ImageNet's standard deviation.
-        roi_size: published patch, in pixels; None: as the data ask for.
+        cannot_train: spatial dimensions of images on which it cannot be trained, and why.
+        pruning: what can be removed from it, "channels" or "branches"; None: nothing.
+        note: a sentence on the network, for the model card.
     """
 
     title: str
     preset: str
+    papers: tuple[str, ...]
     batch_size: int
     learning_rate: float
-    papers: tuple[str, ...]
-    pruning: str | None = "channels"
+    epochs: int = 100
+    loss_name: str = "dice_bce"
+    optimizer_name: str = "adam"
+    scheduler_name: str = "poly"
+    dropout: float = 0.005
+    roi_size: tuple[int, ...] | None = None
     colours: bool = False
     imagenet: bool = False
-    roi_size: tuple[int, ...] | None = None
+    cannot_train: Mapping[int, str] = field(default_factory=dict)
+    pruning: str | None = "channels"
+    note: Note = lambda network: ""
+
+    def training_settings(self) -> dict[str, Any]:
+        """The settings of a training that do not hang on the data, by the names that configs give them."""
+        names = ("epochs", "loss_name", "optimizer_name", "scheduler_name", "dropout")
+        return {name: getattr(self, name) for name in names}
 
     def records_of(self, bundle: Path, preset: str) -> Path:
         """The folder in a bundle for what is recorded of the weights of a preset."""
         return bundle / "docs" / ("" if preset == self.preset else preset)
 
 
+SMALL = {"batch_size": 16, "learning_rate": 0.01}
+LARGE = {"batch_size": 1, "learning_rate": 0.001}
+PSP = {"papers": (PSPSEG,), "batch_size": 2, "learning_rate": 0.001, "dropout": 0.0, "pruning": "branches"}
+
 FAMILIES = {
-    "unet_small": Family("U-Net, small", "unet_small_4f", **SMALL, papers=(UNET, LEAN_UNET)),
-    "lunet_small": Family("Lean U-Net, small", "lunet_small_4f", **SMALL, papers=(LEAN_UNET,)),
-    "unet_large": Family("U-Net, large", "unet_large_24f", **LARGE, papers=(UNET, LEAN_UNET)),
-    "lunet_large": Family("Lean U-Net, large", "lunet_large_24f", **LARGE, papers=(LEAN_UNET,)),
-    "unetpp_small": Family("UNet++, small", "unetpp_small_4f", **SMALL, papers=(UNETPP, LEAN_UNET)),
-    "lunetpp_small": Family("Lean UNet++, small", "lunetpp_small_4f", **SMALL, papers=(UNETPP, LEAN_UNET)),
-    "unetpp_large": Family("UNet++, large", "unetpp_large_24f", **LARGE, papers=(UNETPP, LEAN_UNET)),
-    "lunetpp_large": Family("Lean UNet++, large", "lunetpp_large_24f", **LARGE, papers=(UNETPP, LEAN_UNET)),
-    "mednext_small": Family("MedNeXt, small", "mednext_small", **SMALL, papers=(MEDNEXT, LEAN_UNET), pruning=None),
-    "pspseg_small": Family("PSP-Seg, small", "pspseg_s", **PSP, papers=(PSPSEG,), pruning="branches"),
-    "pspseg_base": Family("PSP-Seg, base", "pspseg_b", **PSP, papers=(PSPSEG,), pruning="branches"),
-    "pspseg_large": Family("PSP-Seg, large", "pspseg_l", **PSP, papers=(PSPSEG,), pruning="branches"),
-    "lmsc_unet": Family("LMSC-UNet", "lmsc_unet", 32, 0.01, papers=(LMSC_UNET,), **COLOURS),
-    "lv_unet": Family("LV-UNet", "lv_unet", 8, 0.001, papers=(LV_UNET,), **COLOURS, imagenet=True, roi_size=(256, 256)),
+    "unet_small": Family("U-Net, small", "unet_small_4f", (UNET, LEAN_UNET), **SMALL),
+    "lunet_small": Family("Lean U-Net, small", "lunet_small_4f", (LEAN_UNET,), **SMALL, note=lean_note),
+    "unet_large": Family("U-Net, large", "unet_large_24f", (UNET, LEAN_UNET), **LARGE),
+    "lunet_large": Family("Lean U-Net, large", "lunet_large_24f", (LEAN_UNET,), **LARGE, note=lean_note),
+    "unetpp_small": Family("UNet++, small", "unetpp_small_4f", (UNETPP, LEAN_UNET), **SMALL),
+    "lunetpp_small": Family("Lean UNet++, small", "lunetpp_small_4f", (UNETPP, LEAN_UNET), **SMALL, note=lean_note),
+    "unetpp_large": Family("UNet++, large", "unetpp_large_24f", (UNETPP, LEAN_UNET), **LARGE),
+    "lunetpp_large": Family("Lean UNet++, large", "lunetpp_large_24f", (UNETPP, LEAN_UNET), **LARGE, note=lean_note),
+    "mednext_small": Family(
+        "MedNeXt, small",
+        "mednext_small",
+        (MEDNEXT, LEAN_UNET),
+        **SMALL,
+        # the backward of a strided 1 x 1 Conv2d in channels last corrupts the heap on a CPU, in torch 2.13
+        cannot_train={2: "torch ends in a crash"},
+        pruning=None,
+    ),
+    "pspseg_small": Family("PSP-Seg, small", "pspseg_s", **PSP),
+    "pspseg_base": Family("PSP-Seg, base", "pspseg_b", **PSP),
+    "pspseg_large": Family("PSP-Seg, large", "pspseg_l", **PSP),
+    "lmsc_unet": Family(
+        "LMSC-UNet",
+        "lmsc_unet",
+        (LMSC_UNET,),
+        batch_size=32,
+        learning_rate=0.01,  # which falls by a "decay rate 0.1"; the paper does not say when
+        epochs=200,
+        loss_name="dice_focal",
+        dropout=0.0,
+        colours=True,
+        pruning=None,
+    ),
+    "lv_unet": Family(
+        "LV-UNet",
+        "lv_unet",
+        (LV_UNET,),
+        batch_size=8,
+        learning_rate=0.001,
+        epochs=300,
+        loss_name="dice_half_bce",
+        scheduler_name="cosine",
+        dropout=0.0,
+        roi_size=(256, 256),
+        colours=True,
+        imagenet=True,
+        cannot_train={3: "its MobileNet is 2D"},
+        pruning=None,
+        note=fusing_note,
+    ),
 }
 
 

@@ -8,7 +8,7 @@ from lunet_networks.authoring.bundle_folder import check_bundle_folder, write_bu
 from lunet_networks.authoring.command_line import as_bool
 from lunet_networks.authoring.planning.bundle_files import bundle_files, bundle_settings
 from lunet_networks.authoring.planning.decisions import Plan, plan_bundle
-from lunet_networks.authoring.planning.families import choose_preset
+from lunet_networks.authoring.planning.families import FAMILIES, choose_preset
 from lunet_networks.authoring.planning.fingerprint import Fingerprint, summarise, write_fingerprint
 from lunet_networks.authoring.planning.fingerprint_picture import draw_fingerprint
 from lunet_networks.authoring.planning.measuring import fingerprint_dataset
@@ -27,13 +27,12 @@ def new_bundle(
     authors: str = "made with lunet-bundles",
     overwrite: bool = False,
 ) -> None:
-    """Look at a dataset and write a bundle for it; say what was decided, why, and how to have it otherwise. What was
-    measured is written beside the bundle, as OUTPUT_DIR_fingerprint.json and .png: it names the cases, so it does not
-    travel with the bundle.
+    """Measure a dataset and write a bundle for it; say what was decided, why, and how to change it. What was measured
+    is written beside the bundle, as OUTPUT_DIR_fingerprint.json and .png: it names the cases, so it does not travel
+    with the bundle.
 
     Args:
-        family: lunet_small, unet_small, lunetpp_small, unetpp_small, mednext_small, lunet_large, unet_large,
-            lunetpp_large, unetpp_large, pspseg_small, pspseg_base, pspseg_large, or for pictures lmsc_unet or lv_unet.
+        family: an architecture and a size: FAMILIES.
         dataset_dir: the folder that holds dataset.json; lunet make-datalist writes one.
         output_dir: the bundle's folder, which is made.
         preset: another network of the family, such as lunet_small_2f; lunet list shows them.
@@ -63,6 +62,9 @@ def new_bundle(
     write_fingerprint(fingerprint, beside["json"])
     draw_fingerprint(fingerprint, beside["png"])
     print(_report(fingerprint, plan, target, beside.values(), str(dataset_dir)))
+
+
+new_bundle.__doc__ = str(new_bundle.__doc__).replace("FAMILIES", ", ".join(FAMILIES))  # for --help
 
 
 def _check_numbers(name: str, given: object, kinds: tuple[type, ...], count: int | None = None) -> None:

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from torch import nn
 
-from lunet_networks import PRESETS, LVUNet, create_network
+from lunet_networks import PRESETS, create_network
 from lunet_networks.authoring.planning.decisions import Plan
 from lunet_networks.authoring.planning.families import FAMILIES, template_dirs
 from lunet_networks.authoring.planning.fingerprint import Fingerprint
@@ -92,15 +91,6 @@ def _table(plan: Plan) -> str:
     return "\n".join(rows)
 
 
-LEAN_NOTE = (
-    " Lean networks save far more parameters than operations: the full-resolution level, which costs most, is as wide "
-    "as in the conventional network."
-)
-DEPLOYMENT_NOTE = (
-    " Deep training takes the activation inside its blocks away; then `lunet deploy` fuses them, and "
-    "all batch norms, into {parameters:,} parameters with the same output."
-)
-
 SETTING = re.compile(r"^(?P<name>[a-z_]+): (?P<default>.+?)(?: # (?P<comment>.+))?$")
 DESCRIBED = ("train", "evaluate", "visualize", "inference", "benchmark")  # configs whose settings README.md lists
 
@@ -124,19 +114,11 @@ def bundle_facts(values: Mapping[str, Any], records: Path | None) -> dict[str, s
         "parameters": f"{count_parameters(network):,}",
         "macs": f"{count_macs(network, (1, values['in_channels'], *shape)) / 1e9:.3f}",
         "macs_shape": " x ".join(map(str, shape)),
-        "network_note": _network_note(values, network),
+        "network_note": FAMILIES[values["family"]].note(network),
         "performance": _performance(values, records),
         **{f"{name}_settings": settings_table(templates(values, name), values) for name in DESCRIBED},
         "pruning": _pruning(values) if FAMILIES[values["family"]].pruning else "",
     }
-
-
-def _network_note(values: Mapping[str, Any], network: nn.Module) -> str:
-    """What is special about a network, as a sentence behind its costs."""
-    if isinstance(network, LVUNet):
-        parameters = count_parameters(LVUNet(**{**network.describe(), "deployed": True}))
-        return DEPLOYMENT_NOTE.format(parameters=parameters)
-    return LEAN_NOTE if values["family"].startswith("lunet") else ""
 
 
 def _pruning(values: Mapping[str, Any]) -> str:

@@ -24,7 +24,6 @@ from lunet_networks.pruning import (
     ProgressiveSchedule,
     active_branches,
     choose_branches,
-    describe_network,
     mask_branches,
     masked_branches,
     max_removable_branches,
@@ -138,7 +137,7 @@ class BranchPruning(PruningHandler):
 
     def _costs(self) -> tuple[int, int]:
         """Parameters and multiply-accumulates of the network that is used: nothing masked, no heads of supervision."""
-        description = {**describe_network(self.network), "branches": active_branches(self.network)}
+        description = {**self.network.describe(), "branches": active_branches(self.network)}
         with torch.device("meta"):  # no weights are drawn
             left = type(self.network)(**{**description, "deep_supervision": False})
         return count_parameters(left), count_macs(left, (1, left.in_channels, *self.patch_shape))

@@ -21,7 +21,6 @@ from lunet_networks.bundle.runtime.memory_format import prepare_batch
 from lunet_networks.bundle.runtime.settings import check_settings
 from lunet_networks.bundle.training.history import KEY_METRIC, History
 from lunet_networks.pruning import (
-    describe_network,
     normalise_scores,
     rank_channels,
     remove_channels,
@@ -153,7 +152,7 @@ class ChannelPruning(PruningHandler):
                 )
 
     def _widths(self) -> dict[str, int]:
-        return describe_network(self.network)["conv_channels"]
+        return self.network.describe()["conv_channels"]
 
     def _costs(self, network: nn.Module) -> tuple[int, int]:
         return count_parameters(network), count_macs(network, (1, network.in_channels, *self.patch_shape))

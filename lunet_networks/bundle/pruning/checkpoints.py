@@ -9,7 +9,6 @@ from ignite.engine import Engine, Events
 from lunet_networks.bundle.pruning.handler import PruningHandler, replace_modules
 from lunet_networks.bundle.runtime.memory_format import channels_last
 from lunet_networks.bundle.training.checkpoints import Checkpoints
-from lunet_networks.pruning import describe_network
 
 __all__ = ["PruningCheckpoints"]
 
@@ -38,7 +37,7 @@ class PruningCheckpoints(Checkpoints):
 
     def form(self) -> dict[str, Any]:
         """The network's description and what the pruning has to know."""
-        return {"description": describe_network(self.network), "pruning": self.pruning.state()}
+        return {"description": self.network.describe(), "pruning": self.pruning.state()}
 
     def restore_form(self, state: dict[str, Any]) -> None:
         """Make the network what it was, with an optimizer of its parameters."""

@@ -10,7 +10,6 @@ from typing import Any
 from torch import nn
 
 from lunet_networks.bundle.runtime.files import config_text
-from lunet_networks.pruning import describe_network
 
 __all__ = ["derived_files", "spell_out", "without_preset"]
 
@@ -67,7 +66,7 @@ def spell_out(config: dict[str, Any], network: nn.Module) -> dict[str, Any]:
     if not isinstance(config.get("network_def"), dict):
         return config
     spelled = {name: value for name, value in config["network_def"].items() if name != "preset"}
-    description = describe_network(network)
+    description = network.describe()
     spelled["_target_"] = f"lunet_networks.nets.{type(network).__name__}"
     for name, value in description.items():
         if spelled.get(name) in (f"@{name}", f"$@settings['{name}']"):

@@ -467,7 +467,7 @@ def test_what_was_packed_can_be_packed_again(packed: Path) -> None:
 
 
 def test_the_part_of_the_package_is_whole_and_no_more(tmp_path: Path) -> None:
-    part = package_part(["lunet_networks.memory.estimate_training_memory"])
+    part = package_part(["lunet_networks.memory.estimate_step_memory"])
     assert part.keys() - package_part().keys() == {"lunet_networks/memory.py"}
     data = {name for name in part if not name.endswith(".py")}
     assert data == {

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from lunet_networks.authoring.planning.families import FAMILIES
 from lunet_networks.authoring.planning.texts import bundle_facts, settings_table, templates
 from lunet_networks.authoring.planning.values import complete
 from lunet_networks.bundle.report.found_training import RECORDS
@@ -13,7 +14,7 @@ from tools.build_bundles import repository_settings
 VALUES = complete(repository_settings("lunet_small"))
 
 
-@pytest.mark.parametrize("family", ["lunet_small", "pspseg_small"])
+@pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("name", ["train", "inference"])
 def test_every_setting_on_top_of_a_config_is_in_its_table(family: str, name: str, repository: Path) -> None:
     values = complete(repository_settings(family))

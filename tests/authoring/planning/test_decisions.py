@@ -1,11 +1,13 @@
 """The rules of docs/new_bundle.md, each on a dataset that is all made up."""
 
 import dataclasses
+import math
 
 import pytest
 import torch
 from monai.transforms import NormalizeIntensityd
 
+from lunet_networks import create_network, list_presets
 from lunet_networks.authoring.planning.decisions import plan_bundle
 from lunet_networks.authoring.planning.families import FAMILIES
 from lunet_networks.authoring.planning.fingerprint import (
@@ -14,8 +16,10 @@ from lunet_networks.authoring.planning.fingerprint import (
     Fingerprint,
     read_fingerprint,
 )
+from lunet_networks.bundle.runtime.settings import check_settings
 from tools import ROOT
 
+OF_VOLUMES = [name for name, about in FAMILIES.items() if not (about.colours or 3 in about.cannot_train)]
 INTENSITIES = ChannelIntensities(
     mean=40.0,
     std=20.0,
@@ -64,16 +68,16 @@ def why(planned, setting):
     return found.why
 
 
-@pytest.mark.parametrize("family", [name for name, family in FAMILIES.items() if not family.colours])
+@pytest.mark.parametrize("family", OF_VOLUMES)
 def test_the_hippocampus(family):
+    about = FAMILIES[family]
     values = plan(read_fingerprint(ROOT / "tools" / "fingerprints" / "Task04_Hippocampus.json"), family).values
-    # six levels take multiples of 32
-    assert values["roi_size"] == ([64, 64, 64] if family == "pspseg_large" else [48, 64, 48])
+    multiple = create_network(about.preset, spatial_dims=3).size_multiple
+    assert values["roi_size"] == [math.ceil(side / multiple) * multiple for side in (48, 64, 48)]
     assert values["pixdim"] == [1.0, 1.0, 1.0]
     assert values["label_names"] == ["anterior", "posterior"]
     assert values["normalise"]["_target_"] == "NormalizeIntensityd"
-    published = (2, 0.001) if "pspseg" in family else (1, 0.001) if "large" in family else (16, 0.01)
-    assert (values["batch_size"], values["learning_rate"]) == published
+    assert (values["batch_size"], values["learning_rate"]) == (about.batch_size, about.learning_rate)
     assert (values["cache_rate"], values["overlap"], values["by_class"]) == (1.0, 0.25, False)
 
 
@@ -198,8 +202,6 @@ def test_lv_unet_sees_colours_as_they_are_published():
     assert plan(pictures((128, 128)), "lv_unet", roi_size=(128, 256)).values["roi_size"] == [128, 256]
     with pytest.raises(ValueError, match="every side is a multiple of 128, one at least 256"):
         plan(pictures(), "lv_unet", roi_size=(128, 128))
-    with pytest.raises(ValueError, match="spatial_dims must be 2"):
-        plan(dataset(), "lv_unet")
 
 
 def test_less_memory_smaller_patch_less_cache():
@@ -222,6 +224,33 @@ def test_every_decision_says_what_why_and_how_to_change_it():
         assert all((decision.setting, decision.value, decision.why, decision.change)), decision
 
 
-def test_mednext_is_refused_where_torch_would_crash():
-    with pytest.raises(ValueError, match="mednext_small cannot be trained on 2D images"):
-        plan(dataset(((64, 64),) * 50, spacing=(1.0, 1.0)), "mednext_small")
+@pytest.mark.parametrize(("family", "dims"), [(name, dims) for name in FAMILIES for dims in (2, 3)])
+def test_every_family_takes_the_dimensions_that_its_row_does_not_refuse(family, dims):
+    images = dataset(((64, 64, 64)[:dims],) * 50, spacing=(1.0, 1.0, 1.0)[:dims])
+    if why_not := FAMILIES[family].cannot_train.get(dims):
+        with pytest.raises(ValueError, match=f"{family} cannot be trained on {dims}D images, {why_not}: choose anoth"):
+            plan(images, family)
+    else:
+        assert len(plan(images, family).values["roi_size"]) == dims
+
+
+def test_the_published_recipes():
+    """A family of which nothing is noted here is no failure."""
+    published = {  # batch size, learning rate, epochs, loss, schedule, dropout
+        **dict.fromkeys(("unet_small", "lunetpp_small", "mednext_small"), (16, 0.01, 100, "dice_bce", "poly", 0.005)),
+        **dict.fromkeys(("unet_large", "lunetpp_large"), (1, 0.001, 100, "dice_bce", "poly", 0.005)),
+        **dict.fromkeys(("pspseg_small", "pspseg_large"), (2, 0.001, 100, "dice_bce", "poly", 0.0)),
+        "lmsc_unet": (32, 0.01, 200, "dice_focal", "poly", 0.0),
+        "lv_unet": (8, 0.001, 300, "dice_half_bce", "cosine", 0.0),
+    }
+    for name, recipe in published.items():
+        about = FAMILIES[name]
+        given = (about.batch_size, about.learning_rate, about.epochs, about.loss_name, about.scheduler_name)
+        assert (*given, about.dropout) == recipe, name
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_settings_of_a_row_are_known_to_the_training(family):
+    settings = FAMILIES[family].training_settings()
+    assert check_settings(**settings) == settings
+    assert FAMILIES[family].preset in list_presets()

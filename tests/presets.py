@@ -1,0 +1,46 @@
+"""Facts of the presets, from which tests choose theirs: a new preset needs no line in a test."""
+
+from collections.abc import Iterable
+
+import torch
+
+from lunet_networks import PRESETS, create_network, list_presets
+from lunet_networks.presets import input_shape, is_lean
+
+__all__ = ["ONE_PER_ARCHITECTURE", "own_dims", "possible_dims", "with_dims"]
+
+
+def own_dims(name: str) -> int:
+    """The spatial dimensions that a preset has by default."""
+    return len(input_shape(name)) - 2
+
+
+def possible_dims(name: str) -> list[int]:
+    """The spatial dimensions in which a preset can be built."""
+    return [dims for dims in (2, 3) if _can_be_built(name, dims)]
+
+
+def _can_be_built(name: str, spatial_dims: int) -> bool:
+    try:
+        with torch.device("meta"):
+            create_network(name, spatial_dims=spatial_dims)
+    except ValueError:
+        return False
+    return True
+
+
+def with_dims(names: Iterable[str]) -> list[tuple[str, int]]:
+    """Each preset with each of the spatial dimensions in which it can be built."""
+    return [(name, dims) for name in names for dims in possible_dims(name)]
+
+
+def _with_fewest_channels() -> list[str]:
+    channels = {name: PRESETS[name].keywords.get("channels", (2,)) for name in list_presets()}
+    chosen: dict[tuple, str] = {}
+    for name in sorted(channels, key=lambda name: sum(channels[name])):
+        if min(channels[name]) > 1:  # a single channel leaves nothing when it is dropped
+            chosen.setdefault((PRESETS[name].func, is_lean(name), own_dims(name)), name)
+    return list(chosen.values())
+
+
+ONE_PER_ARCHITECTURE = _with_fewest_channels()  # of every class, lean and conventional, 2D and 3D
