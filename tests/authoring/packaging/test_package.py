@@ -492,7 +492,7 @@ def test_it_trains_and_evaluates_without_our_package(copy: Path, tmp_path: Path)
     run = monai_bundle(copy, "evaluation", "--config_file", both, *data, "--roi_size", "[32,32,32]")
     assert run.returncode == 0, run.stderr
     report = both.replace("]", ",'configs/visualize.json']")
-    run = monai_bundle(copy, "evaluation", "--config_file", report, *data, "--roi_size", "[32,32,32]")
+    run = monai_bundle(copy, "visualize", "--config_file", report, *data, "--roi_size", "[32,32,32]")
     assert run.returncode == 0, run.stderr
     assert (copy / "eval" / "report.html").is_file()
     assert f"imported from {copy}/lunet_networks/__init__.py" in run.stdout
