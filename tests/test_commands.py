@@ -12,12 +12,13 @@ from lunet_networks import __version__
 from lunet_networks.commands import COMMANDS, functions, main
 
 EVERY_FUNCTION = [(name, number) for name, command in COMMANDS.items() for number in range(len(command.functions))]
-BUNDLE_EXTRA = "ignite jinja2 jsonschema matplotlib nibabel nrrd PIL scipy tensorboard tqdm yaml".split()
+BUNDLE_EXTRA = ["ignite", "jinja2", "jsonschema", "matplotlib", "nibabel", "nrrd", "PIL", "scipy", "tqdm", "yaml"]
 
 
 def lunet(*arguments: str, without: list[str] | None = None) -> subprocess.CompletedProcess[str]:
     """A process of its own, in which packages are as if they were not installed."""
-    code = f"import sys; sys.modules.update(dict.fromkeys({without or []})); from lunet_networks.commands import main; main()"
+    absent = f"import sys; sys.modules.update(dict.fromkeys({without or []}))"
+    code = f"{absent}; from lunet_networks.commands import main; main()"
     command = [sys.executable, "-W", "ignore", "-c", code, *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
 
@@ -160,9 +161,9 @@ NOT_POSSIBLE = [
     (["fingerprint", "nowhere"], "nowhere is not a folder"),
     (["new-bundle", "lunet_smal", "data", "bundle"], "lunet_small"),
     (["crossval", "nowhere", "data", "out"], "there is no nowhere/configs/train.json"),
-    (["package", "nowhere", "model.pt"], "nowhere is no folder"),
-    (["export", "nowhere", "onnx"], "nowhere is no folder"),
-    (["deploy", "nowhere", "deployed"], "nowhere is no folder"),
+    (["package", "nowhere", "model.pt"], "nowhere is not a folder"),
+    (["export", "nowhere", "onnx"], "nowhere is not a folder"),
+    (["deploy", "nowhere", "deployed"], "nowhere is not a folder"),
     (["convert-checkpoint", "nowhere.pth", "model.pt"], "nowhere.pth is not there"),
     (["demo", "--num_cases", "2"], "--num_cases"),
 ]
@@ -211,7 +212,7 @@ def test_a_reader_that_ends_early_is_no_mistake() -> None:
 def test_networks_are_listed_without_the_extra() -> None:
     run = lunet("list", "lunet_small_4f", without=BUNDLE_EXTRA)
     assert (run.returncode, run.stderr) == (0, "")
-    assert "9,939" in run.stdout
+    assert "9,929" in run.stdout
 
 
 @pytest.mark.parametrize("name", ["verify", "get-data"])
