@@ -101,7 +101,7 @@ def test_lists_and_booleans(tmp_path: Path) -> None:
     assert "is not empty" in status(*small)
     assert "is not empty" in status(*small, "--overwrite", "False")
     assert status(*small, "--overwrite", "yes") == "error: --overwrite takes True or False, not 'yes'"
-    assert "--shape is three numbers" in status("get-data", "phantom", str(tmp_path / "2"), "--shape", "16,20")
+    assert "--shape takes three numbers" in status("get-data", "phantom", str(tmp_path / "2"), "--shape", "16,20")
 
 
 def test_a_folder_that_looks_like_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

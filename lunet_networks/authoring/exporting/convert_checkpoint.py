@@ -40,8 +40,8 @@ def convert_checkpoint(
     if preset == "mednext_small" and not as_bool("accept_changed_order", accept_changed_order):
         raise ValueError(
             f"{checkpoint} holds the published MedNeXt, which pads before the norm in its up blocks; here the order "
-            "is that of MedNeXt's own authors, so the same weights give other predictions. To convert them nevertheless, "
-            "for example to train on, add --accept_changed_order True"
+            "is that of MedNeXt's own authors, so the same weights give other predictions. To convert them all the "
+            "same, for example to train on, add --accept_changed_order True"
         )
     network = create_network(preset, **keywords)
     with warnings.catch_warnings():

@@ -21,6 +21,7 @@ from lunet_networks.authoring.packaging.configs import choose_packed_preset, pac
 from lunet_networks.authoring.packaging.contents import CARD, LICENCE, packed_files
 from lunet_networks.authoring.packaging.training_record import Records, read_records
 from lunet_networks.authoring.planning.families import FAMILIES
+from lunet_networks.authoring.planning.licences import NOT_NAMED
 from lunet_networks.bundle.report.training_record import RECORDS
 from lunet_networks.bundle.runtime.errors import shortened_list
 from lunet_networks.bundle.runtime.files import write_atomically
@@ -98,6 +99,12 @@ def _check_source(source: Bundle) -> None:
     for file in (CARD, LICENCE, DATA_LICENCE):
         if not (source.root / file).read_text(encoding="utf-8").strip():
             raise ValueError(f"{source.root / file} is empty: write {NEEDED[file]}")
+    if NOT_NAMED in (source.root / DATA_LICENCE).read_text(encoding="utf-8"):
+        raise ValueError(
+            f"{source.root / DATA_LICENCE} names no licence of the data, which has to be known before weights are passed on: "
+            'add "licence" to dataset.json and make the bundle again with lunet new-bundle ... --overwrite True, or '
+            "write the terms into this file"
+        )
     version = str(source.metadata.get("version"))
     if not RELEASE.fullmatch(version):
         raise ValueError(f"{source.root / METADATA}: version is {version!r}: write X.Y.Z, such as 0.1.0")

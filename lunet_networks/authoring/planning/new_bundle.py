@@ -11,6 +11,7 @@ from lunet_networks.authoring.planning.decisions import Plan, plan_bundle
 from lunet_networks.authoring.planning.families import choose_preset
 from lunet_networks.authoring.planning.fingerprint import Fingerprint, summarise, write_fingerprint
 from lunet_networks.authoring.planning.fingerprint_picture import draw_fingerprint
+from lunet_networks.authoring.planning.licences import names_terms
 from lunet_networks.authoring.planning.measuring import fingerprint_dataset
 
 
@@ -90,7 +91,9 @@ def _report(fingerprint: Fingerprint, plan: Plan, target: Path, beside: Iterable
         for decision in plan.decisions
     ]
     older = target / "models" / "model.pt"
-    note = [f"{older} is kept: weights of the older bundle"] if older.is_file() else []
+    notes = [f"{older} is kept: weights of the older bundle"] if older.is_file() else []
+    if not names_terms(fingerprint.licence):
+        notes.append('dataset.json names no "licence": lunet package will refuse the bundle until it does')
     return "\n".join(
         [
             summarise(fingerprint),
@@ -99,7 +102,7 @@ def _report(fingerprint: Fingerprint, plan: Plan, target: Path, beside: Iterable
             *lines,
             "",
             f"{target} is a bundle; {' and '.join(map(str, beside))} show the dataset",
-            *note,
+            *notes,
             "train it:",
             f"  cd {target}",
             "  python -m monai.bundle run training --config_file configs/train.json "

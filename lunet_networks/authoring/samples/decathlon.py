@@ -56,7 +56,8 @@ def _download(url: str, archive: Path, md5: str) -> None:
     except (OSError, RuntimeError) as error:
         raise OSError(
             f"could not download {url}: {getattr(error, 'reason', None) or error}. Without a connection to it, name a "
-            "mirror or a copy of your own with --url https://... or --url file:///..., and with --md5 if it is another archive"
+            "mirror or a copy of your own with --url https://... or --url file:///..., and its MD5 with --md5 if it is "
+            "another archive"
         ) from None
     if not archive.is_file():  # download_url keeps silent about a folder that it may not write to
         raise OSError(f"could not write to {archive.parent}")

@@ -54,7 +54,7 @@ def _download(url: str, path: Path, sha256_start: str) -> None:
         download_url_to_file(url, str(path), hash_prefix=sha256_start, progress=False)
     except RuntimeError:
         raise ValueError(
-            f"{url} is another file, or arrived damaged: its SHA-256 does not begin with {sha256_start} as its name says"
+            f"{url} is another file, or arrived damaged: its SHA-256 does not begin with {sha256_start}"
         ) from None
     except OSError as error:
         raise OSError(
