@@ -101,9 +101,9 @@ def _check_source(source: Bundle) -> None:
             raise ValueError(f"{source.root / file} is empty: write {NEEDED[file]}")
     if NOT_NAMED in (source.root / DATA_LICENCE).read_text(encoding="utf-8"):
         raise ValueError(
-            f"{source.root / DATA_LICENCE} names no licence of the data, which has to be known before weights are passed on: "
-            'add "licence" to dataset.json and make the bundle again with lunet new-bundle ... --overwrite True, or '
-            "write the terms into this file"
+            f"{source.root / DATA_LICENCE} names no licence of the data, so it is unknown whether the weights may be "
+            'passed on: add "licence" to dataset.json and make the bundle again with lunet new-bundle ... --overwrite '
+            "True, or write the terms into this file"
         )
     version = str(source.metadata.get("version"))
     if not RELEASE.fullmatch(version):
