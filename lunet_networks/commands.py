@@ -1,42 +1,61 @@
-"""The command ``lunet``: a line each for what it offers. What a command does is imported when it is asked for."""
+"""The command ``lunet``: a line for each command. What a command runs is imported when it is asked for."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
 from importlib import import_module
+from typing import NamedTuple
 
-__all__ = ["COMMANDS", "main"]
+import lunet_networks
+from lunet_networks.authoring.command_help import list_commands
+from lunet_networks.authoring.command_line import choose_command, run_commands
 
-COMMANDS = {  # name: module in lunet_networks.authoring, function or functions, what it does
-    "list": ("presets", "list_costs", "the networks that have a name, with parameters and multiply-accumulates"),
-    "describe": ("presets", "describe", "one of these networks, block by block"),
-    "get-data": (
-        "samples.get_data",
-        "phantom hippocampus nuclei rf_spectrograms mobilenet_v3_large",
-        "make or fetch a dataset to try things with",
+__all__ = ["COMMANDS", "Command", "functions", "main"]
+
+
+class Command(NamedTuple):
+    """What a command runs.
+
+    Args:
+        summary: what it does.
+        module: in ``lunet_networks.authoring``.
+        functions: of that module; where there are several, the next word on the command line names one.
+    """
+
+    summary: str
+    module: str
+    functions: tuple[str, ...]
+
+
+DATASETS = ("phantom", "hippocampus", "nuclei", "rf_spectrograms", "mobilenet_v3_large")
+COMMANDS = {
+    "list": Command("list the networks with their parameters and multiply-accumulates", "presets", ("list_costs",)),
+    "describe": Command("show a network block by block", "presets", ("describe",)),
+    "get-data": Command("make or download a dataset to try things with", "samples.get_data", DATASETS),
+    "make-datalist": Command(
+        "write dataset.json for a folder of images and labels", "planning.make_datalist", ("make_datalist",)
     ),
-    "make-datalist": (
-        "planning.make_datalist",
-        "make_datalist",
-        "write dataset.json for a folder of images and labels",
+    "fingerprint": Command(
+        "measure a dataset: shapes, spacing, intensities, volumes of the labels", "planning.measuring", ("fingerprint",)
     ),
-    "fingerprint": ("planning.measuring", "fingerprint", "measure a dataset, in figures and a picture"),
-    "new-bundle": ("planning.new_bundle", "new_bundle", "make a bundle for a dataset"),
-    "crossval": ("crossval", "crossval", "train and evaluate all folds of a dataset, with one table"),
-    "verify": ("checking.verify", "verify_bundle", "check that a bundle works for all who use bundles"),
-    "deploy": ("exporting.deploy", "deploy_bundle", "fuse the layers of a trained bundle's network"),
-    "export": (
-        "exporting.export",
-        "export_bundle",
+    "new-bundle": Command("make a bundle for a dataset", "planning.new_bundle", ("new_bundle",)),
+    "crossval": Command("train and evaluate all folds of a dataset, with one table", "crossval", ("crossval",)),
+    "verify": Command("check a bundle, as a folder or as a zip", "checking.verify", ("verify_bundle",)),
+    "deploy": Command("fuse the layers of a trained bundle's network", "exporting.deploy", ("deploy_bundle",)),
+    "export": Command(
         "write a trained network for ONNX Runtime, OpenVINO, TorchScript or TensorRT",
+        "exporting.export",
+        ("export_bundle",),
     ),
-    "package": ("packaging.package", "package_bundle", "make one zip of a bundle and its weights"),
-    "convert-checkpoint": ("exporting.convert_checkpoint", "convert_checkpoint", "turn published weights into ours"),
-    "demo": ("samples.demo", "demo", "go the whole way from data to labels, in a few minutes"),
+    "package": Command("pack a trained bundle into one zip", "packaging.package", ("package_bundle",)),
+    "convert-checkpoint": Command(
+        "turn a published checkpoint into weights for this package",
+        "exporting.convert_checkpoint",
+        ("convert_checkpoint",),
+    ),
+    "demo": Command("go the whole way from data to label maps, in a few minutes", "samples.demo", ("demo",)),
 }
-EXTRA = 'pip install "lunet-networks[bundle]"'
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -47,35 +66,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     name, *rest = [*(sys.argv[1:] if arguments is None else arguments)] or ["--help"]
     if name in ("--help", "-h", "help"):
-        print(_overview())
+        print(list_commands("lunet", {each: command.summary for each, command in COMMANDS.items()}))
     elif name == "--version":
-        from lunet_networks import __version__
-
-        print(__version__)
-    elif name not in COMMANDS:
-        near = get_close_matches(name, COMMANDS, n=1)
-        hint = f"did you mean {near[0]}?" if near else "lunet --help lists the commands"
-        sys.exit(f"error: there is no command {name!r}: {hint}")
+        print(lunet_networks.__version__)
     else:
-        functions = _functions(name)
-        from lunet_networks.authoring.command_line import run_commands
-
-        run_commands(*functions, name=name, arguments=rest)
+        chosen = choose_command("lunet", name, COMMANDS)
+        run_commands(*functions(chosen), name=f"lunet {chosen}", arguments=rest)
 
 
-def _functions(name: str) -> list[Callable[..., None]]:
-    """What a command calls; several where its first argument chooses."""
-    module, names, _ = COMMANDS[name]
+def functions(name: str) -> list[Callable[..., None]]:
+    """What a command runs; where a package is missing that it needs, the process ends with status 1.
+
+    Args:
+        name: a key of ``COMMANDS``.
+    """
+    command = COMMANDS[name]
     try:
-        found = import_module(f"lunet_networks.authoring.{module}")
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("lunet_networks"):
+        module = import_module(f"lunet_networks.authoring.{command.module}")
+    except ImportError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing in ("", lunet_networks.__name__):
             raise
-        sys.exit(f"error: lunet {name} needs the package {error.name}, which is not installed: {EXTRA}")
-    return [getattr(found, function) for function in names.split()]
-
-
-def _overview() -> str:
-    width = max(map(len, COMMANDS))
-    lines = [f"  {name:{width}}  {what}" for name, (_, _, what) in COMMANDS.items()]
-    return "\n".join(["usage: lunet COMMAND ...", "", *lines, "", "lunet COMMAND --help tells what a command takes"])
+        sys.exit(f'error: lunet {name} needs the package {missing}: pip install "lunet-networks[bundle]"')
+    return [getattr(module, function) for function in command.functions]

@@ -1,49 +1,99 @@
-"""How functions become commands: fire reads the arguments, mistakes of the user end in one clear line."""
+"""Functions as commands: fire reads the arguments, and a user's mistake ends in one clear line.
 
+Exit status: 0 when all went well, 1 when the command could not do what was asked, 2 when the command line itself is
+wrong, 130 when Ctrl-C stopped it.
+"""
+
+import contextlib
 import functools
+import inspect
+import io
+import os
+import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import NoReturn
 
 import fire
+from fire.core import FireExit
+
+from lunet_networks.authoring.command_help import command_help, list_commands, summary
+
+HELP = {"--help", "-h"}
+MISSING = re.compile(r"no value for the required argument: (\w+)")  # as fire says it
 
 
-def run_commands(*commands: Callable[..., None], name: str | None = None, arguments: Sequence[str] = ()) -> None:
+def run_commands(
+    *commands: Callable[..., None], name: str | None = None, arguments: Sequence[str] | None = None
+) -> None:
     """Run the one of ``commands`` that the command line asks for; a single command needs no name there.
 
-    A ``ValueError`` or ``OSError`` is the user's to mend: its message goes to stderr and the exit status is 1.
-    Anything else is a fault of ours and keeps its traceback.
+    A ``ValueError`` or ``OSError`` is the user's to correct: its message goes to stderr and the exit status is 1. Any
+    other error is a fault of this package and keeps its traceback.
 
     Args:
         commands: functions whose arguments are the options.
-        name: of the command of ``lunet`` that they are; None: the program's own commands.
-        arguments: behind that name; without one those of the command line count.
+        name: of the program, such as "lunet get-data"; None: that of the script.
+        arguments: behind that name; None: those of the command line.
 
     Example::
 
         if __name__ == "__main__":
             run_commands(build_bundles)
     """
-    calls: list[Callable[[], None]] = []
-
-    # fire runs a function before it finds that an argument is left over, so a mistyped option would be told of after
-    # the work is done. Hence fire only notes the call, and the call is made when all arguments are accounted for.
-    def noted(command: Callable[..., None]) -> Callable[..., None]:
-        @functools.wraps(command)
-        def note(*args: object, **kwargs: object) -> None:
-            calls.append(functools.partial(command, *args, **kwargs))
-
-        return note
-
-    component = noted(commands[0]) if len(commands) == 1 else {each.__name__: noted(each) for each in commands}
-    if name is None:
-        fire.Fire(component)
-    else:
-        fire.Fire({name: component}, command=[name, *arguments], name="lunet")
+    name = Path(sys.argv[0]).name if name is None else name
+    arguments = [*(sys.argv[1:] if arguments is None else arguments)]
+    command = commands[0]
+    if len(commands) > 1:
+        by_name = {each.__name__.replace("_", "-"): each for each in commands}
+        if not arguments or arguments[0] in HELP:
+            print(list_commands(name, {each: summary(by_name[each]) for each in by_name}))
+            return
+        chosen = choose_command(name, arguments.pop(0), by_name)
+        name, command = f"{name} {chosen}", by_name[chosen]
+    if HELP & {*arguments}:
+        print(command_help(name, command))
+        return
+    call = _parse(name, command, arguments)
     try:
-        for call in calls:
-            call()
+        call()
+        sys.stdout.flush()
+    except BrokenPipeError:  # what read the output, such as head, has ended; Python would complain once more at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        print("\nstopped", file=sys.stderr)
+        sys.exit(130)
+
+
+def choose_command(name: str, word: str, commands: Iterable[str]) -> str:
+    """The command that a word of the command line names, with hyphens or underscores; otherwise the process ends.
+
+    Args:
+        name: of the program.
+        word: behind it.
+        commands: their names, with hyphens.
+
+    Example:
+        >>> choose_command("lunet", "new_bundle", ["new-bundle", "verify"])
+        'new-bundle'
+    """
+    commands, chosen = list(commands), word.replace("_", "-")
+    if chosen not in commands:
+        near = get_close_matches(chosen, commands, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(commands)}"
+        wrong_usage(f"{name} has no command {word}: {hint}")
+    return chosen
+
+
+def wrong_usage(message: str) -> NoReturn:
+    """End the process because the command line is wrong."""
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(2)
 
 
 def as_bool(name: str, value: object) -> bool:
@@ -61,3 +111,36 @@ def as_bool(name: str, value: object) -> bool:
     if str(value) in ("False", "false"):
         return False
     raise ValueError(f"--{name} takes True or False, not {value!r}")
+
+
+def _parse(name: str, command: Callable[..., None], arguments: Sequence[str]) -> Callable[[], None]:
+    """The call that a command line asks for; where it is wrong the process ends."""
+    calls: list[Callable[[], None]] = []
+
+    # fire runs a function before it finds that an argument is left over, so a mistyped option would be found after the
+    # work is done. Hence fire only notes the call, and it is made when all arguments are accounted for.
+    @functools.wraps(command)
+    def note(*args: object, **kwargs: object) -> None:
+        calls.append(functools.partial(command, *args, **kwargs))
+
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            fire.Fire(note, command=arguments, name=name)
+    except FireExit as exit_:
+        missing = MISSING.search(complaint.getvalue())
+        if calls:
+            wrong_usage(f"{name} does not take {_not_taken(command, exit_.trace.elements[-1].args[0])}")
+        wrong_usage(
+            f"{name} needs {missing[1].upper()}: {name} --help shows what it takes" if missing else complaint.getvalue()
+        )
+    return calls[0]
+
+
+def _not_taken(command: Callable[..., None], argument: str) -> str:
+    """An argument that a command does not take, and what to write instead."""
+    option = argument.partition("=")[0]
+    known = [f"--{parameter}" for parameter in inspect.signature(command).parameters]
+    near = get_close_matches(f"--{option.lstrip('-').replace('-', '_')}", known, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join(known)}"
+    return f"{option}: {hint}"

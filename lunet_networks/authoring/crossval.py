@@ -28,11 +28,11 @@ from lunet_networks.bundle.runtime.files import write_atomically
 from lunet_networks.bundle.runtime.settings import SETTINGS, check_settings
 from lunet_networks.bundle.training.run_record import differing_settings
 
-OWN_SETTINGS = {  # those of train.json that are not the user's to give, and what to know instead
-    "bundle_root": "it is the first argument",
+OWN_SETTINGS = {  # settings of train.json that crossval sets by itself, and how
+    "bundle_root": "the first argument is the bundle",
     "ckpt_dir": "every fold has its own, output_dir/fold_K/models",
     "fold": "--folds 0,2 names the folds to do",
-    "resume": "what was begun is continued anyway",
+    "resume": "folds that were begun are always continued",
 }
 FINISHED = "finished.json"
 
@@ -45,18 +45,18 @@ def crossval(
     num_folds: int | None = None,
     **settings: Any,
 ) -> None:
-    """Train and evaluate the folds of a dataset, each on the cases that the others train on, then report on all cases.
+    """Train and evaluate the folds of a dataset, then write one table over all cases.
 
-    Every step is a command that a user would type; it is printed before it runs. The same command again continues where
-    an earlier one was stopped and skips the folds that are finished. When the last fold is, cases.csv and summary.csv
-    are written.
+    Each fold is evaluated on the cases that it was not trained on. Every step is a command that a user could type; it
+    is printed before it runs. The same command again continues where an earlier one was stopped and skips the folds
+    that are finished. When all folds are finished, cases.csv and summary.csv are written.
 
     Args:
-        bundle: folder of the bundle.
-        dataset_dir: folder that holds dataset.json.
+        bundle: the bundle's folder.
+        dataset_dir: the folder that holds dataset.json.
         output_dir: where fold_0, fold_1 ... and the tables go.
-        folds: those to do now, such as 0,2; otherwise all. Several commands may do a fold each at the same time.
-        num_folds: parts into which the training list is split; otherwise what the bundle says.
+        folds: the folds to do now, such as 0,2; without it all. Several commands may do a fold each at the same time.
+        num_folds: number of folds; without it that of the bundle's train.json.
         settings: any setting of train.json, such as --epochs 20 --preset lunet_small_2f, and --device.
     """
     if num_folds is not None:
@@ -202,7 +202,8 @@ class CrossValidation:
         if missing:
             folds = ",".join(map(str, missing))
             print(
-                f"\nthe table over all cases comes when all folds are finished; not yet: {folds}. They come with\n"
+                f"\nthe table over all cases is written when all folds are finished; missing: {folds}. "
+                "This command does them:\n"
                 f"$ {typed(self.again(folds))}"
             )
             return
@@ -234,7 +235,9 @@ def _checked(given: Mapping[str, Any], bundle: Path) -> dict[str, Any]:
     """All settings of the bundle's training with those that were given, types put right."""
     path = bundle / "configs" / "train.json"
     if not path.is_file():
-        raise FileNotFoundError(f"{bundle} is no bundle, there is no {path}: name a folder such as bundles/lunet_small")
+        raise FileNotFoundError(
+            f"{bundle} is not a bundle, there is no {path}: name a folder such as bundles/lunet_small"
+        )
     parser = ConfigParser(ConfigParser.load_config_file(path))
     names = parser["settings"].keys() - {"_target_"} - OWN_SETTINGS.keys()
     for name in given:
@@ -248,8 +251,8 @@ def _check_name(name: str, allowed: Sequence[str]) -> None:
         raise ValueError(f"--{name} is not for crossval: {OWN_SETTINGS[name]}")
     if name not in allowed:
         near = get_close_matches(name, [*allowed, "folds"], n=1)
-        hint = f"is it --{near[0]}? " if near else ""
-        raise ValueError(f"--{name} is no setting: {hint}There are folds, {', '.join(allowed)}")
+        hint = f"did you mean --{near[0]}? " if near else ""
+        raise ValueError(f"crossval has no option --{name}: {hint}There are folds, {', '.join(allowed)}")
 
 
 def _options(arguments: Mapping[str, Any]) -> list[str]:

@@ -18,14 +18,14 @@ def list_costs(
     in_channels: int | None = None,
     out_channels: int = 1,
 ) -> None:
-    """List the presets with their parameters and multiply-accumulates (MACs) of one image.
+    """List the networks (presets) with their parameters and the multiply-accumulates (MACs) of one image.
 
     Args:
-        pattern: of names, with wild-cards, such as 'lunet*'.
-        spatial_size: of the image, such as 64,64,64, which is the default; of presets that are 2D it is 256,256. Two
-            sizes ask for the 2D form.
-        in_channels: 1 by default, of 2D presets 3.
-        out_channels: of the network.
+        pattern: of the names, such as 'lunet*'.
+        spatial_size: size of the image, such as 64,64,64; two sizes ask for 2D networks. Without it 64,64,64, for
+            presets in 2D 256,256.
+        in_channels: channels of the image; without it 1, for presets in 2D 3.
+        out_channels: channels of the output.
     """
     names = list_presets(str(pattern))
     if not names:
@@ -40,14 +40,14 @@ def list_costs(
 def describe(
     preset: str, spatial_size: tuple[int, ...] | None = None, in_channels: int | None = None, out_channels: int = 1
 ) -> None:
-    """Show a preset block by block: sizes, parameters, multiply-accumulates (MACs) of one image.
+    """Show a network block by block: sizes, parameters and multiply-accumulates (MACs) of one image.
 
     Args:
-        preset: its name.
-        spatial_size: of the image, such as 64,64,64, which is the default; of presets that are 2D it is 256,256. Two
-            sizes ask for the 2D form.
-        in_channels: 1 by default, of 2D presets 3.
-        out_channels: of the network.
+        preset: name of the network, such as lunet_small_4f; lunet list shows all.
+        spatial_size: size of the image, such as 64,64,64; two sizes ask for the network in 2D. Without it 64,64,64, for
+            presets in 2D 256,256.
+        in_channels: channels of the image; without it 1, for presets in 2D 3.
+        out_channels: channels of the output.
     """
     network, shape = _make(str(preset), spatial_size, in_channels, out_channels)
     print(f"{preset}: {PRESETS.components[preset].description}\ninput {_times(shape)}\n")

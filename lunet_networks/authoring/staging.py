@@ -15,8 +15,8 @@ def staged_dataset(target: str | Path, overwrite: bool = False) -> Iterator[Path
 
     Args:
         target: the dataset's folder; missing parents are made.
-        overwrite: replace a dataset that is there. Only a folder with a ``dataset.json`` is ever replaced,
-            so that a mistyped path cannot cost anyone their home.
+        overwrite: replace a dataset that is there. Only a folder with a ``dataset.json`` is ever replaced, so that a
+            mistyped path deletes nothing else.
 
     Raises:
         FileExistsError: when ``target`` is not empty and may not be replaced.
@@ -34,7 +34,7 @@ def staged_dataset(target: str | Path, overwrite: bool = False) -> Iterator[Path
         if not overwrite:
             raise FileExistsError(f"{target} is not empty: name another folder, or replace it with --overwrite True")
         if not (target / "dataset.json").is_file():
-            raise FileExistsError(f"{target} holds no dataset.json, so it is no dataset and is not overwritten")
+            raise FileExistsError(f"{target} is not overwritten because it is not a dataset: it has no dataset.json")
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as scratch:
         new, old = Path(scratch, "new"), Path(scratch, "old")

@@ -1,4 +1,4 @@
-"""Commands that a tool runs as one would type them, and folders that two of them must not share."""
+"""Commands that a command runs as a user would type them, and folders that only one of them may use at a time."""
 
 import errno
 import fcntl
@@ -14,7 +14,7 @@ NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[int]:
-    """Wait until no other process is at work in a folder, and keep others out.
+    """Wait until no other process works in a folder, and keep others out.
 
     Args:
         folder: made if need be.
@@ -33,12 +33,12 @@ def alone_in(folder: Path) -> Iterator[int]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print(f"another process is at work in {folder}: waiting until it ends", flush=True)
+            print(f"another process works in {folder}: waiting until it ends", flush=True)
             fcntl.flock(file, fcntl.LOCK_EX)
         except OSError as error:
             if error.errno not in NO_LOCKS:
                 raise
-            print(f"the file system of {folder} has no locks: let no other command work there at the same time")
+            print(f"the file system of {folder} has no locks: do not run another command on it at the same time")
         yield file.fileno()
 
 
@@ -53,7 +53,7 @@ def run_python(arguments: Sequence[str], lock: int | None = None) -> None:
     kept = [] if lock is None else [lock]
     status = subprocess.run([sys.executable, "-W", "ignore", *arguments], pass_fds=kept).returncode
     if status < 0:
-        sys.exit(f"error: the command was ended by signal {-status}")
+        sys.exit(f"error: signal {-status} ended the command above")
     if status:
         sys.exit(status)
 

@@ -1,1 +1,1 @@
-"""Whether a bundle works for all who use bundles: monai.bundle, MONAI Label, the model zoo, federated clients."""
+"""Whether a bundle works with monai.bundle, MONAI Label, the model zoo and federated clients."""

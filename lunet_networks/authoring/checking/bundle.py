@@ -27,7 +27,7 @@ MERGED = {
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong where in a bundle, and how to mend it.
+    """What is wrong in a bundle, where, and how to correct it.
 
     Args:
         file: path in the bundle, "." for the bundle's folder.
@@ -36,8 +36,8 @@ class Fault:
         cure: what would be right.
 
     Example:
-        >>> print(Fault("configs/metadata.json", "version", "'1.0' is no version", "write X.Y.Z"))
-        configs/metadata.json: version: '1.0' is no version; write X.Y.Z
+        >>> print(Fault("configs/metadata.json", "version", "is '1.0'", "write X.Y.Z"))
+        configs/metadata.json: version: is '1.0'; write X.Y.Z
     """
 
     file: str
@@ -50,7 +50,7 @@ class Fault:
 
 
 class Bundle:
-    """A folder that is to be a bundle; it is only ever read.
+    """The folder of a bundle, or of what should be one; it is only read.
 
     Args:
         root: the folder.
@@ -62,7 +62,7 @@ class Bundle:
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root).resolve()
         if not self.root.is_dir():
-            raise NotADirectoryError(f"{root} is no folder: name that of a bundle")
+            raise NotADirectoryError(f"{root} is not a folder: name that of a bundle")
 
     @cached_property
     def files(self) -> list[str]:
@@ -144,4 +144,4 @@ def _read(path: Path) -> dict[str, Any] | str:
             content = ConfigParser.load_config_file(path)
     except (ValueError, OSError, UserWarning) as error:
         return str(error)
-    return content if isinstance(content, dict) else f"it holds a {type(content).__name__}"
+    return content if isinstance(content, dict) else f"it holds a {type(content).__name__}, not an object"

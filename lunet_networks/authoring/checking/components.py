@@ -1,4 +1,4 @@
-"""Whether all that configs name is there: components, imports, names in expressions, references."""
+"""Whether everything that configs name exists: components, imports, names in expressions, references."""
 
 import ast
 import builtins
@@ -13,7 +13,7 @@ from importlib.metadata import packages_distributions
 from monai.bundle import ComponentLocator, ReferenceResolver
 
 from lunet_networks.authoring.checking.bundle import METADATA, Bundle, Fault, strings
-from lunet_networks.authoring.checking.isolated_folder import elsewhere
+from lunet_networks.authoring.checking.isolated_folder import isolated_folder
 
 TARGET = "_target_"
 GIVEN = {"monai", "torch", "np", "numpy"}  # what MONAI hands to every expression
@@ -21,13 +21,13 @@ ALWAYS_THERE = {"monai", "torch", "numpy"}  # with versions of their own in meta
 
 
 def check_components(bundle: Bundle) -> Iterator[Fault]:
-    """Every ``_target_`` and every import of every config leads to something that is installed."""
+    """Every ``_target_`` and every import of every config names something that is installed."""
     locator = ComponentLocator()
     for file, config in bundle.configs.items():
         for key, text in strings(config):
             if key.split("#")[-1] == TARGET and not text.startswith(("$", "@")):
                 problem = _unresolved_target(text, locator)
-                cure = "give a component of MONAI by its name, any other by its whole dotted path"
+                cure = "write the name of a component of MONAI, or the whole dotted path of any other"
             else:
                 problem = next(filter(None, map(_unresolved_import, _imports(text))), None)
                 cure = "correct the name"
@@ -49,16 +49,16 @@ def check_packages(bundle: Bundle) -> Iterator[Fault]:
             distributions = _distributions().get(package)
             if distributions is None:
                 if _unresolved_import((package, None)) is None:
-                    problem = f"{package} is found here only, no installed distribution holds it"
-                    yield Fault(file, key, problem, "name what pip can install")
+                    problem = f"{package} can be imported on this machine but is not part of an installed distribution"
+                    yield Fault(file, key, problem, "name a package that pip can install")
             elif not declared.intersection(map(_distribution, distributions)):
                 name = distributions[0]
                 place = f"required_packages_version#{name}"
-                yield Fault(METADATA, place, f"is missing, {file} needs it", f"add {name} with its version")
+                yield Fault(METADATA, place, f"is missing but {file} needs it", f"add {name} with its version")
 
 
 def _named_packages(bundle: Bundle) -> Iterator[tuple[str, str, set[str]]]:
-    """File, key and packages of all that names any, beside MONAI and what it needs."""
+    """File, key and packages, for everything that names packages; without MONAI and what MONAI needs."""
     for file, config in bundle.configs.items():
         for key, text in strings(config):
             yield file, key, _packages(key, text)
@@ -74,10 +74,10 @@ def check_expressions(bundle: Bundle) -> Iterator[Fault]:
     for file in bundle.runnable:
         parser = bundle.parser(file)
         try:
-            with elsewhere():
+            with isolated_folder():
                 parser.resolve_macro_and_relative_ids()
         except (KeyError, ValueError, OSError) as error:
-            yield Fault(file, "", f"holds a macro that leads nowhere ({error})", "copy what it stands for")
+            yield Fault(file, "", f"holds a macro that cannot be resolved ({error})", "write its value instead")
             continue
         texts = dict(strings(parser.config))
         imported = {name for text in texts.values() for name in _bound_by_imports(text)}
@@ -86,7 +86,7 @@ def check_expressions(bundle: Bundle) -> Iterator[Fault]:
                 unknown = _free_names(text) - imported - GIVEN
             except SyntaxError as error:
                 yield Fault(
-                    bundle.place(file, key), key, f"{text!r} is no Python expression ({error.msg})", "correct it"
+                    bundle.place(file, key), key, f"{text!r} is not a Python expression ({error.msg})", "correct it"
                 )
                 continue
             for name in sorted(unknown):
@@ -96,7 +96,7 @@ def check_expressions(bundle: Bundle) -> Iterator[Fault]:
                 if reference not in parser:
                     reference = reference.replace("::", "#")
                     cure = f"define {reference}, or correct the name"
-                    yield Fault(bundle.place(file, key), key, f"@{reference} leads nowhere", cure)
+                    yield Fault(bundle.place(file, key), key, f"@{reference} is not defined", cure)
 
 
 def _unresolved_target(target: str, locator: ComponentLocator) -> str | None:

@@ -1,4 +1,4 @@
-"""Which files a bundle has, under which names, how large, and what stands in those that are no configs."""
+"""The files of a bundle: names, sizes, and the content of those that are not configs."""
 
 import hashlib
 import re
@@ -15,11 +15,11 @@ from lunet_networks.authoring.checking.bundle import INFERENCE, METADATA, TRAIN,
 
 REQUIRED = {
     METADATA: "what the bundle is: name, versions, network_data_format",
-    TRAIN: "the training, under this very name for monai.bundle.load, MONAI Label and federated clients",
-    INFERENCE: "the inference, under this very name for monai.bundle.load and MONAI Label",
+    TRAIN: "the training, under exactly this name for monai.bundle.load, MONAI Label and federated clients",
+    INFERENCE: "the inference, under exactly this name for monai.bundle.load and MONAI Label",
     "configs/logging.conf": "what a run prints, for Python's logging.config.fileConfig",
     "docs/README.md": "the model card",
-    "LICENSE": "the licence, without an ending: the model zoo looks for this very name",
+    "LICENSE": "the licence, without an ending: the model zoo looks for exactly this name",
 }
 README = "docs/README.md"
 SECTIONS = (
@@ -31,7 +31,7 @@ SECTIONS = (
     "Performance",
     "System Configuration",
 )
-# MONAI Label tells by such a word in the folder's name what a model does, and these are no automatic segmentations
+# MONAI Label reads the kind of a model from such a word in the folder's name; automatic segmentation is none of these
 MISLEADING = ("detection", "classification", "deepedit", "deepgrow")
 LARGE_BYTES = 25_000_000
 HASHES = ("md5", "sha1", "sha256", "sha512")
@@ -39,7 +39,7 @@ LARGE_FILES = ("large_files.yml", "large_files.yaml", "large_files.json")
 
 
 def check_files(bundle: Bundle) -> Iterator[Fault]:
-    """All that a consumer opens is there, can be read and has a name that is found."""
+    """Every file that is needed is there under its name and can be read."""
     for file, purpose in REQUIRED.items():
         if file not in bundle.files:
             yield Fault(file, "", "is missing", f"add {purpose}")
@@ -48,20 +48,22 @@ def check_files(bundle: Bundle) -> Iterator[Fault]:
 
 
 def check_name(bundle: Bundle) -> Iterator[Fault]:
-    """The folder's name is one that the model zoo and MONAI Label take for what it is."""
+    """The model zoo and MONAI Label read the folder's name as it is meant."""
     name = bundle.root.name
     if not re.fullmatch(r"[A-Za-z0-9_]+", name):
-        yield Fault(".", name, "has characters beside letters, digits and _", "rename the folder")
+        yield Fault(".", name, "has characters other than letters, digits and _", "rename the folder")
     if re.search(r"_v\d", name):
-        cure = "leave the version to metadata.json"
+        cure = "write the version in metadata.json only"
         yield Fault(".", name, "holds _v and a digit, where the model zoo cuts a version off", cure)
     for word in MISLEADING:
         if word in name.lower():
-            yield Fault(".", name, f"holds '{word}', which MONAI Label takes for the kind of the model", "rename it")
+            yield Fault(
+                ".", name, f"holds '{word}', from which MONAI Label reads another kind of model", "rename the folder"
+            )
 
 
 def check_large_files(bundle: Bundle) -> Iterator[Fault]:
-    """Files too large for git are listed with the address that they come from, and are what the list says."""
+    """Files too large for the model zoo are listed with address and hash, and have that hash."""
     items = large_files(bundle)
     listed = {item["path"] for item in items}
     for file in bundle.files:
@@ -108,7 +110,7 @@ def _outside_of_code(text: str) -> list[str]:
 
 
 def check_logging(bundle: Bundle) -> Iterator[Fault]:
-    """logging.conf is one that MONAI takes, which refuses whatever could run code, and that Python takes."""
+    """MONAI accepts logging.conf, which it does not where the file could run code, and so does Python."""
     file = "configs/logging.conf"
     if file not in bundle.files:
         return
@@ -119,7 +121,7 @@ def check_logging(bundle: Bundle) -> Iterator[Fault]:
         cure = "name classes of logging or logging.handlers, with literals, sys.stdout or sys.stderr as args"
         yield Fault(file, _section(str(error)), f"MONAI refuses it: {_sentence(str(error))}", cure)
         return
-    # In a process of its own, for it would take this one's loggers away. An empty one, for it may name a file to write.
+    # In a process of its own because it replaces all loggers, and in an empty folder because it may write a log file.
     code = "import logging.config, sys; logging.config.fileConfig(sys.argv[1])"
     with tempfile.TemporaryDirectory() as empty:
         command = [sys.executable, "-I", "-S", "-c", code, path]

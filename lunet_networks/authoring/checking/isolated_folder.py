@@ -1,4 +1,4 @@
-"""A place where a bundle finds only what it brings along."""
+"""An empty folder without a network connection, where a bundle finds only what it brings along."""
 
 import contextlib
 import logging
@@ -11,11 +11,11 @@ from unittest import mock
 
 
 @contextlib.contextmanager
-def elsewhere() -> Iterator[Path]:
-    """Within, an empty folder is the current one, no connection can be made, and nothing is logged."""
+def isolated_folder() -> Iterator[Path]:
+    """Within the block the current folder is an empty one, no connection can be made, and nothing is logged."""
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        refused = OSError("a connection to the network is asked for")
+        refused = OSError("it asks for a network connection")
         connect, resolve = mock.patch("socket.socket.connect"), mock.patch.object(socket, "getaddrinfo")
         disabled = logging.root.manager.disable
         with connect as connect_, resolve as resolve_:

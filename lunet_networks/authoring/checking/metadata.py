@@ -1,4 +1,4 @@
-"""Whether metadata.json says all that consumers read, in their form, and agrees with the configs."""
+"""Whether metadata.json has the form of MONAI's specification and agrees with the configs."""
 
 import json
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ NAMES = {"inputs": "image", "outputs": "pred"}
 
 
 def check_metadata(bundle: Bundle) -> Iterator[Fault]:
-    """metadata.json follows the schema; where it does, also what no schema can say."""
+    """metadata.json follows the schema, and the rules that a schema cannot express."""
     if bundle.metadata is None:
         return
     schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
@@ -55,24 +55,24 @@ def _what_is_wrong(error: ValidationError, definitions: dict) -> tuple[str, str]
 def _version_faults(metadata: dict) -> Iterator[Fault]:
     version = metadata["version"]
     if version not in metadata["changelog"]:
-        yield Fault(METADATA, "changelog", f"says nothing of version {version}", f'add "{version}": what is new in it')
+        yield Fault(METADATA, "changelog", f"has no entry for version {version}", f'add "{version}": what is new in it')
 
 
 def _order_faults(metadata: dict) -> Iterator[Fault]:
     for side, name in NAMES.items():
         first = next(iter(metadata[FORMAT][side]))
         if first != name:
-            problem = f"begins with {first}, and MONAI Label takes the first for the {name}"
+            problem = f"begins with {first}, but MONAI Label reads the first as the {name}"
             yield Fault(METADATA, f"{FORMAT}#{side}", problem, f"put {name} first")
 
 
 def _label_faults(bundle: Bundle) -> Iterator[Fault]:
-    """The labels have the same names everywhere, and MONAI Label can tell them apart."""
+    """The labels have the same names in all files, and different names for MONAI Label, which ignores capitals."""
     key = f"{FORMAT}#outputs#pred#channel_def"
     channels = bundle.metadata[FORMAT]["outputs"]["pred"]["channel_def"]
     if list(channels) != [str(number) for number in range(len(channels))]:
         numbers = ", ".join(channels)
-        yield Fault(METADATA, key, f"numbers {numbers}", "number every label from 0 on, in order")
+        yield Fault(METADATA, key, f"numbers the labels {numbers}", "number them 0, 1, 2 ... in order")
         return
     lowered = [name.lower() for name in channels.values()]
     for name in sorted({name for name in lowered if lowered.count(name) > 1}):

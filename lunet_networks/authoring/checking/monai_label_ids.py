@@ -1,4 +1,4 @@
-"""Ids and forms that MONAI Label looks for in a bundle's configs, which MONAI's own check knows nothing of."""
+"""Ids and forms that MONAI Label needs in a bundle's configs; MONAI's own check does not know them."""
 
 import re
 from collections.abc import Iterator
@@ -39,22 +39,22 @@ def check_ids(bundle: Bundle) -> Iterator[Fault]:
     for file, config in bundle.configs.items():
         for key, text in strings(config):
             if text.startswith("$") and re.search(r"@device\.(?!__)", text):
-                problem = f"asks {text!r} of a device that MONAI Label gives as a str"
-                yield Fault(file, key, problem, "ask $torch.cuda.is_available(), or torch.device(@device)")
+                problem = f"{text!r} needs a torch.device, but MONAI Label sets device to a str"
+                yield Fault(file, key, problem, "write $torch.cuda.is_available(), or torch.device(@device)")
 
 
 def check_steps(bundle: Bundle) -> Iterator[Fault]:
-    """Every config that runs says what to do, in lists of expressions or components."""
+    """Every config that runs has its steps as lists of expressions or components."""
     for file in bundle.runnable:
         parser = bundle.parser(file)
         if "run" not in parser:
-            cure = 'add the list of what a run does, such as "$@train#trainer.run()"'
+            cure = 'add the list of steps of a run, such as "$@train#trainer.run()"'
             yield Fault(bundle.place(file, "run"), "run", "is missing", cure)
         for step in STEPS:
             steps = parser.get(step, [])
             if not isinstance(steps, list) or not all(_does_something(item) for item in steps):
                 cure = "write a list of texts that begin with $, or of components"
-                yield Fault(bundle.place(file, step), step, "is no list of things to do", cure)
+                yield Fault(bundle.place(file, step), step, "is not a list of steps", cure)
 
 
 def _does_something(item: Any) -> bool:
@@ -62,21 +62,21 @@ def _does_something(item: Any) -> bool:
 
 
 def check_transforms(bundle: Bundle) -> Iterator[Fault]:
-    """The transforms of inference.json do in MONAI Label what they do elsewhere."""
+    """The transforms of inference.json work in MONAI Label as in a run."""
     if INFERENCE not in bundle.runnable:
         return
     parser = bundle.parser(INFERENCE)
     before, after = (_targets(parser, name) for name in ("preprocessing", "postprocessing"))
     names = [target.rpartition(".")[2] for target in before]
     if {"Orientationd", "Spacingd"} & set(names) and not any(target.endswith("Invertd") for target in after):
-        problem = "does not turn labels back onto the image's own voxels"
+        problem = "leaves the label map on resampled voxels instead of those of the image"
         yield Fault(INFERENCE, "postprocessing", problem, "add an Invertd of the preprocessing")
     own = [number for number, target in enumerate(before) if target in MONAI_SPACING]
     if own and "Lambdad" not in names[: own[0]]:
         problem = "MONAI's own Spacingd fails in MONAI Label on every NIfTI file (MONAI 1.6.0 and 1.6.1)"
         yield Fault(INFERENCE, "preprocessing", problem, "name lunet_networks.bundle.data.Spacingd")
     if not isinstance(parser.get("displayable_configs", {}), dict):
-        yield Fault(INFERENCE, "displayable_configs", "is no object", "write an object of settings by name")
+        yield Fault(INFERENCE, "displayable_configs", "is not an object", "write an object of settings by name")
 
 
 MONAI_SPACING = {

@@ -1,4 +1,4 @@
-"""Whether a bundle's networks take and give what metadata.json says, and its weights fit them."""
+"""Whether a bundle's networks have the inputs and outputs of metadata.json, and its weights fit them."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +8,7 @@ from torch import nn
 
 from lunet_networks import PRESETS
 from lunet_networks.authoring.checking.bundle import INFERENCE, METADATA, TRAIN, Bundle, Fault
-from lunet_networks.authoring.checking.isolated_folder import elsewhere
+from lunet_networks.authoring.checking.isolated_folder import isolated_folder
 from lunet_networks.bundle.runtime.errors import root_cause
 from lunet_networks.bundle.training.weights import load_weights
 
@@ -20,7 +20,7 @@ def check_networks(bundle: Bundle) -> Iterator[Fault]:
     for file in (TRAIN, INFERENCE):
         if file in bundle.runnable and bundle.metadata is not None:
             try:
-                with elsewhere():
+                with isolated_folder():
                     verify_net_in_out("network_def", str(bundle.root / METADATA), bundle.paths(file), device="cpu")
             except Exception as error:
                 yield _in_out_fault(file, str(root_cause(error)).splitlines()[0])
@@ -29,10 +29,12 @@ def check_networks(bundle: Bundle) -> Iterator[Fault]:
 def _in_out_fault(file: str, message: str) -> Fault:
     for key, words in (("num_channels", "output channel number"), ("dtype", "dtype of output")):
         if words in message:
-            problem = f"is not that of network_def in {file} ({message})"
-            return Fault(METADATA, f"{PRED}#{key}", problem, "give the network's own, before any activation")
-    problem = f"network_def of {file} cannot be made, or not be run on such an image ({message})"
-    cure = "give a spatial_shape and num_channels that it takes: for D downsamplings 2**(D+1)*n"
+            problem = f"is another than that of network_def in {file} ({message})"
+            return Fault(
+                METADATA, f"{PRED}#{key}", problem, "write that of the network's output, before any activation"
+            )
+    problem = f"network_def of {file} cannot be built, or cannot run on such an image ({message})"
+    cure = "write a spatial_shape and num_channels that it takes: with D downsamplings 2**(D+1)*n"
     return Fault(METADATA, IMAGE, problem, cure)
 
 
@@ -54,8 +56,8 @@ def check_weights(bundle: Bundle) -> Iterator[Fault]:
 
 
 def make_network(bundle: Bundle, preset: str | None = None) -> nn.Module | None:
-    """The network of inference.json, or another preset of it; None where it cannot be made: see ``check_networks``."""
-    with elsewhere():
+    """The network of inference.json, or another preset of it; None where it cannot be built: see ``check_networks``."""
+    with isolated_folder():
         try:
             parser = bundle.parser(INFERENCE)
             if preset is not None:

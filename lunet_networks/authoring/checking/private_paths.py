@@ -19,7 +19,7 @@ CURE = f"write {SHARED_ROOT}data/NAME, or a path that begins with @bundle_root"
 
 
 def check_paths(bundle: Bundle) -> Iterator[Fault]:
-    """No path leads to somebody's own folders; configs name no other absolute path either than /workspace/..."""
+    """No file names a path of one machine, such as a home folder; configs name no absolute path but /workspace/..."""
     for file in bundle.files:
         if file in bundle.configs:
             yield from _in_config(file, bundle.configs[file])
@@ -52,7 +52,7 @@ def _in_config(file: str, config: dict) -> Iterator[Fault]:
         personal = list(_personal(file, key, text))
         yield from personal
         if text.startswith("%") and re.search(r"\.(json|ya?ml)", text):
-            problem = f"{text} is looked for in the folder that a run is started from"
+            problem = f"{text} is read from the current folder of the run, where it need not be"
             yield Fault(file, key, problem, "copy the value, or merge the files on the command line")
         elif not personal:
             for path in _absolute(text):
@@ -61,11 +61,11 @@ def _in_config(file: str, config: dict) -> Iterator[Fault]:
 
 def _personal(file: str, key: str, text: str) -> Iterator[Fault]:
     for match in PERSONAL.finditer(text):
-        yield Fault(file, key, f"{match[0]} is a path on somebody's own machine", CURE)
+        yield Fault(file, key, f"{match[0]} exists on one machine only", CURE)
 
 
 def _absolute(text: str) -> list[str]:
-    """Absolute paths in a text of a config, but for those that all machines are to have.
+    """Absolute paths in a text of a config, except those below /workspace.
 
     Example:
         >>> _absolute("/nfs/data"), _absolute("$@output_dir + '/labels'"), _absolute("$open('/etc/motd')")

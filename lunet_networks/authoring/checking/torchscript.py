@@ -1,4 +1,4 @@
-"""Whether a bundle's TorchScript is the network of its state dict, and tells nothing of the machine it was made on."""
+"""Whether a bundle's TorchScript computes what its state dict does, and holds no path of the machine it was made on."""
 
 import re
 import zipfile
@@ -16,7 +16,7 @@ TORCHSCRIPT, STATE_DICT = "models/model.ts", "models/model.pt"
 PATHS_OF_SOURCES = ".debug_pkl"
 SOURCE = re.compile(rb"(?:/|[A-Z]:\\)[\w./\\-]+\.py")
 TOLERANCE = 1e-4  # of the largest logit
-EXPORT = "export it anew from models/model.pt, as lunet package does"
+EXPORT = "export it again from models/model.pt: lunet export BUNDLE --format torchscript --overwrite True"
 
 
 def check_torchscript(bundle: Bundle) -> Iterator[Fault]:
@@ -30,19 +30,24 @@ def check_torchscript(bundle: Bundle) -> Iterator[Fault]:
         yield Fault(TORCHSCRIPT, "", f"cannot be loaded ({str(error).strip().splitlines()[0]})", EXPORT)
         return
     if place := _path_in(path):
-        yield Fault(TORCHSCRIPT, "", f"names {place}, a path on somebody's own machine", EXPORT)
+        yield Fault(TORCHSCRIPT, "", f"holds {place}, a path of the machine that it was made on", EXPORT)
     network = make_network(bundle) if STATE_DICT in bundle.files and INFERENCE in bundle.runnable else None
     if network is None or bundle.metadata is None:
         return
     try:
         load_weights(network, bundle.root / STATE_DICT)
         shape = metadata_shape(bundle.metadata)
-    except (ValueError, OSError, LookupError, TypeError):  # told of by other checks
+    except (ValueError, OSError, LookupError, TypeError):  # other checks report these
         return
     try:
         difference = largest_difference(network.eval(), scripted, shape)
     except RuntimeError as error:
-        yield Fault(TORCHSCRIPT, "", f"takes no image of {METADATA} ({str(error).strip().splitlines()[-1]})", EXPORT)
+        yield Fault(
+            TORCHSCRIPT,
+            "",
+            f"fails on an image of the shape in {METADATA} ({str(error).strip().splitlines()[-1]})",
+            EXPORT,
+        )
         return
     if not difference <= TOLERANCE:
         yield Fault(
@@ -51,7 +56,7 @@ def check_torchscript(bundle: Bundle) -> Iterator[Fault]:
 
 
 def metadata_shape(metadata: dict) -> list[int]:
-    """Shape ``(B, C, [D,] H, W)`` of the least image of metadata.json.
+    """Shape ``(B, C, [D,] H, W)`` of the smallest image that metadata.json allows.
 
     Example:
         >>> image = {"num_channels": 1, "spatial_shape": ["32*n", "2**p*n", 48]}

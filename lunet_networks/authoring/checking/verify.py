@@ -1,4 +1,4 @@
-"""Check that a bundle is one for all who use bundles: monai.bundle, MONAI Label, the model zoo, federated clients."""
+"""Check that a bundle works with monai.bundle, MONAI Label, the model zoo and federated clients."""
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -35,13 +35,14 @@ CHECKS: dict[str, tuple[Callable[[Bundle], Iterator[Fault]], ...]] = {
 
 
 def verify_bundle(bundle: str) -> None:
-    """Say what keeps a bundle from working everywhere: file, key, what is wrong, what would be right.
+    """Check that a bundle works with monai.bundle, MONAI Label, the model zoo and federated clients.
 
-    Nothing is written into the bundle, and no connection is made. What runs have left in its folders eval and runs is
-    not looked at. A bundle that brings lunet_networks along is checked with that package alone.
+    Each fault is listed with file, key, what is wrong and what would be right. Nothing is written into the bundle, and
+    no connection is made. The folders eval, pruning and runs are not checked. A bundle that brings lunet_networks along
+    is checked with that package.
 
     Args:
-        bundle: the bundle's folder, or the zip that lunet_networks.authoring.packaging.package makes of it.
+        bundle: the bundle's folder, or a zip that lunet package made.
     """
     path = Path(str(bundle))
     if path.is_dir():
@@ -49,18 +50,18 @@ def verify_bundle(bundle: str) -> None:
     else:
         with unpacked(path) as folder:
             found = {"name of the zip": list(check_release(path, folder)), **find_faults(folder)}
-            elsewhere = [item["path"] for item in large_files(Bundle(folder)) if not (folder / item["path"]).is_file()]
-        if elsewhere:
-            print(f"not checked, not beside the zip: {', '.join(elsewhere)}")
+            absent = [item["path"] for item in large_files(Bundle(folder)) if not (folder / item["path"]).is_file()]
+        if absent:
+            print(f"not checked because not beside the zip: {', '.join(absent)}")
     for group, faults in found.items():
         print(f"{'FAULTS' if faults else 'ok':6} {group}")
     faults = [fault for group in found.values() for fault in group]
     if faults:
-        raise ValueError(f"{bundle} is no bundle for every consumer (faults: {len(faults)}):\n{list_faults(faults)}")
+        raise ValueError(f"{len(faults)} fault{'s' * (len(faults) > 1)} in {bundle}:\n{list_faults(faults)}")
 
 
 def find_faults(bundle_dir: str | Path) -> dict[str, list[Fault]]:
-    """The faults of a bundle by group of checks, all groups.
+    """The faults of a bundle by group of checks; groups without a fault are in it too.
 
     Args:
         bundle_dir: the bundle's folder.
@@ -78,7 +79,7 @@ def find_faults(bundle_dir: str | Path) -> dict[str, list[Fault]]:
 
 
 def run_checks(bundle: Bundle) -> dict[str, list[Fault]]:
-    """The faults that are found with the package that this process imports.
+    """The faults that are found with the lunet_networks that this process imports.
 
     Args:
         bundle: to be checked.

@@ -1,4 +1,4 @@
-"""Whether MONAI can set a bundle's configs up: from any folder, without data, without a network connection."""
+"""Whether MONAI can initialise a bundle's configs from any folder, without data and without a network connection."""
 
 import json
 from collections.abc import Iterator
@@ -10,22 +10,22 @@ from monai.utils import BundleProperty, BundlePropertyConfig
 
 from lunet_networks.authoring.checking.bundle import BENCHMARK, INFERENCE, MULTI_GPU, Bundle, Fault
 from lunet_networks.authoring.checking.components import check_components, check_expressions
-from lunet_networks.authoring.checking.isolated_folder import elsewhere
+from lunet_networks.authoring.checking.isolated_folder import isolated_folder
 from lunet_networks.bundle.runtime.errors import root_cause
 
 Found = tuple[str, str, str]  # key, problem, cure of a fault
-INITIALIZE_CURE = "leave initialize to what needs no file; read data and weights where run begins"
+INITIALIZE_CURE = "do in initialize only what needs no file; read data and weights at the beginning of run"
 
 
 def check_workflows(bundle: Bundle) -> Iterator[Fault]:
-    """Configs initialise and have MONAI's properties, but for that which connects several processes."""
+    """Configs initialise and have MONAI's properties, except the one that connects several processes."""
     if bundle.metadata is None:  # each of them is merged with it
         return
-    # what names nothing cannot be made, and has been told of
+    # a config that names something unknown cannot be built, and is reported already
     can_be_made = not any(check_components(bundle)) and not any(check_expressions(bundle))
     for file in [file for file in bundle.runnable if file != MULTI_GPU]:
-        with elsewhere() as folder:
-            kind = {INFERENCE: "inference", BENCHMARK: None}.get(file, "train")  # MONAI knows nothing of a benchmark
+        with isolated_folder() as folder:
+            kind = {INFERENCE: "inference", BENCHMARK: None}.get(file, "train")  # MONAI has no such type
             workflow = ConfigWorkflow(bundle.paths(file), logging_file=False, workflow_type=kind)
             faults = list(_missing_ids(workflow))
             if not faults:
@@ -56,7 +56,7 @@ def _initialize(workflow: ConfigWorkflow, folders: list[Path]) -> Iterator[Found
     try:
         workflow.initialize()
     except Exception as error:
-        yield "initialize", f"fails where there is neither data nor network: {_first_line(error)}", INITIALIZE_CURE
+        yield "initialize", f"fails without data or without a network connection: {_first_line(error)}", INITIALIZE_CURE
     after = _file_times(folders)
     if touched := sorted({path.name for path, _ in before ^ after}):
         yield "initialize", f"writes or removes {', '.join(touched)}", INITIALIZE_CURE
@@ -83,22 +83,22 @@ def _properties(workflow: ConfigWorkflow, folder: Path) -> Iterator[Found]:
             getattr(workflow, name)
         except Exception as error:
             cause = _first_line(error)
-            if cause not in broken:  # what contains a broken part is broken as well, and tells the same
+            if cause not in broken:  # what contains a broken part is broken by the same cause
                 broken.add(cause)
-                yield key, f"cannot be made ({cause})", "correct it; python -m monai.bundle run shows where"
+                yield key, f"cannot be built ({cause})", "correct it; python -m monai.bundle run shows where"
     if not broken:
         yield from _references(workflow)
 
 
 def _references(workflow: ConfigWorkflow) -> Iterator[Found]:
-    """Where a property is used, its id is named: those who replace the property count on it."""
+    """Where a property is used, it is referred to by its id, so that replacing the property replaces it there."""
     written_out = False
     for _, key, about in _own_properties(workflow):
         user = about.get(BundlePropertyConfig.REF_ID)
         if user and user in workflow.parser and not isinstance(workflow.parser[user], str):
             written_out = True
             cure = f"write @{key}; or define it under an id of its own, ID, and write $@ID"
-            yield user.replace("::", "#"), "is written out, on which MONAI's check_properties fails", cure
+            yield user.replace("::", "#"), "is written out, so MONAI's check_properties fails", cure
     wrong = [] if written_out else workflow.check_properties() or []
     for name, key, about in _own_properties(workflow):
         if name in wrong:

@@ -1,4 +1,4 @@
-"""Turn a published checkpoint, of Lean Unet's trainer, STAMP, PSP-Seg or LV-UNet, into a state dict of ours."""
+"""A published checkpoint of Lean Unet's trainer, STAMP, PSP-Seg or LV-UNet becomes a state dict of this package."""
 
 import io
 import warnings
@@ -17,15 +17,19 @@ from lunet_networks.published import convert_published
 def convert_checkpoint(
     checkpoint: str, output: str, accept_changed_order: bool = False, overwrite: bool = False
 ) -> None:
-    """Write the plain state dict of a published checkpoint; the preset is found by its keys and shapes.
+    """Turn a published checkpoint into the state dict of a network of this package.
+
+    The preset is found by the keys and shapes of the checkpoint.
 
     Args:
         checkpoint: a file of the published trainer, with 'model_state_dict' inside, or a file of the state dict alone.
-        output: the state dict's file, such as models/model.pt.
-        accept_changed_order: convert MedNeXt too, which here computes another function with the same weights, because
-            the published code pads elsewhere in its up blocks than MedNeXt's own authors do.
+        output: the file to write, such as models/model.pt.
+        accept_changed_order: convert MedNeXt too. With the same weights it gives other predictions here, because the
+            up blocks of the published code pad at another place than those of MedNeXt's own authors.
         overwrite: replace an output that is there.
     """
+    if not Path(str(checkpoint)).is_file():
+        raise FileNotFoundError(f"{checkpoint} is not there: name the file of a published checkpoint")
     target = Path(str(output))
     if target.exists() and not as_bool("overwrite", overwrite):
         raise FileExistsError(f"{target} is there already: name another file, or replace it with --overwrite True")
@@ -35,8 +39,8 @@ def convert_checkpoint(
     if isinstance(network, MedNeXt) and not as_bool("accept_changed_order", accept_changed_order):
         raise ValueError(
             f"{checkpoint} holds the published MedNeXt, which pads before the norm in its up blocks; here the order "
-            "is that of MedNeXt's own authors, so the same weights give other predictions. Convert them all the same, "
-            "for example to train on, with --accept_changed_order True"
+            "is that of MedNeXt's own authors, so the same weights give other predictions. To convert them all the "
+            "same, for example to train on, add --accept_changed_order True"
         )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "these MedNeXt weights", UserWarning)  # what it says has just been accepted
@@ -52,7 +56,7 @@ def _read(path: Path) -> Mapping[str, torch.Tensor]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (UnpicklingError, RuntimeError, EOFError) as error:
-        raise ValueError(f"{path} is no checkpoint that can be read safely (weights only): {error}") from None
+        raise ValueError(f"{path} is not a checkpoint that can be read safely (weights only): {error}") from None
     weights = content.get("model_state_dict", content) if isinstance(content, Mapping) else None
     if not weights or not all(isinstance(value, torch.Tensor) for value in weights.values()):
         raise ValueError(f"{path} holds neither 'model_state_dict' nor a state dict")
@@ -75,6 +79,6 @@ def _identify(weights: Mapping[str, torch.Tensor], path: str) -> tuple[str, dict
             continue
         return preset, keywords
     raise ValueError(
-        f"{path} holds {len(weights)} tensors, the first {next(iter(weights))!r} of shape {tuple(first.shape)}, that "
-        "make none of the published networks nor STAMP's pair ('unet.*' with 'segmenter.*')"
+        f"{path} holds {len(weights)} tensors, the first {next(iter(weights))!r} of shape {tuple(first.shape)}, which "
+        "fit none of the published networks nor STAMP's pair ('unet.*' with 'segmenter.*')"
     )

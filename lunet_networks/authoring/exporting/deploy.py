@@ -1,4 +1,4 @@
-"""A trained bundle becomes one of its deployed network: the same labels from fewer layers."""
+"""A trained bundle becomes a bundle of its deployed network: the same labels from fewer layers."""
 
 import re
 from pathlib import Path
@@ -15,19 +15,21 @@ from lunet_networks.bundle.pruning.derived_bundle import derived_files
 from lunet_networks.summary import count_parameters
 
 CARD = "docs/README.md"
-SLOPE_SETTING = re.compile(rb"(\| `deep_training` \| `)\w+")  # in the card's table; its default is another one now
+SLOPE_SETTING = re.compile(rb"(\| `deep_training` \| `)\w+")  # in the card's table of settings; the default changes
 
 
 def deploy_bundle(bundle: str, output_dir: str, ckpt_dir: str | None = None, overwrite: bool = False) -> None:
-    """Fuse the batch norms of a U-Net, UNet++, LMSC-UNet or LV-UNet bundle, and the blocks of an LV-UNet, and write a
-    bundle of the fused form, with its weights. Evaluation, inference, export and packing take it like any other. What
-    it computes is compared with what the trained network does first; if that is another thing, nothing is written.
+    """Fuse the layers of a trained bundle's network and write a bundle of the fused network.
+
+    The batch norms of a U-Net, UNet++, LMSC-UNet or LV-UNet are fused, and the blocks of an LV-UNet. The new bundle has
+    its weights and can be evaluated, exported and packed like any other. Its logits are compared with those of the
+    trained network first; nothing is written if they differ by more than rounding.
 
     Args:
-        bundle: the folder of the bundle; the training of an LV-UNet has raised its slope to 1.
+        bundle: the bundle's folder; an LV-UNet has to be trained with deep training until its slope is 1.
         output_dir: the folder of the deployed bundle, which is made.
         ckpt_dir: folder of model.pt; without it the bundle's models.
-        overwrite: write over a deployed bundle that is there.
+        overwrite: overwrite a deployed bundle that is there.
     """
     overwrite = as_bool("overwrite", overwrite)
     source, target = Bundle(str(bundle)), Path(str(output_dir)).resolve()
@@ -38,7 +40,7 @@ def deploy_bundle(bundle: str, output_dir: str, ckpt_dir: str | None = None, ove
     fused = _fused(trained.network, source.root)
     difference, share = largest_difference(trained.network, fused, (1, trained.in_channels, *trained.roi_size))
     if not share <= TOLERANCE:
-        raise ValueError(f"the fused network differs by {share:.1e} of the largest logit: nothing is written")
+        raise ValueError(f"the logits of the fused network differ by {share:.1e} of the largest: nothing is written")
     before, after = (count_parameters(network) for network in (trained.network, fused))
     fusion = f"Deployed: its batch norms are fused, {after:,} of {before:,} parameters are left"
     files = derived_files(source.root, fused, "deployed", fusion, _sections(fusion))
@@ -51,15 +53,17 @@ def _fused(network: nn.Module, root: Path) -> nn.Module:
     fused = deploy(network)
     if not getattr(fused, "deployed", False):
         raise ValueError(
-            f"{root} has nothing to fuse: the instance norms of a {type(network).__name__} depend on the image"
+            f"the {type(network).__name__} of {root} cannot be fused: its instance norms depend on the image"
         )
     return fused
 
 
 def _sections(fusion: str) -> dict[str, str]:
     """What the model card says of the fused network."""
-    model = f"{fusion}. What it computes is what the trained network does but for rounding. The configs spell it out."
+    model = (
+        f"{fusion}. Its output is that of the trained network up to rounding. The configs name its class and widths."
+    )
     performance = (
-        "`models/model.pt` gives the masks of the network that it was fused from; `run evaluation` measures them."
+        "`models/model.pt` gives the label maps of the network that it was fused from; `run evaluation` measures them."
     )
     return {"Model Description": model, "Performance": performance}

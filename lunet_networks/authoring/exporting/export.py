@@ -1,4 +1,4 @@
-"""A trained model for the engine that it will run in: TorchScript, ONNX Runtime, OpenVINO or TensorRT."""
+"""A trained network exported to TorchScript, ONNX, OpenVINO or TensorRT."""
 
 import tempfile
 from collections.abc import Sequence
@@ -27,27 +27,29 @@ def export_bundle(
     max_dice_loss: float = 0.01,
     overwrite: bool = False,
 ) -> None:
-    """Write the network of a bundle, with its weights, in the form that another engine takes: model.ts, model.onnx,
-    model.xml with model.bin, or model_trt.ts. Batch and spatial sizes stay free (with TensorRT the batch alone). It is
-    run and compared with PyTorch on three shapes first; one that differs is not written.
+    """Export a trained network to TorchScript, ONNX, OpenVINO or TensorRT.
+
+    It writes model.ts, model.onnx, model.xml with model.bin, or model_trt.ts. Batch and spatial sizes stay free, with
+    TensorRT only the batch. The export is compared with PyTorch on three shapes first; one that differs by more than
+    rounding is not written.
 
     Args:
         bundle: the bundle's folder.
         format: torchscript, onnx, openvino or tensorrt, or several: onnx,openvino.
-        preset: of the weights, where it is not the bundle's own.
-        ckpt_dir: folder of model.pt; without it the bundle's models, or models/PRESET where that is there.
-        output_dir: folder of what is written; without it ckpt_dir, where inference --backend looks for it.
-        quantize: int8 writes model_int8.xml with model_int8.bin instead: 8-bit OpenVINO, by NNCF.
-        dataset_dir: for int8, a dataset.json's folder: training cases calibrate, validation cases are measured. Without
-            it the one in the bundle's train.json.
-        num_samples: for int8, patches that calibrate.
-        max_dice_loss: for int8, what the Dice of a label may lose; a model that loses more is not written.
+        preset: preset of the weights, where it is not the bundle's own.
+        ckpt_dir: folder of model.pt; without it the bundle's models, or models/PRESET where that exists.
+        output_dir: folder to write to; without it ckpt_dir, where inference --backend looks for the files.
+        quantize: int8 writes model_int8.xml with model_int8.bin instead, 8-bit OpenVINO by NNCF.
+        dataset_dir: for int8, the folder of dataset.json: training cases calibrate, validation cases measure the loss.
+            Without it that of the bundle's train.json.
+        num_samples: for int8, number of patches for calibration.
+        max_dice_loss: for int8, how much the Dice of a label may fall; a model that loses more is not written.
         overwrite: replace files that are there.
     """
     overwrite = as_bool("overwrite", overwrite)
     check_whole_number("--num_samples", num_samples, least=1)
     if not isinstance(max_dice_loss, int | float):
-        raise ValueError(f"--max_dice_loss {max_dice_loss}: it is a number, such as 0.01")
+        raise ValueError(f"--max_dice_loss takes a number, such as 0.01, not {max_dice_loss!r}")
     source = Bundle(str(bundle))
     backends = _backends(format, quantize)
     trained = trained_network(
@@ -77,7 +79,7 @@ def _backends(format: str | Sequence[str], quantize: str | None) -> list[str]:
     if quantize is not None:
         choose("--quantize", quantize, {"int8": None})
         if formats != ["openvino"]:
-            raise ValueError("--quantize int8 makes a model for OpenVINO: give it with --format openvino")
+            raise ValueError("--quantize int8 needs --format openvino: it makes a model for OpenVINO")
     backends = formats if quantize is None else ["openvino_int8"]
     for backend in backends:
         require_backend(backend, to_export=True)
@@ -96,8 +98,8 @@ def _check_output(output: Path, backends: Sequence[str], overwrite: bool) -> Non
 
 
 def _move(staged: Path, output: Path, main: str) -> None:
-    """Put files in the place of older ones. An engine opens the main file, so that goes first and comes last: whenever
-    this ends, no part of an older export stands beside a part of a newer one.
+    """Replace older files. An engine opens the main file, so it is removed first and written last: even if this is
+    interrupted, parts of an older and a newer export are never used together.
     """
     (output / main).unlink(missing_ok=True)
     parts = sorted(staged.iterdir(), key=lambda part: (part.name == main, part.name))

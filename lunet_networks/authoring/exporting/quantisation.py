@@ -28,20 +28,20 @@ RECORD = "model_int8.json"
 
 
 class BundleData:
-    """What a bundle's train.json makes of a dataset: patches as the training saw them, and the validation.
+    """The data of a bundle's train.json: patches as in training, and the validation cases.
 
     Args:
         bundle: has configs/train.json.
-        dataset_dir: instead of the bundle's own.
+        dataset_dir: instead of that in train.json.
 
     Raises:
-        FileNotFoundError, ValueError: if there is no such config, or no such dataset.
+        FileNotFoundError, ValueError: if the config or the dataset does not exist.
     """
 
     def __init__(self, bundle: Bundle, dataset_dir: str | None) -> None:
         if TRAIN not in bundle.runnable:
             raise FileNotFoundError(
-                f"{bundle.root / TRAIN} is not there or cannot be read: int8 takes its data from it"
+                f"{bundle.root / TRAIN} is not there or cannot be read, and int8 needs it for its data"
             )
         self._parser = bundle.parser(TRAIN)
         self._parser.update({"bundle_root": str(bundle.root), "device": "cpu"})
@@ -87,7 +87,7 @@ class BundleData:
 def quantise(
     trained: TrainedNetwork, data: BundleData, exact: Path, folder: Path, num_samples: int, max_dice_loss: float
 ) -> None:
-    """Write the 8-bit form, and what it gained and lost as model_int8.json; print that, too.
+    """Write the 8-bit form, and its Dice and speed as model_int8.json and on the screen.
 
     Args:
         trained: the network.
@@ -95,7 +95,7 @@ def quantise(
         exact: folder of the float32 form.
         folder: to write to.
         num_samples: patches that calibrate.
-        max_dice_loss: what the Dice of a label may lose.
+        max_dice_loss: how much the Dice of a label may fall.
 
     Raises:
         ValueError: if a label lost more, or no validation case has a label.
@@ -121,11 +121,11 @@ def quantise(
     print(_report(record))
     losses = {label: before - dice["int8"][label] for label, before in dice["float32"].items()}
     if not losses:
-        raise ValueError("no validation case has a label, so nobody knows what int8 loses: it is not written")
+        raise ValueError("no validation case has a label, so the loss of int8 cannot be measured: it is not written")
     worst = max(losses, key=losses.get)
     if not losses[worst] <= max_dice_loss:
         raise ValueError(
-            f"int8 loses {losses[worst]:.4f} of the Dice of {worst}, where --max_dice_loss {max_dice_loss} is allowed: "
+            f"int8 loses {losses[worst]:.4f} of the Dice of {worst}, more than --max_dice_loss {max_dice_loss}: "
             "it is not written"
         )
     write_json(folder / RECORD, record)
@@ -139,7 +139,7 @@ def _calibrate(exact_path: Path, path: Path, patches: Sequence[np.ndarray]) -> N
 
 
 def latencies(networks: Mapping[str, nn.Module], patch: torch.Tensor) -> dict[str, float]:
-    """Median milliseconds for a patch. The networks take turns: what else the machine does then slows all of them."""
+    """Median milliseconds for a patch. The networks take turns, so that other load on the machine slows all of them."""
     seconds: dict[str, list[float]] = {name: [] for name in networks}
     for _ in range(WARM_UP + ROUNDS):
         for name, network in networks.items():

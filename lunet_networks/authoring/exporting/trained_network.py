@@ -1,4 +1,4 @@
-"""The network of a bundle with its trained weights, and how far what an engine computes is from it."""
+"""The network of a bundle with its trained weights, and the difference between it and its exports."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class TrainedNetwork:
     Args:
         network: with its weights, in evaluation.
         ckpt_dir: folder that they come from.
-        roi_size: voxels that the inference gives it at once.
+        roi_size: window of the inference, in voxels.
         in_channels: of its input.
     """
 
@@ -44,7 +44,7 @@ def trained_network(bundle: Bundle, preset: str | None, ckpt_dir: Path | None) -
         ckpt_dir: folder of model.pt; None: the bundle's models, or models/PRESET where that is there.
 
     Raises:
-        FileNotFoundError, ValueError: if there is no such config, preset or file, or they do not fit each other.
+        FileNotFoundError, ValueError: if the config, the preset or the weights do not exist, or do not fit each other.
     """
     if INFERENCE not in bundle.runnable:
         raise FileNotFoundError(
@@ -54,7 +54,9 @@ def trained_network(bundle: Bundle, preset: str | None, ckpt_dir: Path | None) -
     models = bundle.root / "models"
     if preset is not None:
         if "preset" not in parser:
-            raise ValueError(f"--preset {preset}: the network of this bundle is spelled out, there is no choice")
+            raise ValueError(
+                f"--preset {preset}: leave it out, the configs of this bundle name a class instead of a preset"
+            )
         parser["preset"] = preset
         models = models / preset if preset in PRESETS.names and (models / preset).is_dir() else models
     try:
@@ -68,11 +70,11 @@ def trained_network(bundle: Bundle, preset: str | None, ckpt_dir: Path | None) -
 
 
 def export_checked(source: Bundle, trained: TrainedNetwork, folder: Path, backend: str) -> float:
-    """Export a network, run the file on three shapes of input and print how far it is from PyTorch on each.
+    """Export a network, run the file on three shapes of input and print its difference from PyTorch on each.
 
     Args:
-        source: that the network is of.
-        trained: the network.
+        source: the bundle.
+        trained: its network.
         folder: to write to.
         backend: to export for.
 
@@ -80,7 +82,7 @@ def export_checked(source: Bundle, trained: TrainedNetwork, folder: Path, backen
         The largest difference, as a share of the largest logit.
 
     Raises:
-        ValueError: if it is more than rounding.
+        ValueError: if the difference is more than rounding.
     """
     path, shape = folder / EXPORT_FILES[backend], (1, trained.in_channels, *trained.roi_size)
     if backend == "torchscript":  # as in a package: with metadata.json and inference.json inside
@@ -98,7 +100,7 @@ def export_checked(source: Bundle, trained: TrainedNetwork, folder: Path, backen
 
 
 def try_export(trained: TrainedNetwork, path: Path, backend: str) -> float:
-    """Run an exported file on three shapes of input and print how far it is from PyTorch on each.
+    """Run an exported file on three shapes of input and print its difference from PyTorch on each.
 
     Args:
         trained: what was exported.
@@ -109,7 +111,7 @@ def try_export(trained: TrainedNetwork, path: Path, backend: str) -> float:
         The largest difference of all, as a share of the largest logit of its input.
 
     Raises:
-        ValueError: if the file cannot be read, or gives logits of another shape.
+        ValueError: if the file cannot be read, or its logits have another shape.
     """
     exported = load_exported(path, backend, next(trained.network.parameters()).device)
     shares = []
@@ -122,7 +124,7 @@ def try_export(trained: TrainedNetwork, path: Path, backend: str) -> float:
 
 
 def trial_shapes(trained: TrainedNetwork, spatial_sizes_are_free: bool) -> list[tuple[int, ...]]:
-    """Three shapes of input on which an export is tried: that of the inference, and two that are no cubes, one of them
+    """Three shapes of input on which an export is tried: that of the inference, and two with unequal sides, one of them
     in a batch of two; where only the batch is free, batches of one, two and four.
     """
     roi, channels = trained.roi_size, trained.in_channels

@@ -1,1 +1,1 @@
-"""A trained bundle becomes one zip that runs without this package."""
+"""A trained bundle becomes one zip that runs where this package is not installed."""

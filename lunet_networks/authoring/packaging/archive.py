@@ -37,15 +37,18 @@ def zip_bytes(name: str, files: Mapping[str, bytes]) -> bytes:
 def take_large_files(
     files: Mapping[str, bytes], prefix: str, base_url: str | None
 ) -> tuple[dict[str, bytes], dict[str, bytes]]:
-    """Files of a bundle with the list of those too large for the model zoo, and these by the name to upload them under.
+    """Take the files that are too large for the model zoo out of a bundle, and list them in it.
 
     Args:
         files: by path in the bundle.
-        prefix: of the names.
-        base_url: that they will be found under.
+        prefix: of the names under which they are uploaded.
+        base_url: address that they are uploaded to.
+
+    Returns:
+        The other files with the list, and the large files by the name under which they are uploaded.
 
     Raises:
-        ValueError: if there are any and ``base_url`` is missing.
+        ValueError: if there are any and ``base_url`` is None.
     """
     large = {path: content for path, content in files.items() if len(content) > LARGE_BYTES}
     if not large:
@@ -53,7 +56,7 @@ def take_large_files(
     if base_url is None:
         sizes = ", ".join(f"{path} ({len(content) / 1e6:.0f} MB)" for path, content in large.items())
         raise ValueError(
-            f"{sizes}: larger than the 25 MB that the model zoo takes; name with --base_url the address that you will "
+            f"{sizes}: larger than the 25 MB that the model zoo takes; give --base_url, the address that you will "
             "upload to, such as https://host/folder"
         )
     names = {path: f"{prefix}_{path.replace('/', '_')}" for path in large}

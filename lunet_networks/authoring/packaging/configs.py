@@ -1,4 +1,4 @@
-"""The configs of a packed bundle: the network is spelled out, and the version of the package is checked."""
+"""The configs of a packed bundle: they name the network's class and arguments and check the package's version."""
 
 import copy
 from typing import Any
@@ -20,30 +20,30 @@ def own_preset(configs: dict[str, dict[str, Any]]) -> str | None:
 
 
 def choose_packed_preset(configs: dict[str, dict[str, Any]], preset: str | None) -> str | None:
-    """The preset to pack: the bundle's own, or another one of its family; None where the configs name a class.
+    """The preset to pack: the bundle's own, or another of its family; None where the configs name a class.
 
     Raises:
-        ValueError: if ``preset`` is of another family, or the bundle has none to choose instead of.
+        ValueError: if ``preset`` is of another family, or the configs name a class.
     """
     own = own_preset(configs)
     if own is None:
         if preset is not None:
             raise ValueError(
-                f"--preset {preset}: the network of this bundle is spelled out already, there is no choice"
+                f"--preset {preset}: leave it out, the configs of this bundle name a class instead of a preset"
             )
         return None
     families = [name for name in FAMILIES if own in presets_of(name)]
     if not families:
-        raise ValueError(f"the bundle's preset {own!r} is of no known family: {', '.join(FAMILIES)}")
+        raise ValueError(f"the bundle's preset {own!r} belongs to none of the families {', '.join(FAMILIES)}")
     return choose_preset(families[0], own if preset is None else preset)
 
 
 def packed_configs(configs: dict[str, dict[str, Any]], preset: str | None) -> dict[str, dict[str, Any]]:
-    """Configs whose meaning does not hang on the table of presets, and that run on the version packed with them only.
+    """Configs that do not depend on the table of presets, and run only with the package's version packed with them.
 
     Args:
         configs: by file.
-        preset: that the network becomes; None leaves it as it is.
+        preset: of the network; None leaves the network as it is.
 
     Example:
         >>> network_def = {"_target_": "lunet_networks.create_network", "preset": "@preset", "spatial_dims": 3}
@@ -63,7 +63,7 @@ def _packed(config: dict[str, Any], preset: str | None) -> dict[str, Any]:
         network = config["network_def"]
         if preset is not None and network.get("_target_") == FACTORY:
             network = _spelled_out(network, preset)
-        # for MONAI Label, load and federated clients, who build the network without running any step
+        # MONAI Label, monai.bundle.load and federated clients build the network without running any step
         config["network_def"] = {"_target_": network["_target_"], "_requires_": check} | {
             name: value for name, value in network.items() if name not in ("_target_", "_requires_")
         }

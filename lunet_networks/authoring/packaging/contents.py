@@ -40,7 +40,7 @@ def packed_files(
         preset: of the network; None where the bundle names a class.
         network: with its weights.
         records: of their training and evaluation.
-        own_notes: whether what the card says below its figures is of these weights.
+        own_notes: whether the card's notes below its figures are about these weights.
     """
     costs = _costs(network, source.metadata)
     metadata = packed_metadata(source.metadata, own_preset(source.configs), preset, costs, records)
@@ -63,7 +63,7 @@ def packed_files(
 
 
 def _goes_along(file: str) -> bool:
-    """Whether a file of the bundle goes into the package as it is. What is not known may be anything, data even."""
+    """Whether a file of the bundle is packed as it is. Files of other names stay out: they might be data."""
     first, *rest = file.split("/")
     if first == "docs":
         return rest[0] not in {*RECORDS.values(), *PRESETS.names} and Path(file).suffix in DOCUMENTS
@@ -77,7 +77,7 @@ def _costs(network: nn.Module, metadata: dict[str, Any]) -> Costs:
 
 
 def _named(configs: dict[str, dict[str, Any]]) -> list[str]:
-    """Components of the package that configs name."""
+    """The components of this package that configs name."""
     texts = (text for config in configs.values() for key, text in strings(config) if key.endswith("_target_"))
     return [text for text in texts if text.startswith(f"{NAME}.")]
 
@@ -107,8 +107,8 @@ def _system(metadata: dict[str, Any]) -> str:
         return " ".join(f"{name}=={packages[name]}" for name in names)
 
     return (
-        f"The folder `{NAME}` is the part of that package which the configs name: nothing of it needs to be installed. "
-        "Start the commands below in this folder, where Python finds it; elsewhere set `PYTHONPATH` to this folder.\n\n"
+        f"The folder `{NAME}` holds the part of that package that this bundle needs, so it need not be installed. "
+        "Start the commands below in this folder, where Python finds it, or set `PYTHONPATH` to this folder.\n\n"
         f"Inference needs `{listed(for_inference)}`; training, evaluation and NRRD files need "
         f"`{listed(others)}` as well."
     )

@@ -8,7 +8,7 @@ from lunet_networks.authoring.packaging.packed_record import Records
 from lunet_networks.authoring.planning.values import tested_versions
 
 DISTRIBUTION = "lunet-networks"
-INFERENCE_NEEDS = ("nibabel", "pytorch-ignite", "tqdm", "fire")  # the last for the command line
+INFERENCE_NEEDS = ("nibabel", "pytorch-ignite", "tqdm", "fire")  # fire for python -m monai.bundle
 PICTURES_NEED = ("pillow",)
 OTHERS_NEED = ("Jinja2", "matplotlib", *PICTURES_NEED, "pynrrd", "scipy", "tensorboard")
 
@@ -31,17 +31,17 @@ class Costs:
 def packed_metadata(
     metadata: dict[str, Any], own_preset: str | None, preset: str | None, costs: Costs, records: Records | None
 ) -> dict[str, Any]:
-    """What metadata.json says once the weights and the package are inside.
+    """metadata.json of a bundle that holds its weights and the package.
 
     Args:
         metadata: of the bundle.
-        own_preset: of the bundle, of which its description speaks.
+        own_preset: of the bundle, named in its description.
         preset: that is packed.
         costs: of the network.
         records: of its training and evaluation.
     """
     versions = tested_versions()
-    # MONAI takes optional_packages_version for an older name of the same
+    # MONAI reads optional_packages_version as an older name of required_packages_version
     required = dict(metadata.get("required_packages_version") or {})
     required.pop(DISTRIBUTION, None)
     needed = {name: versions[name] for name in (*INFERENCE_NEEDS, *OTHERS_NEED)}

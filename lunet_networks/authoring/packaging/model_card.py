@@ -28,7 +28,7 @@ def packed_card(card: str, model: str, performance: str, system: str, own_notes:
         model: what the network is and what it costs.
         performance: how the packed weights were trained and evaluated.
         system: what has to be installed, and where the package comes from.
-        own_notes: whether what the card says below its own figures is of the packed weights.
+        own_notes: whether the card's notes below its figures are about the packed weights.
     """
     sections = _sections(card)
     for name, text in sections.items():
@@ -50,7 +50,7 @@ def packed_card(card: str, model: str, performance: str, system: str, own_notes:
 
 
 def _sections(card: str) -> dict[str, str]:
-    """Text by heading of the second level, what stands before them under ""."""
+    """Text by heading of the second level; the text before the first heading has the key ""."""
     code = [match.span() for match in CODE.finditer(card)]
     headings = [
         match for match in HEADING.finditer(card) if not any(start <= match.start() < end for start, end in code)

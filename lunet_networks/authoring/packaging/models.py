@@ -13,7 +13,7 @@ from lunet_networks.authoring.checking.torchscript import PATHS_OF_SOURCES, TOLE
 
 
 def state_dict_bytes(network: nn.Module) -> bytes:
-    """The plain state dict; the same bytes for the same weights."""
+    """A plain state dict as a file; the same weights give the same bytes."""
     content = io.BytesIO()
     # copies: a view would be saved with all that it is a view of, and channels last in another order
     torch.save(
@@ -25,8 +25,7 @@ def state_dict_bytes(network: nn.Module) -> bytes:
 def torchscript_bytes(
     network: nn.Module, input_shape: list[int], metadata: dict[str, Any], inference: dict[str, Any]
 ) -> bytes:
-    """The network as TorchScript, which gives what the network gives, with metadata.json and inference.json inside, as
-    MONAI's ``ckpt_export`` puts them there.
+    """The network as TorchScript with metadata.json and inference.json inside, as MONAI's ``ckpt_export`` writes it.
 
     Args:
         network: with its weights; set to evaluation.
@@ -35,12 +34,12 @@ def torchscript_bytes(
         inference: config of the bundle.
 
     Raises:
-        ValueError: if they differ.
+        ValueError: if its logits are not those of the network.
     """
     scripted = torch.jit.script(network.eval())
     difference = largest_difference(network, scripted, input_shape)
     if not difference <= TOLERANCE:
-        raise ValueError(f"TorchScript gives other logits than the network, by {difference:.2g} of the largest")
+        raise ValueError(f"the logits of TorchScript differ from the network's by {difference:.2g} of the largest")
     content = io.BytesIO()
     files = {"inference.json": json.dumps(inference).encode()}
     save_net_with_metadata(scripted, content, include_config_vals=False, meta_values=metadata, more_extra_files=files)
@@ -48,7 +47,7 @@ def torchscript_bytes(
 
 
 def _without_paths(content: io.BytesIO) -> bytes:
-    """TorchScript keeps for its error messages where on this machine every line of source stood."""
+    """TorchScript without the paths of this machine that it keeps for its error messages."""
     kept = io.BytesIO()
     with zipfile.ZipFile(content) as whole, zipfile.ZipFile(kept, "w", zipfile.ZIP_STORED) as rest:
         for member in whole.infolist():

@@ -1,4 +1,4 @@
-"""A trained model leaves the repository: one zip in the model zoo's form, which needs no package but MONAI's own."""
+"""A trained bundle as one zip in the model zoo's form, which runs where lunet_networks is not installed."""
 
 import copy
 import re
@@ -21,6 +21,7 @@ from lunet_networks.authoring.packaging.configs import choose_packed_preset, pac
 from lunet_networks.authoring.packaging.contents import CARD, LICENCE, packed_files
 from lunet_networks.authoring.packaging.packed_record import Records, read_records
 from lunet_networks.authoring.planning.families import FAMILIES
+from lunet_networks.authoring.planning.licences import NOT_NAMED
 from lunet_networks.bundle.report.found_training import RECORDS
 from lunet_networks.bundle.runtime.errors import shortened_list
 from lunet_networks.bundle.runtime.files import write_atomically
@@ -47,19 +48,21 @@ def package_bundle(
     base_url: str | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Write NAME_vVERSION.zip: a bundle with its weights that runs where MONAI is and this repository is not. The zip
-    holds configs, model card, licences, the weights as state dict and as TorchScript, and the part of lunet_networks
-    that the configs name; no names of cases. It is checked before it is written.
+    """Pack a trained bundle as NAME_vVERSION.zip, which runs where lunet_networks is not installed.
+
+    The zip holds configs, model card, licences, the weights as state dict and as TorchScript, and the part of
+    lunet_networks that the configs need; it holds no names of cases. It is checked before it is written. A bundle
+    whose data name no licence is not packed.
 
     Args:
         bundle: the bundle's folder.
         ckpt_file: the weights, a state dict such as models/model.pt.
-        preset: of the weights, where it is another one of the family than the bundle's own.
+        preset: preset of the weights, where it is another one of the family than the bundle's own.
         output_dir: folder of the zip.
-        records: output_dir of the training and the evaluation of these weights, whose figures go into model card and
-            metadata. Without it those in docs are taken, if the weights are the ones in models that they are of.
+        records: output_dir of the training and evaluation of these weights; their figures go into model card and
+            metadata. Without it the records in docs are used, where they are of these weights.
         base_url: address that files larger than 25 MB will be uploaded to; they are written beside the zip.
-        overwrite: replace what an earlier call wrote.
+        overwrite: replace an earlier zip of this version.
     """
     overwrite = as_bool("overwrite", overwrite)
     if base_url is not None and not re.match(r"https?://\S+$", str(base_url)):
@@ -87,7 +90,7 @@ def package_bundle(
 
 
 def _check_source(source: Bundle) -> None:
-    """What cannot be packed is said in a line; all else is found by the checks of what was packed."""
+    """Find what prevents packing, before anything is computed; the checks of the packed bundle find everything else."""
     for file, purpose in NEEDED.items():
         if file in source.unreadable:
             raise ValueError(f"{source.root / file} cannot be read ({source.unreadable[file]})")
@@ -96,16 +99,22 @@ def _check_source(source: Bundle) -> None:
     for file in (CARD, LICENCE, DATA_LICENCE):
         if not (source.root / file).read_text(encoding="utf-8").strip():
             raise ValueError(f"{source.root / file} is empty: write {NEEDED[file]}")
+    if NOT_NAMED in (source.root / DATA_LICENCE).read_text(encoding="utf-8"):
+        raise ValueError(
+            f"{source.root / DATA_LICENCE} names no licence of the data, so it is unknown whether the weights may be "
+            'passed on: add "licence" to dataset.json and make the bundle again with lunet new-bundle ... --overwrite '
+            "True, or write the terms into this file"
+        )
     version = str(source.metadata.get("version"))
     if not RELEASE.fullmatch(version):
-        raise ValueError(f"{source.root / METADATA}: version is {version!r}, it must be X.Y.Z such as 0.1.0")
+        raise ValueError(f"{source.root / METADATA}: version is {version!r}: write X.Y.Z, such as 0.1.0")
     faults = [*check_metadata(source), *check_ids(source)]
     if faults:
         raise ValueError(f"{source.root} cannot be packed:\n{list_faults(faults)}")
 
 
 def _name(bundle: str, preset: str | None) -> str:
-    """Of the packed bundle.
+    """Name of the packed bundle.
 
     Example:
         >>> _name("lunet_small", "lunet_small_2f"), _name("my_liver", "lunet_small_2f"), _name("pruned", None)
@@ -134,7 +143,7 @@ def _records(source: Bundle, preset: str | None, ckpt_file: Path, records: Path 
     for models, docs in (("models", "docs"), (f"models/{preset}", f"docs/{preset}")):
         of_these = ckpt_file.resolve() == source.root / models / "model.pt"
         told = (source.root / docs / RECORDS["run.json"]).is_file()
-        # a training in the bundle's own folder replaces models/model.pt, but not what docs say
+        # a training in the bundle's own folder replaces models/model.pt, but not the records in docs
         if of_these and told and not (source.root / "eval" / "run.json").is_file():
             return read_records(source.root / docs, preset, label_names)
     return None
@@ -145,25 +154,27 @@ def _trained_network(inference: dict[str, Any], ckpt_file: Path) -> nn.Module:
     load_weights(network, ckpt_file)
     broken = [name for name, tensor in network.state_dict().items() if not tensor.isfinite().all()]
     if broken:
-        raise ValueError(f"{ckpt_file}: {broken[0]} is not finite, the training failed")
+        raise ValueError(f"{ckpt_file}: {broken[0]} has values that are not finite: the training failed, train again")
     return network.eval()
 
 
 def _check_packed(folder: Path, files: dict[str, bytes], bundle: str) -> None:
-    """The checks of ``lunet_networks.authoring.checking.verify``, with the package that was packed."""
+    """The checks of ``lunet verify``, with the package that was packed."""
     for path, content in files.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(content)
     faults = [fault for found in find_faults(folder).values() for fault in found]
     if faults:
-        raise ValueError(f"{bundle} would be no bundle for every consumer, nothing is written:\n{list_faults(faults)}")
+        raise ValueError(f"{bundle} is not packed, its checks found {len(faults)} faults:\n{list_faults(faults)}")
 
 
 def _report(archive: Path, large: Iterable[str], records: Records | None, left_out: list[str]) -> str:
     lines = [f"{archive}: {archive.stat().st_size / 1e6:.2f} MB, all checks passed"]
     if records is None:
-        lines.append("without measured metrics: name with --records the output_dir of its training and evaluation")
+        lines.append(
+            "without measured metrics: --records OUTPUT_DIR, that of its training and evaluation, would add them"
+        )
     if left_out:
-        lines.append(f"left out, such as names of cases, or not known as part of a bundle:\n{shortened_list(left_out)}")
+        lines.append(f"not packed, because they name cases or do not belong to a bundle:\n{shortened_list(left_out)}")
     lines += [f"upload {archive.with_name(name)} to its address in {LARGE_FILES[0]}" for name in large]
     return "\n".join(lines)

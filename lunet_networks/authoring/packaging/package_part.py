@@ -11,14 +11,14 @@ ROOT = Path(lunet_networks.__file__).parent
 
 
 def package_part(named: Iterable[str] = ()) -> dict[str, bytes]:
-    """Sources of the package that configs may name, and of all that these import, by their path in a bundle. What lies
-    beside a source and is none are data that it reads: a template, C++ that is compiled where it runs.
+    """The files of the package that configs may name, and everything that these import, by their path in a bundle. What
+    lies beside a source and is none are data that it reads: a template, C++ that is compiled where it runs.
 
-    It is not cut down to one bundle's configs: of several bundles in one server Python imports the package of the first
-    one only, which then has to do for all.
+    It is the same for every bundle: where a server runs several bundles, Python imports the package of the first one
+    for all of them.
 
     Args:
-        named: dotted names that the configs hold besides.
+        named: further dotted names that the configs hold.
 
     Raises:
         ValueError: if one of them is not in the package.
@@ -72,7 +72,7 @@ def _module(name: str) -> str:
     while module != NAME and not _is_module(module):
         module = module.rpartition(".")[0]
         if not module:
-            raise ValueError(f"{name} is no part of {NAME}")
+            raise ValueError(f"{name} is not in the package {NAME}")
     return module
 
 

@@ -1,4 +1,4 @@
-"""What a training and its evaluation measured, as a packed bundle tells it: without the names of cases."""
+"""The records of a training and its evaluation in a packed bundle: without the names of cases."""
 
 import csv
 import io
@@ -29,7 +29,7 @@ class Records:
     summary: str
 
     def files(self) -> dict[str, str]:
-        """What goes into docs. Cases become numbers of cases: their names may be those of patients."""
+        """The files for docs. Lists of cases become their number: names of cases may identify patients."""
         run = {**self.run, "cases": {section: _count(cases) for section, cases in self.run["cases"].items()}}
         if run["settings"].get("pretrained"):
             run["settings"] = {**run["settings"], "pretrained": Path(run["settings"]["pretrained"]).name}
@@ -48,7 +48,7 @@ class Records:
         """Text for the model card.
 
         Args:
-            defaults: of the settings of train.json; those that were others are listed.
+            defaults: settings of train.json; the text lists those that the training had otherwise.
         """
         settings, history = self.run["settings"], csv.DictReader(io.StringIO(self.history))
         others = other_settings(settings, defaults, besides=("preset", "pretrained"))
@@ -75,7 +75,7 @@ def read_records(folder: Path, preset: str | None, label_names: list[str]) -> Re
 
     Args:
         folder: ``output_dir`` of a training and of the evaluation after it.
-        preset: that is to be packed.
+        preset: to be packed.
         label_names: of the bundle.
 
     Raises:
@@ -85,21 +85,23 @@ def read_records(folder: Path, preset: str | None, label_names: list[str]) -> Re
     names = [RECORDS[name] if (folder / RECORDS["run.json"]).is_file() else name for name in TOLD]
     missing = [str(folder / name) for name in names if not (folder / name).is_file()]
     if missing:
-        raise FileNotFoundError(f"train and evaluate first, there is no {', '.join(missing)}")
+        raise FileNotFoundError(f"there is no {', '.join(missing)}: train and evaluate first")
     run, history, summary = ((folder / name).read_text(encoding="utf-8") for name in names)
     try:
         records = Records(json.loads(run), history, summary)
         records.metrics()
         records.performance({})
     except (KeyError, IndexError, TypeError, ValueError) as error:
-        raise ValueError(f"{folder} holds no records of a training and its evaluation ({error!r})") from None
+        raise ValueError(f"{folder} does not hold the records of a training and its evaluation ({error!r})") from None
     settings = records.run["settings"]
     for name, value in ({"label_names": label_names} | ({} if preset is None else {"preset": preset})).items():
         if settings.get(name, value) != value:
             place = folder / names[0]
-            raise ValueError(f"{place} is of another training: {name} {settings[name]} there, {value} here")
+            raise ValueError(
+                f"{place} is of another training: its {name} is {settings[name]}, that of the bundle {value}"
+            )
     return records
 
 
 def _count(cases: list[str] | int) -> int:
-    return cases if isinstance(cases, int) else len(cases)  # a number in what was packed before
+    return cases if isinstance(cases, int) else len(cases)  # a number where the records are of a packed bundle

@@ -12,7 +12,7 @@ from lunet_networks.bundle.data.picture_files import is_picture
 def make_datalist(
     dataset_dir: str, label_names: str | tuple[str, ...] = (), modality: str = "unknown", overwrite: bool = False
 ) -> None:
-    """Pair the images and labels of a folder by their ids, check every file, and write the folder's dataset.json.
+    """Pair the images and labels of a folder by their names, check every file, and write dataset.json.
 
     Known layouts, each of NIfTI (.nii, .nii.gz) or NRRD (.nrrd) files or pictures (.png, .jpg, .tif): imagesTr/ID with
     labelsTr/ID (an image may have a file per channel, ID_0000, ID_0001 ...), imagesTs and labelsTs beside them become
@@ -22,8 +22,8 @@ def make_datalist(
 
     Args:
         dataset_dir: the folder.
-        label_names: names of the label values from 1 on, such as anterior,posterior; otherwise label_1, label_2 ...
-        modality: of the images, such as MRI or CT; or one of each channel: T1,T2.
+        label_names: names of the label values 1, 2 ..., such as anterior,posterior; without it label_1, label_2 ...
+        modality: of the images, such as MRI or CT; or of each channel, such as T1,T2.
         overwrite: replace a dataset.json that is there.
     """
     folder = Path(str(dataset_dir))  # fire reads a folder named 2026 as a number

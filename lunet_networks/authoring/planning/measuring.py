@@ -27,7 +27,7 @@ from lunet_networks.bundle.data.datalist import labels_of, load_datalist, read_d
 from lunet_networks.bundle.data.picture_files import is_picture
 from lunet_networks.bundle.inference.images import image_name
 
-IGNORE = "ignore"  # nnU-Net's name for voxels that nobody labelled  # nnU-Net's name for voxels that nobody labelled
+IGNORE = "ignore"  # nnU-Net's name for voxels that are not labelled
 
 
 def fingerprint_dataset(dataset_dir: str | Path, spatial_dims: int | None = None, seed: int = 0) -> Fingerprint:
@@ -92,7 +92,7 @@ def _label_names(path: Path, labels: Mapping[int, str]) -> tuple[tuple[str, ...]
     names = [name for value, name in labels.items() if value > 0]
     ignored = [value for value, name in labels.items() if name == IGNORE]
     if ignored and ignored != [max(labels)]:
-        raise ValueError(f"{path} gives {IGNORE} the value {ignored[0]}, it has to be the highest of all labels")
+        raise ValueError(f"{path} gives {IGNORE} the value {ignored[0]}, it has to be the highest label value")
     if ignored:
         names.pop()
     if not names:
@@ -163,15 +163,15 @@ def _case_name(image: str | list[str]) -> str:
 
 
 def fingerprint(dataset_dir: str, output_dir: str | None = None, spatial_dims: int | None = None) -> None:
-    """Measure a dataset, write fingerprint.json and fingerprint.png, and print what stands in them in short.
+    """Measure a dataset, write fingerprint.json and fingerprint.png, and print a summary.
 
     Args:
         dataset_dir: the folder that holds dataset.json.
-        output_dir: where to write; otherwise the dataset's folder.
-        spatial_dims: 2 or 3, what the images shall have; otherwise what most have.
+        output_dir: folder to write to; without it the dataset's folder.
+        spatial_dims: 2 or 3, the dimensions that the images should have; without it those of most images.
     """
     folder = Path(str(dataset_dir if output_dir is None else output_dir))  # fire reads a folder named 2026 as a number
-    if folder.exists() and not os.access(folder, os.W_OK):  # told before minutes of reading
+    if folder.exists() and not os.access(folder, os.W_OK):  # before minutes of reading
         raise PermissionError(f"cannot write into {folder}: name another folder with --output_dir")
     measured = fingerprint_dataset(str(dataset_dir), spatial_dims)
     write_fingerprint(measured, folder / "fingerprint.json")

@@ -11,6 +11,7 @@ from lunet_networks.authoring.planning.decisions import Plan, plan_bundle
 from lunet_networks.authoring.planning.families import FAMILIES, choose_preset
 from lunet_networks.authoring.planning.fingerprint import Fingerprint, summarise, write_fingerprint
 from lunet_networks.authoring.planning.fingerprint_picture import draw_fingerprint
+from lunet_networks.authoring.planning.licences import names_terms
 from lunet_networks.authoring.planning.measuring import fingerprint_dataset
 
 
@@ -27,22 +28,23 @@ def new_bundle(
     authors: str = "made with lunet-bundles",
     overwrite: bool = False,
 ) -> None:
-    """Measure a dataset and write a bundle for it; say what was decided, why, and how to change it. What was measured
-    is written beside the bundle, as OUTPUT_DIR_fingerprint.json and .png: it names the cases, so it does not travel
-    with the bundle.
+    """Make a bundle for a dataset; print what was decided, why, and how to change it.
+
+    The measurements are written beside the bundle, as OUTPUT_DIR_fingerprint.json and .png. They name the cases, so
+    they are not part of the bundle.
 
     Args:
         family: an architecture and a size: FAMILIES.
         dataset_dir: the folder that holds dataset.json; lunet make-datalist writes one.
         output_dir: the bundle's folder, which is made.
         preset: another network of the family, such as lunet_small_2f; lunet list shows them.
-        spatial_dims: 2 or 3; otherwise what the images have.
-        memory_gib: that a training may take, cached cases included.
+        spatial_dims: 2 or 3; without it that of most images.
+        memory_gib: memory in GiB that a training may take, cached cases included.
         pixdim: spacing in mm to resample to, such as 1,1,1.
-        roi_size: the patch in voxels, such as 48,64,48.
-        modality: of the channels, such as CT or T1,T2, where dataset.json says nothing or the wrong thing.
-        authors: for the metadata.
-        overwrite: write over the generated files of a bundle that is there; its models and eval stay.
+        roi_size: patch in voxels, such as 48,64,48.
+        modality: of the channels, such as CT or T1,T2, where dataset.json does not name it or is wrong.
+        authors: for metadata.json.
+        overwrite: overwrite the generated files of a bundle that is there; its models and eval stay.
     """
     preset = choose_preset(family, preset)
     target = Path(str(output_dir)).resolve()  # fire reads a folder named 2026 as a number
@@ -91,16 +93,18 @@ def _report(fingerprint: Fingerprint, plan: Plan, target: Path, beside: Iterable
         for decision in plan.decisions
     ]
     older = target / "models" / "model.pt"
-    note = [f"{older} is that of the older bundle and stays"] if older.is_file() else []
+    notes = [f"{older} is kept: weights of the older bundle"] if older.is_file() else []
+    if not names_terms(fingerprint.licence):
+        notes.append('dataset.json names no "licence": lunet package will refuse the bundle until it does')
     return "\n".join(
         [
             summarise(fingerprint),
             "",
-            "decided (what: why (how to change it)):",
+            "decided, and in brackets how to change it:",
             *lines,
             "",
             f"{target} is a bundle; {' and '.join(map(str, beside))} show the dataset",
-            *note,
+            *notes,
             "train it:",
             f"  cd {target}",
             "  python -m monai.bundle run training --config_file configs/train.json "

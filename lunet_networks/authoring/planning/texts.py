@@ -12,6 +12,7 @@ from lunet_networks import PRESETS, create_network
 from lunet_networks.authoring.planning.decisions import Plan
 from lunet_networks.authoring.planning.families import FAMILIES, template_dirs
 from lunet_networks.authoring.planning.fingerprint import Fingerprint
+from lunet_networks.authoring.planning.licences import licence_document
 from lunet_networks.authoring.planning.templating import END_OF_SETTINGS, PLACEHOLDER
 from lunet_networks.bundle.report.found_training import RECORDS
 from lunet_networks.bundle.report.summaries import best_epoch, means_table, other_settings, read_rows
@@ -43,7 +44,7 @@ def bundle_texts(fingerprint: Fingerprint, family: str, plan: Plan) -> dict[str,
         "image_classes": f"{_count(in_channels)} of {modality}, normalised: {plan.values['normalisation']}",
         "data_source": fingerprint.reference or fingerprint.name,
         "data": _data(fingerprint, modality, labels),
-        "data_licence": _licence(fingerprint),
+        "data_licence": licence_document(fingerprint.name, fingerprint.reference, fingerprint.licence),
         "dataset_dir": f"/workspace/data/{fingerprint.name.replace(' ', '_')}",
         "references": references,
         "citation": ". ".join(references) + ".",
@@ -69,17 +70,6 @@ def _data(fingerprint: Fingerprint, modality: str, labels: str) -> str:
     return (
         f"{fingerprint.name}: {cases} labelled cases in {fingerprint.spatial_dims} dimensions, {channels} of "
         f"{modality}, with the labels {labels}." + "".join(f" {text}" for text in about)
-    )
-
-
-def _licence(fingerprint: Fingerprint) -> str:
-    terms = (
-        fingerprint.licence or "dataset.json names none; ask the owner of the data before you pass on what they made"
-    )
-    reference = f"\n{fingerprint.reference}" if fingerprint.reference else ""
-    return (
-        f"{fingerprint.name}{reference}\n\nLicence: {terms}\n\n"
-        "Weights that were trained on these data may be passed on under the terms of that licence only.\n"
     )
 
 

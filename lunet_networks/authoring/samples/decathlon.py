@@ -11,7 +11,7 @@ from lunet_networks.authoring.staging import staged_dataset
 from lunet_networks.bundle.data.datalist import load_datalist
 
 TASK = "Task04_Hippocampus"
-PATIENCE = 60  # seconds; without a limit, a silent server would hold the command for ever
+PATIENCE = 60  # seconds; without a limit the command would wait for ever on a server that does not answer
 
 
 def fetch_hippocampus(output_dir: Path, url: str | None = None, md5: str | None = None) -> None:
@@ -50,13 +50,14 @@ def _download(url: str, archive: Path, md5: str) -> None:
         download_url(url, archive, hash_val=md5, hash_type="md5")
     except HashCheckError:
         raise ValueError(
-            f"{url} is not the archive that was expected, or arrived damaged: its md5 is not {md5}. "
-            "Try again, or give the right sum with --md5"
+            f"{url} is another archive than expected, or arrived damaged: its MD5 is not {md5}. "
+            "Try again, or give its MD5 with --md5"
         ) from None
     except (OSError, RuntimeError) as error:
         raise OSError(
-            f"could not fetch {url}: {getattr(error, 'reason', None) or error}. Without a way there, name a mirror or "
-            "a copy of your own: --url https://... or --url file:///..., and --md5 if its archive is another one"
+            f"could not download {url}: {getattr(error, 'reason', None) or error}. Without a connection to it, name a "
+            "mirror or a copy of your own with --url https://... or --url file:///..., and its MD5 with --md5 if it is "
+            "another archive"
         ) from None
     if not archive.is_file():  # download_url keeps silent about a folder that it may not write to
         raise OSError(f"could not write to {archive.parent}")
@@ -71,7 +72,9 @@ def _unpack(archive: Path, folder: Path, url: str) -> None:
         raise ValueError(f"{url} cannot be unpacked: {error}") from None
     found = list(folder.glob("*/dataset.json"))
     if len(found) != 1:
-        raise ValueError(f"{url} is no Decathlon archive: it holds {len(found)} folders with a dataset.json, not one")
+        raise ValueError(
+            f"{url} is not a Decathlon archive: it holds {len(found)} folders with a dataset.json instead of one"
+        )
     inner = found[0].parent
     load_datalist(inner, "training")  # raises when a file that dataset.json lists is not there
     for path in inner.iterdir():

@@ -5,19 +5,21 @@ from pathlib import Path
 
 from lunet_networks.authoring.subprocesses import run_python
 from lunet_networks.bundle.report.summaries import label_dice, read_rows
+from lunet_networks.bundle.runtime.checks import check_whole_number
 
 
 def demo(output_dir: str = "demo", num_cases: int = 40, epochs: int = 24) -> None:
-    """Make a phantom and a bundle for it, train it, measure it on cases it has not seen, label them, and say where to
-    look.
+    """Go the whole way on procedural data: dataset, bundle, training, evaluation, inference, report.
 
-    Each step is a command that a user would type; it is printed before it runs.
+    Each step is a command that a user could type; it is printed before it runs.
 
     Args:
-        output_dir: where everything goes; a demo that is there already is replaced.
-        num_cases: cases to train on and to choose the best epoch by.
-        epochs: of training.
+        output_dir: the folder for everything; an earlier demo in it is replaced.
+        num_cases: cases for training and for choosing the best epoch; at least 5, because there are five folds.
+        epochs: number of epochs.
     """
+    check_whole_number("--num_cases", num_cases, least=5)
+    check_whole_number("--epochs", epochs, least=1)
     output = Path(str(output_dir)).resolve()
     data, bundle, run = output / "phantom", output / "lunet_small", output / "run"
     _lunet(
@@ -32,10 +34,10 @@ def demo(output_dir: str = "demo", num_cases: int = 40, epochs: int = 24) -> Non
     _run(bundle, ["inference"], "inference", *labels, "--ckpt_dir", output / "models")
     mean_dice = statistics.fmean(label_dice(read_rows(run / "summary.csv")).values())
     print(
-        f"\nmean Dice {mean_dice:.3f} on 8 cases that the training has not seen. Look at:\n"
+        f"\nmean Dice {mean_dice:.3f} on 8 cases that were not used in training. Look at:\n"
         f"  {run / 'report.html'}  in a browser: figures, pictures of cases, how the training went\n"
-        f"  {run / 'overlay.png'}  truth and prediction in the median case\n"
-        f"  {run / 'cases.csv'}    every case in figures\n"
+        f"  {run / 'overlay.png'}  outlines of truth and prediction in the median case\n"
+        f"  {run / 'cases.csv'}    the metrics of every case\n"
         f"  {output / 'labels'}        label maps of the new images\n"
         f"  {bundle}   the bundle, which docs/README.md explains"
     )

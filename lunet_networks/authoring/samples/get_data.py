@@ -30,26 +30,28 @@ def phantom(
     num_channels: int = 1,
     ignore: bool = False,
 ) -> None:
-    """Make a dataset of procedural phantoms: one MR-like channel, labels anterior and posterior, or what the options
-    ask for. The same arguments give the same files, byte for byte, and more cases leave the first ones as they are.
+    """Make procedural phantoms, MR-like or CT-like volumes or slices with labels (NIfTI, CC0).
+
+    By default one MR-like channel and the labels anterior and posterior. The same arguments give the same files, byte
+    for byte, and with more cases the first ones stay the same.
 
     Args:
         output_dir: the folder to make; it has to be absent or empty.
-        num_cases: training cases.
-        seed: of the dataset.
+        num_cases: number of training cases.
+        seed: seed of the dataset.
         difficulty: easy, normal or hard.
-        shape: the largest shape in voxels, such as 48,64,48 (the default; in 2D 64,64), towards right, anterior and
-            superior; cases are up to a sixth smaller along each axis.
-        spacing: of the voxels in mm in the same order, such as 0.8,0.8,4; 1 mm by default.
-        num_test: further cases, listed with their labels as test cases.
+        shape: largest shape in voxels towards right, anterior and superior, such as 48,64,48, the default; in 2D 64,64.
+            Cases are up to a sixth smaller along each axis.
+        spacing: spacing of the voxels in mm in the same order, such as 0.8,0.8,4; 1 mm by default.
+        num_test: number of further cases, listed with their labels as test cases.
         overwrite: replace a dataset that is there.
         spatial_dims: 3 for volumes, 2 for slices.
-        orientation: to where the axes of the stored voxels run, such as LPS or PIR; RAS by default, in 2D RA. What
-            lies where in mm stays the same.
+        orientation: orientation of the files, such as LPS or PIR; RAS by default, in 2D RA. The anatomy in mm stays the
+            same.
         num_labels: 1 for the whole structure, 2 for anterior and posterior, 4 for four parts along it.
         modality: MRI, or CT in Hounsfield units.
-        num_channels: 1, or 2 for T1- and T2-weighted MRI, in one file a case; in 2D in two.
-        ignore: label every other training case in part only; the rest of it has the last label, named ignore.
+        num_channels: 1, or 2 for T1- and T2-weighted MRI, in one file for each case; in 2D in two.
+        ignore: label every other training case only in part; the rest of it has the last label, named ignore.
     """
     settings = PhantomSettings(
         seed=seed,
@@ -70,25 +72,27 @@ def phantom(
 
 
 def hippocampus(output_dir: str, url: str | None = None, md5: str | None = None) -> None:
-    """Fetch the hippocampus task of the Medical Segmentation Decathlon (27 MB, CC-BY-SA 4.0), verified. Run again, it
-    finds that all is there.
+    """Download the hippocampus task of the Medical Segmentation Decathlon (27 MB, CC-BY-SA 4.0).
+
+    The archive is verified. Where the dataset is complete already, nothing is done.
 
     Args:
-        output_dir: the folder to make; dataset.json will lie in it.
-        url: of another copy of Task04_Hippocampus.tar, also file:///...
-        md5: of that copy, where it is not the same archive.
+        output_dir: the folder to make, with dataset.json in it.
+        url: address of another copy of Task04_Hippocampus.tar, also file:///...
+        md5: MD5 of that copy, where it is another archive.
     """
     folder = Path(str(output_dir))  # fire reads a folder named 2026 as a number
     if is_complete(folder):
-        print(f"{folder} is complete: nothing to do")
+        print(f"the dataset in {folder} is complete: nothing to do")
         return
     fetch_hippocampus(folder, url, md5)
     print(f"the hippocampus task is in {folder}")
 
 
 def nuclei(output_dir: str, overwrite: bool = False) -> None:
-    """Write 16 small pictures of nuclei in fluorescence microscopy and their masks (PNG, CC0), as folders images and
-    masks; the lowest row of the field that they were cut from validates. They come with this repository.
+    """Write 16 small pictures of nuclei in fluorescence microscopy and their masks (PNG, CC0).
+
+    They come with this package. The folders are images and masks; four cases are the validation cases.
 
     Args:
         output_dir: the folder to make; it has to be absent or empty.
@@ -102,15 +106,16 @@ def nuclei(output_dir: str, overwrite: bool = False) -> None:
 def rf_spectrograms(
     output_dir: str, num_cases: int = 100, seed: int = 0, num_test: int = 0, overwrite: bool = False
 ) -> None:
-    """Make spectrograms (PNG, grey, 256 x 256) of a wide radio band in which AM, FM, FSK, PSK, OFDM and chirps of
-    varied bandwidth, duration and level come and go in varied noise, and masks of the boxes that they fill. The same
-    arguments give the same pictures, and more cases leave the first ones as they are.
+    """Make spectrograms of radio signals, and masks of the boxes that the signals fill (PNG, CC0).
+
+    Each is a grey picture of 256 x 256 pixels: AM, FM, FSK, PSK, OFDM and chirps of varied bandwidth, duration and
+    level in varied noise. The same arguments give the same pictures, and with more cases the first ones stay the same.
 
     Args:
         output_dir: the folder to make; it has to be absent or empty.
-        num_cases: training cases.
-        seed: of the dataset.
-        num_test: further cases, listed as test cases.
+        num_cases: number of training cases.
+        seed: seed of the dataset.
+        num_test: number of further cases, listed as test cases.
         overwrite: replace a dataset that is there.
     """
     _check_whole_numbers(("num_cases", num_cases, 1), ("num_test", num_test, 0), ("seed", seed, 0))
@@ -120,12 +125,14 @@ def rf_spectrograms(
 
 
 def mobilenet_v3_large(output_dir: str, url: str | None = None) -> None:
-    """Fetch torchvision's ImageNet weights of MobileNetV3-Large (22 MB), from which a training of LV-UNet may start:
-    --imagenet_weights PATH. They are verified; run again, the command finds the file.
+    """Download torchvision's ImageNet weights of MobileNetV3-Large (22 MB), to start LV-UNet from.
+
+    The training of LV-UNet takes the file as --imagenet_weights PATH. It is verified. A file that is there already is
+    kept.
 
     Args:
-        output_dir: the folder to put it into.
-        url: of another copy, also file:///...; its name is mobilenet_v3_large-HASH.pth.
+        output_dir: the folder for the file.
+        url: address of another copy, also file:///..., of a file named mobilenet_v3_large-HASH.pth.
     """
     print(f"the weights are {fetch_imagenet_weights(Path(str(output_dir)), url)}")
 
@@ -133,4 +140,4 @@ def mobilenet_v3_large(output_dir: str, url: str | None = None) -> None:
 def _check_whole_numbers(*settings: tuple[str, object, int]) -> None:
     for name, number, least in settings:
         if not isinstance(number, int) or isinstance(number, bool) or number < least:
-            raise ValueError(f"--{name} is a whole number from {least} on, not {number!r}")
+            raise ValueError(f"--{name} takes a whole number of at least {least}, not {number!r}")

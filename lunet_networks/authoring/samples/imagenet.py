@@ -33,7 +33,9 @@ def fetch_imagenet_weights(output_dir: Path, url: str | None = None) -> Path:
     name = Path(unquote(urlparse(url).path)).name
     known = NAME.fullmatch(name)
     if known is None:
-        raise ValueError(f"--url {url}: the file's name tells what to verify, mobilenet_v3_large-HASH.pth")
+        raise ValueError(
+            f"--url {url}: the file has to be named mobilenet_v3_large-HASH.pth, HASH being how its SHA-256 begins"
+        )
     path = output_dir / name
     if path.is_file():
         return path
@@ -52,10 +54,10 @@ def _download(url: str, path: Path, sha256_start: str) -> None:
         download_url_to_file(url, str(path), hash_prefix=sha256_start, progress=False)
     except RuntimeError:
         raise ValueError(
-            f"{url} is not what its name says, or arrived damaged: its SHA-256 does not begin with {sha256_start}"
+            f"{url} is another file, or arrived damaged: its SHA-256 does not begin with {sha256_start}"
         ) from None
     except OSError as error:
         raise OSError(
-            f"could not fetch {url}: {getattr(error, 'reason', None) or error}. Without a way there, name a mirror or "
-            "a copy of your own: --url https://... or --url file:///..."
+            f"could not download {url}: {getattr(error, 'reason', None) or error}. Without a connection to it, name a "
+            "mirror or a copy of your own with --url https://... or --url file:///..."
         ) from None

@@ -89,7 +89,7 @@ class PhantomSettings:
 
     def __post_init__(self) -> None:
         if self.spatial_dims not in DEFAULT_SHAPES:
-            raise ValueError(f"--spatial_dims is 2 or 3, not {self.spatial_dims!r}")
+            raise ValueError(f"--spatial_dims takes 2 or 3, not {self.spatial_dims!r}")
         defaults = {
             "shape": DEFAULT_SHAPES[self.spatial_dims],
             "spacing": (1.0,) * self.spatial_dims,
@@ -122,7 +122,7 @@ class PhantomSettings:
 
     def _check_choices(self) -> None:
         if not isinstance(self.seed, int) or self.seed < 0:
-            raise ValueError(f"--seed is a whole number from 0 on, not {self.seed!r}")
+            raise ValueError(f"--seed takes a whole number of at least 0, not {self.seed!r}")
         for name, choices in (
             ("difficulty", tuple(DIFFICULTIES)),
             ("num_labels", tuple(PARTS)),
@@ -130,25 +130,27 @@ class PhantomSettings:
             ("num_channels", (1, 2)),
         ):
             if getattr(self, name) not in choices:
-                raise ValueError(f"--{name} is one of {', '.join(map(str, choices))}, not {getattr(self, name)!r}")
+                raise ValueError(f"--{name} takes one of {', '.join(map(str, choices))}, not {getattr(self, name)!r}")
         if self.modality == "CT" and self.num_channels != 1:
-            raise ValueError(f"--num_channels is 1 with --modality CT, not {self.num_channels}: only MRI has T1 and T2")
+            raise ValueError(
+                f"--num_channels takes 1 with --modality CT, not {self.num_channels}: only MRI has T1 and T2"
+            )
 
     def _check_geometry(self) -> None:
         dims, count = self.spatial_dims, {2: "two", 3: "three"}[self.spatial_dims]
         if not _are(self.shape, dims, lambda side: isinstance(side, int) and side >= LEAST_SIDE):
             example = ",".join(map(str, DEFAULT_SHAPES[dims]))
-            right = f"{count} numbers of voxels from {LEAST_SIDE} on, such as {example}"
-            raise ValueError(f"--shape is {right}, not {self.shape!r}")
+            right = f"{count} numbers of voxels of at least {LEAST_SIDE}, such as {example}"
+            raise ValueError(f"--shape takes {right}, not {self.shape!r}")
         if not _are(self.spacing, dims, lambda step: isinstance(step, (int, float)) and step > 0):
             example = ",".join(["1"] * dims)
-            raise ValueError(f"--spacing is {count} lengths in mm, such as {example}, not {self.spacing!r}")
+            raise ValueError(f"--spacing takes {count} lengths in mm, such as {example}, not {self.spacing!r}")
         axes = ["RL", "AP", "SI"][:dims]
         axis_of = {letter: axis for axis in axes for letter in axis}
         letters = list(self.orientation) if isinstance(self.orientation, str) else []
         if sorted(axis_of.get(letter, "") for letter in letters) != sorted(axes):
             right = f"{count} letters, one of each of {', '.join(map('/'.join, axes))}, such as {'LPS'[:dims]}"
-            raise ValueError(f"--orientation is {right}, not {self.orientation!r}")
+            raise ValueError(f"--orientation takes {right}, not {self.orientation!r}")
 
 
 def _are(values: object, count: int, is_right: Callable[[object], bool]) -> bool:
