@@ -253,8 +253,11 @@ def test_a_second_process_waits(tmp_path: Path, capsys: pytest.CaptureFixture) -
     thread = threading.Thread(target=second)
     with alone_in(tmp_path):
         thread.start()
-        while "another process is at work" not in capsys.readouterr().out:
+        said = ""
+        while thread.is_alive() and "\n" not in said:
+            said += capsys.readouterr().out
             time.sleep(0.01)
+        assert said == f"another process works in {tmp_path}: waiting until it ends\n"
         order.append("first")
     thread.join()
     assert order == ["first", "second"]
