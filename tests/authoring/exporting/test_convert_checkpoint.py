@@ -97,8 +97,8 @@ def test_an_output_that_is_there_is_kept(tmp_path: Path) -> None:
     [
         ({"model_state_dict": {}}, "holds neither 'model_state_dict' nor a state dict"),
         ([1, 2], "holds neither"),
-        ({"conv.weight": torch.zeros(1, 2)}, r"holds 1 tensors, the first 'conv.weight' of shape \(1, 2\), that make"),
-        (torch.nn.Linear(1, 1), "no checkpoint that can be read safely"),
+        ({"conv.weight": torch.zeros(1, 2)}, r"holds 1 tensors, the first 'conv.weight' of shape \(1, 2\), which fit none"),
+        (torch.nn.Linear(1, 1), "is not a checkpoint that can be read safely"),
     ],
 )
 def test_files_that_are_no_published_checkpoint(content: object, message: str, tmp_path: Path) -> None:
