@@ -115,8 +115,12 @@ def published_keys(network: nn.Module, stamp: bool = False) -> dict[str, str]:
     if rules is None:
         raise ValueError(f"STAMP's keys (unet.*, segmenter.*) belong to a UNet, not to a {type(network).__name__}")
     published.check(network)
-    deepest = len(getattr(network, published.ups)) - 1
-    return {key: published_key(key, rules, deepest) for key in network.state_dict() if not published.own.fullmatch(key)}
+    deepest = len(getattr(network, published.upsamplings)) - 1
+    return {
+        key: published_key(key, rules, deepest)
+        for key in network.state_dict()
+        if not published.unpublished.fullmatch(key)
+    }
 
 
 def _published(network: nn.Module) -> Published:

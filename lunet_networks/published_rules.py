@@ -25,20 +25,20 @@ class Published:
         rules: our keys as patterns, and what makes the published key of the number of the last upsampling and the
             groups of the pattern.
         stamp_rules: the same for STAMP's keys; None: STAMP has no such network.
-        ups: the attribute that lists the upsamplings, which some published keys count from the other end.
+        upsamplings: the attribute that lists the upsamplings, which some published keys count from the other end.
         check: raises ValueError if nothing was published of a network with its arguments.
         convert: makes a tensor of ours of our key and the published tensor.
-        own: our keys that were not published.
+        unpublished: our keys that were not published.
         optional: published keys that a network need not have.
         warning: what a user has to know of a network that has such weights.
     """
 
     rules: Rules
     stamp_rules: Rules | None = None
-    ups: str = "upsamples"
+    upsamplings: str = "upsamples"
     check: Callable[[nn.Module], None] = lambda network: None
     convert: Callable[[str, torch.Tensor], torch.Tensor] = lambda key, tensor: tensor
-    own: re.Pattern = NO_KEY
+    unpublished: re.Pattern = NO_KEY
     optional: re.Pattern = NO_KEY
     warning: Callable[[nn.Module], str] | None = None
 
@@ -205,9 +205,13 @@ def _warn_of_lv_unet(network: LVUNet) -> str:
 PUBLISHED: dict[type[nn.Module], Published] = {
     UNet: Published(_UNET_RULES, _STAMP_RULES, check=_check_unet),
     UNetPlusPlus: Published(_UNET_PLUS_PLUS_RULES),
-    MedNeXt: Published(_MEDNEXT_RULES, ups="up_blocks", convert=_convert_mednext, warning=_warn_of_mednext),
+    MedNeXt: Published(_MEDNEXT_RULES, upsamplings="up_blocks", convert=_convert_mednext, warning=_warn_of_mednext),
     PSPSeg: Published(_PSPSEG_RULES, convert=_convert_pspseg, optional=re.compile(r"out_[1-9]\.\w+")),
     LVUNet: Published(
-        _LV_UNET_RULES, ups="up_stages", check=_check_lv_unet, own=re.compile(r".+\.slope"), warning=_warn_of_lv_unet
+        _LV_UNET_RULES,
+        upsamplings="up_stages",
+        check=_check_lv_unet,
+        unpublished=re.compile(r".+\.slope"),
+        warning=_warn_of_lv_unet,
     ),
 }

@@ -16,8 +16,8 @@ def own_dims(name: str) -> int:
 
 
 def possible_dims(name: str) -> list[int]:
-    """The spatial dimensions in which a preset can be built."""
-    return [dims for dims in (2, 3) if _can_be_built(name, dims)]
+    """The spatial dimensions of a preset, and 2 if it can be built in 2D; a wide 2D preset would take minutes in 3D."""
+    return [dims for dims in sorted({2, own_dims(name)}) if _can_be_built(name, dims)]
 
 
 def _can_be_built(name: str, spatial_dims: int) -> bool:
@@ -30,7 +30,7 @@ def _can_be_built(name: str, spatial_dims: int) -> bool:
 
 
 def with_dims(names: Iterable[str]) -> list[tuple[str, int]]:
-    """Each preset with each of the spatial dimensions in which it can be built."""
+    """Each preset with each of its possible dimensions."""
     return [(name, dims) for name in names for dims in possible_dims(name)]
 
 

@@ -37,9 +37,7 @@ def test_versions_are_those_of_the_package_and_of_the_tests(written):
     assert metadata["monai_version"] == monai.__version__
 
 
-# train.yaml of lmsc_unet holds settings alone; metadata.yaml and multi_gpu_train.yaml have none
 WITH_SETTINGS = [path for path in sorted(TEMPLATES.rglob("*.yaml")) if END_OF_SETTINGS in path.read_text()]
-WITH_SETTINGS.append(TEMPLATES / "lmsc_unet" / "train.yaml")
 
 
 @pytest.mark.parametrize("path", WITH_SETTINGS, ids=lambda path: path.relative_to(TEMPLATES).as_posix())

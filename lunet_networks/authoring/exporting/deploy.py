@@ -12,6 +12,7 @@ from lunet_networks.authoring.command_line import as_bool
 from lunet_networks.authoring.exporting.trained_network import TOLERANCE, largest_difference, trained_network
 from lunet_networks.authoring.packaging.models import state_dict_bytes
 from lunet_networks.bundle.pruning.derived_bundle import derived_files
+from lunet_networks.nets.network import Network
 from lunet_networks.summary import count_parameters
 
 CARD = "docs/README.md"
@@ -49,9 +50,9 @@ def deploy_bundle(bundle: str, output_dir: str, ckpt_dir: str | None = None, ove
     print(f"{target}: {before:,} parameters have become {after:,}; logits differ by at most {difference:.1e}")
 
 
-def _fused(network: nn.Module, root: Path) -> nn.Module:
+def _fused(network: nn.Module, root: Path) -> Network:
     fused = deploy(network)
-    if not getattr(fused, "deployed", False):
+    if not fused.deployed:
         raise ValueError(
             f"the {type(network).__name__} of {root} cannot be fused: its instance norms depend on the image"
         )

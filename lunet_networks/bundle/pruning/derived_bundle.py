@@ -52,7 +52,7 @@ def spell_out(config: dict[str, Any], network: nn.Module) -> dict[str, Any]:
 
     Args:
         config: of a bundle.
-        network: a :class:`UNet`, :class:`UNetPlusPlus`, :class:`PSPSeg`, :class:`LMSCUNet` or :class:`LVUNet`.
+        network: of a class of ``lunet_networks.nets``.
 
     Example:
         >>> from lunet_networks import UNet

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lunet_networks import create_network, list_presets
+from lunet_networks import MedNeXt, create_network, list_presets
 from lunet_networks.authoring.exporting.convert_checkpoint import convert_checkpoint
 from lunet_networks.published import published_keys
 
@@ -20,7 +20,7 @@ def _published(preset: str, stamp: bool = False, **keywords: int) -> OrderedDict
     network = create_network(preset, **keywords)
     own = network.state_dict()
     weights = OrderedDict((theirs, own[ours]) for ours, theirs in published_keys(network, stamp).items())
-    if preset == "mednext_small":
+    if isinstance(network, MedNeXt):  # its head is a transposed convolution here
         weights["out_conv.weight"] = weights["out_conv.weight"].transpose(0, 1)
     for key in [key for key in weights if key.endswith(".weights")]:  # PSP-Seg's scales are one vector a module
         weights[key] = torch.randn(network.num_branches)
@@ -97,8 +97,8 @@ def test_an_output_that_is_there_is_kept(tmp_path: Path) -> None:
     [
         ({"model_state_dict": {}}, "holds neither 'model_state_dict' nor a state dict"),
         ([1, 2], "holds neither"),
-        ({"conv.weight": torch.zeros(1, 2)}, r"holds 1 tensors, the first 'conv.weight' of shape \(1, 2\), that make"),
-        (torch.nn.Linear(1, 1), "no checkpoint that can be read safely"),
+        ({"conv.weight": torch.zeros(1, 2)}, r"holds 1 tensors, the first 'conv.weight' of shape \(1, 2\), which fit none"),
+        (torch.nn.Linear(1, 1), "is not a checkpoint that can be read safely"),
     ],
 )
 def test_files_that_are_no_published_checkpoint(content: object, message: str, tmp_path: Path) -> None:

@@ -120,7 +120,7 @@ def test_overwriting_replaces_what_is_generated_and_nothing_else(data, tmp_path)
     new_bundle("lunet_small", str(data), str(bundle))
     (bundle / "models").mkdir()
     (bundle / "models" / "model.pt").write_text("weights")
-    with pytest.raises(FileExistsError, match="mine is not empty: name another folder, or write over it with"):
+    with pytest.raises(FileExistsError, match="mine is not empty: name another folder, or overwrite it with"):
         new_bundle("lunet_small", str(data), str(bundle))
     new_bundle("unet_small", str(data), str(bundle), roi_size=(64, 64, 64), overwrite="true")
     train = json.loads((bundle / "configs" / "train.json").read_text())
@@ -131,7 +131,7 @@ def test_overwriting_replaces_what_is_generated_and_nothing_else(data, tmp_path)
 def test_only_bundles_are_overwritten(data, tmp_path):
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter1.txt").write_text("precious")
-    with pytest.raises(FileExistsError, match="so it is no bundle and is not overwritten"):
+    with pytest.raises(FileExistsError, match="is not overwritten because it is not a bundle"):
         new_bundle("lunet_small", str(data), str(tmp_path / "thesis"), overwrite=True)
     assert [path.name for path in (tmp_path / "thesis").iterdir()] == ["chapter1.txt"]
 
@@ -142,9 +142,9 @@ def test_only_bundles_are_overwritten(data, tmp_path):
         ({"family": "lunet_tiny"}, "FAMILY is 'lunet_tiny': it is one of unet_small, lunet_small"),
         ({"preset": "unet_small_4f"}, "--preset unet_small_4f is of another family; lunet_small has lunet_small_4f, "),
         ({"preset": "lunet_small_9f"}, "--preset lunet_small_9f is no preset"),
-        ({"output_dir": "lunet-small"}, "a bundle's name has letters, digits and _ only"),
-        ({"output_dir": "lunet_v2"}, "no _v before a digit"),
-        ({"output_dir": "tumour_detection"}, "none of detection, classification"),
+        ({"output_dir": "lunet-small"}, "name the bundle with letters, digits and _ only"),
+        ({"output_dir": "lunet_v2"}, "without _v before a digit"),
+        ({"output_dir": "tumour_detection"}, "without detection, classification"),
         ({"memory_gib": 0}, "--memory_gib takes a number above 0, not 0"),
         ({"memory_gib": 0.5}, r"--memory_gib 0.5 is too little: a training on patches of .* needs \d"),
         ({"pixdim": (1, 1)}, r"--pixdim takes 3 numbers above 0, one an axis, not \(1, 1\)"),
