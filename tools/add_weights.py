@@ -6,6 +6,7 @@ from pathlib import Path
 
 from lunet_networks.authoring.command_line import run_commands
 from lunet_networks.bundle.report.found_training import RECORDS
+from lunet_networks.bundle.runtime import outputs
 from tools import ROOT
 from tools.build_bundles import build_bundles
 
@@ -26,7 +27,7 @@ def add_weights(bundle: str, output_dir: str, ckpt_dir: str) -> None:
     missing = [str(source) for source in sources if not source.is_file()]
     if missing:
         raise FileNotFoundError(f"train and evaluate first, there is no {', '.join(missing)}")
-    preset = _preset(Path(output_dir, "run.json"))
+    preset = _preset(Path(output_dir, outputs.RUN_RECORD))
     folder = "" if preset == _preset(target / "configs" / "train.json") else preset
     copies = [target / "models" / folder / "model.pt"]
     copies += [target / "docs" / folder / name for name in RECORDS.values()]
@@ -39,7 +40,7 @@ def add_weights(bundle: str, output_dir: str, ckpt_dir: str) -> None:
 def _preset(path: Path) -> str:
     """Of a run's record or of a bundle's training."""
     content = json.loads(path.read_text(encoding="utf-8"))
-    return (content["settings"] if path.name == "run.json" else content)["preset"]
+    return (content["settings"] if path.name == outputs.RUN_RECORD else content)["preset"]
 
 
 if __name__ == "__main__":

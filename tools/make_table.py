@@ -7,6 +7,7 @@ from lunet_networks.authoring.command_line import as_bool, run_commands
 from lunet_networks.authoring.planning.families import FAMILIES
 from lunet_networks.bundle.report.found_training import RECORDS
 from lunet_networks.bundle.report.summaries import label_dice, read_rows
+from lunet_networks.bundle.runtime import outputs
 from lunet_networks.bundle.runtime.files import write_figure
 from tools import ROOT
 from tools.tables.cost_tables import (
@@ -81,7 +82,7 @@ def bundle_table() -> str:
 
 
 def _dice(records: Path) -> str:
-    of_labels = label_dice(read_rows(records / RECORDS["summary.csv"]))
+    of_labels = label_dice(read_rows(records / RECORDS[outputs.SUMMARY]))
     return ", ".join(f"{label} {mean:.3f}" for label, mean in of_labels.items())
 
 

@@ -11,6 +11,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from lunet_networks.authoring.planning.families import FAMILIES, presets_of
 from lunet_networks.bundle.report.found_training import RECORDS
 from lunet_networks.bundle.report.summaries import label_dice, read_rows
+from lunet_networks.bundle.runtime import outputs
 from tools import ROOT
 from tools.tables.cost_tables import IN_README
 from tools.tables.labels import label_points
@@ -86,7 +87,7 @@ def trained_dice() -> dict[str, float]:
     dice = {}
     for bundle, of_bundle in FAMILIES.items():
         for preset in presets_of(bundle):
-            path = of_bundle.records_of(ROOT / "bundles" / bundle, preset) / RECORDS["summary.csv"]
+            path = of_bundle.records_of(ROOT / "bundles" / bundle, preset) / RECORDS[outputs.SUMMARY]
             if path.is_file():
                 dice[preset] = statistics.fmean(label_dice(read_rows(path)).values())
     return dice

@@ -23,6 +23,7 @@ from lunet_networks.authoring.packaging.packed_record import Records, read_recor
 from lunet_networks.authoring.planning.families import FAMILIES
 from lunet_networks.authoring.planning.licences import NOT_NAMED
 from lunet_networks.bundle.report.found_training import RECORDS
+from lunet_networks.bundle.runtime import outputs
 from lunet_networks.bundle.runtime.errors import shortened_list
 from lunet_networks.bundle.runtime.files import write_atomically
 from lunet_networks.bundle.training.weights import load_weights
@@ -142,9 +143,9 @@ def _records(source: Bundle, preset: str | None, ckpt_file: Path, records: Path 
         return read_records(records, preset, label_names)
     for models, docs in (("models", "docs"), (f"models/{preset}", f"docs/{preset}")):
         of_these = ckpt_file.resolve() == source.root / models / "model.pt"
-        told = (source.root / docs / RECORDS["run.json"]).is_file()
+        told = (source.root / docs / RECORDS[outputs.RUN_RECORD]).is_file()
         # a training in the bundle's own folder replaces models/model.pt, but not the records in docs
-        if of_these and told and not (source.root / "eval" / "run.json").is_file():
+        if of_these and told and not (source.root / "eval" / outputs.RUN_RECORD).is_file():
             return read_records(source.root / docs, preset, label_names)
     return None
 

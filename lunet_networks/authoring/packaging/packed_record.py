@@ -10,8 +10,9 @@ from typing import Any
 
 from lunet_networks.bundle.report.found_training import RECORDS
 from lunet_networks.bundle.report.summaries import TITLES, best_epoch, means_by_label, means_table, other_settings
+from lunet_networks.bundle.runtime import outputs
 
-TOLD = ("run.json", "history.csv", "summary.csv")  # cases.csv names every case
+TOLD = (outputs.RUN_RECORD, outputs.HISTORY, outputs.SUMMARY)  # cases.csv names every case
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,8 @@ class Records:
             "TorchScript.\n\n"
             f"{means_table(rows)}\n\nMeans over the {rows[0]['n']} {rows[0]['cases']} cases"
             f"{', which also chose the best epoch' if rows[0]['chose_best_model'] == 'yes' else ''}. "
-            f"`{RECORDS['summary.csv']}` has their spread, `{RECORDS['history.csv']}` every epoch's figures, "
-            f"`{RECORDS['run.json']}` all settings."
+            f"`{RECORDS[outputs.SUMMARY]}` has their spread, `{RECORDS[outputs.HISTORY]}` every epoch's figures, "
+            f"`{RECORDS[outputs.RUN_RECORD]}` all settings."
         )
 
     def _rows(self) -> list[dict[str, str]]:
@@ -82,7 +83,7 @@ def read_records(folder: Path, preset: str | None, label_names: list[str]) -> Re
         FileNotFoundError: if one of them is missing.
         ValueError: if they are of another preset or other labels.
     """
-    names = [RECORDS[name] if (folder / RECORDS["run.json"]).is_file() else name for name in TOLD]
+    names = [RECORDS[name] if (folder / RECORDS[outputs.RUN_RECORD]).is_file() else name for name in TOLD]
     missing = [str(folder / name) for name in names if not (folder / name).is_file()]
     if missing:
         raise FileNotFoundError(f"there is no {', '.join(missing)}: train and evaluate first")

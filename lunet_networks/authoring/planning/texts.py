@@ -16,6 +16,7 @@ from lunet_networks.authoring.planning.licences import licence_document
 from lunet_networks.authoring.planning.templating import END_OF_SETTINGS, PLACEHOLDER
 from lunet_networks.bundle.report.found_training import RECORDS
 from lunet_networks.bundle.report.summaries import best_epoch, means_table, other_settings, read_rows
+from lunet_networks.bundle.runtime import outputs
 from lunet_networks.presets import input_shape
 from lunet_networks.summary import count_macs, count_parameters
 
@@ -144,8 +145,8 @@ def _performance(values: Mapping[str, Any], records: Path | None) -> str:
 
 
 def _training(values: Mapping[str, Any], ckpt_dir: str, records: Path) -> str:
-    run = json.loads((records / RECORDS["run.json"]).read_text(encoding="utf-8"))
-    history, summary = (read_rows(records / RECORDS[name]) for name in ("history.csv", "summary.csv"))
+    run = json.loads((records / RECORDS[outputs.RUN_RECORD]).read_text(encoding="utf-8"))
+    history, summary = (read_rows(records / RECORDS[name]) for name in (outputs.HISTORY, outputs.SUMMARY))
     settings, versions, training, validation = run["settings"], run["versions"], *run["cases"].values()
     others = other_settings(settings, _defaults(templates(values, "train"), values))
     with_others = f" but {others}" if others else ""
@@ -157,9 +158,9 @@ def _training(values: Mapping[str, Any], ckpt_dir: str, records: Path) -> str:
         f"{versions['torch']} and the settings below{with_others} (seed {settings['seed']}, fold "
         f"{settings['fold']} of {settings['num_folds']}).\n\n"
         f"{means_table(summary)}\n\n"
-        f"Means over the {summary[0]['n']} {summary[0]['cases']} cases{chose}. `{RECORDS['run.json']}` lists the "
-        f"{len(training)} training and the {len(validation)} validation cases, `{RECORDS['cases.csv']}` every case's "
-        f"figures, `{RECORDS['history.csv']}` every epoch's.{_how_to_use(ckpt_dir, settings['preset'])}"
+        f"Means over the {summary[0]['n']} {summary[0]['cases']} cases{chose}. "
+        f"`{RECORDS[outputs.RUN_RECORD]}` lists the {len(training)} training and the {len(validation)} validation cases, "
+        f"`{RECORDS[outputs.CASES]}` every case's figures, `{RECORDS[outputs.HISTORY]}` every epoch's.{_how_to_use(ckpt_dir, settings['preset'])}"
     )
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from lunet_networks.authoring.subprocesses import run_python
 from lunet_networks.bundle.report.summaries import label_dice, read_rows
+from lunet_networks.bundle.runtime import outputs
 from lunet_networks.bundle.runtime.checks import check_whole_number
 
 
@@ -32,12 +33,12 @@ def demo(output_dir: str = "demo", num_cases: int = 40, epochs: int = 24) -> Non
     _run(bundle, ["train", "evaluate", "visualize"], "visualize", *places)
     labels = ["--dataset_dir", data / "imagesTs", "--output_dir", output / "labels"]
     _run(bundle, ["inference"], "inference", *labels, "--ckpt_dir", output / "models")
-    mean_dice = statistics.fmean(label_dice(read_rows(run / "summary.csv")).values())
+    mean_dice = statistics.fmean(label_dice(read_rows(run / outputs.SUMMARY)).values())
     print(
         f"\nmean Dice {mean_dice:.3f} on 8 cases that were not used in training. Look at:\n"
         f"  {run / 'report.html'}  in a browser: figures, pictures of cases, how the training went\n"
         f"  {run / 'overlay.png'}  outlines of truth and prediction in the median case\n"
-        f"  {run / 'cases.csv'}    the metrics of every case\n"
+        f"  {run / outputs.CASES}    the metrics of every case\n"
         f"  {output / 'labels'}        label maps of the new images\n"
         f"  {bundle}   the bundle, which docs/README.md explains"
     )
