@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import partial
 from inspect import signature
+from itertools import pairwise
 from typing import Any
 
 from monai.utils import ComponentStore
@@ -13,7 +14,7 @@ from torch import nn
 
 from lunet_networks.nets import LMSCUNet, LVUNet, MedNeXt, PSPSeg, UNet, UNetPlusPlus
 
-__all__ = ["PRESETS", "create_network", "input_shape", "list_presets"]
+__all__ = ["PRESETS", "conventional_twin", "create_network", "input_shape", "is_lean", "list_presets"]
 
 PRESETS = ComponentStore("presets", "the published networks, each a function of the keywords of its class")
 
@@ -21,11 +22,12 @@ _SIZES = {  # name: levels, convolutions per block, filters at full resolution
     "small": (5, 2, (4, 3, 2, 1)),
     "large": (4, 3, (24, 12, 6)),
 }
-_FAMILIES = {  # name: class, factor of the channels from level to level, description
-    "unet": (UNet, 2, "U-Net"),
-    "lunet": (UNet, 1, "Lean U-Net"),
-    "unetpp": (UNetPlusPlus, 2, "UNet++"),
-    "lunetpp": (UNetPlusPlus, 1, "Lean UNet++"),
+_LEAN, _CONVENTIONAL = 1, 2  # factor of the channels from level to level
+_FAMILIES = {  # name: class, this factor, description
+    "unet": (UNet, _CONVENTIONAL, "U-Net"),
+    "lunet": (UNet, _LEAN, "Lean U-Net"),
+    "unetpp": (UNetPlusPlus, _CONVENTIONAL, "UNet++"),
+    "lunetpp": (UNetPlusPlus, _LEAN, "Lean UNet++"),
 }
 _PSPSEG = {  # name: channels, expansion, branches
     "s": ((16, 32, 64, 128, 256), 0.5, 4),
@@ -35,11 +37,15 @@ _PSPSEG = {  # name: channels, expansion, branches
 _SIZE_OF_COSTS = {3: (64, 64, 64), 2: (256, 256)}
 
 
+def _level_channels(width: int, growth: int, levels: int) -> tuple[int, ...]:
+    return tuple(width * growth**level for level in range(levels))
+
+
 def _add_u_net_presets() -> None:
     for family, (network_class, growth, title) in _FAMILIES.items():
         for size, (levels, convs_per_block, widths) in _SIZES.items():
             for width in widths:
-                channels = tuple(width * growth**level for level in range(levels))
+                channels = _level_channels(width, growth, levels)
                 PRESETS.add(
                     f"{family}_{size}_{width}f",
                     f"{title}, {levels} levels of {', '.join(map(str, channels))} channels, "
@@ -88,8 +94,41 @@ def list_presets(pattern: str = "*") -> list[str]:
     return [name for name in PRESETS.names if fnmatchcase(name, pattern)]
 
 
+def is_lean(preset: str) -> bool:
+    """Whether a preset is a lean network: all levels have the same number of channels.
+
+    Example:
+        >>> is_lean("lunet_small_4f"), is_lean("unet_small_4f"), is_lean("lmsc_unet")
+        (True, False, False)
+    """
+    channels = _keywords(preset).get("channels", ())
+    return len(channels) > 1 and all(deeper == _LEAN * width for width, deeper in pairwise(channels))
+
+
+def conventional_twin(preset: str) -> str | None:
+    """The preset that a lean one is compared with: it starts with as many channels and doubles them from level to
+    level, all else is the same. None if the preset is not lean, or no preset is such a network.
+
+    Example:
+        >>> conventional_twin("lunetpp_small_4f"), conventional_twin("unet_small_4f")
+        ('unetpp_small_4f', None)
+    """
+    if not is_lean(preset):
+        return None
+    keywords = _keywords(preset)
+    channels = keywords["channels"]
+    wanted = {**keywords, "channels": _level_channels(channels[0], _CONVENTIONAL, len(channels))}
+    of_class = (name for name in PRESETS.names if PRESETS[name].func is PRESETS[preset].func)
+    return next((name for name in of_class if _keywords(name) == wanted), None)
+
+
+def _keywords(preset: str) -> dict[str, Any]:
+    return PRESETS[preset].keywords
+
+
 def input_shape(preset: str) -> tuple[int, ...]:
-    """Shape of the input for which the costs of a preset are told, of the channels and axes that its default has.
+    """Shape of the input for which the costs of a preset are given, ``(1, C, [D,] H, W)``, with the preset's own number
+    of channels and axes.
 
     Example:
         >>> input_shape("lunet_small_4f"), input_shape("lmsc_unet")

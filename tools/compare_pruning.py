@@ -21,11 +21,11 @@ from lunet_networks.bundle.pruning.channels import PruningSchedule
 from lunet_networks.bundle.report.summaries import read_rows
 from lunet_networks.bundle.runtime.checks import check_whole_number, choose
 from lunet_networks.bundle.runtime.files import write_atomically
+from lunet_networks.presets import conventional_twin, is_lean
 from lunet_networks.pruning import SELECTIONS, describe_network
 from lunet_networks.summary import count_parameters
 from tools import ROOT
 from tools.study.pruning_results import Result, read_pruning, read_training, write_results
-from tools.tables.networks import twins
 
 FINISHED, LOG = "finished.json", "run.log"
 LOG_LINES = 15  # shown of a run that failed
@@ -167,11 +167,12 @@ class Plan:
         for preset in presets:
             network = create_network(preset, **self.shape)
             contenders.append(self._fixed(preset, network, epochs, preset=preset))
-            if conventional := twins().get(preset):
-                twin = doubling_twin(network)
-                channels = describe_network(twin)["channels"]
-                name = "_".join([conventional.partition("_")[0], *map(str, channels)])
-                twin_of = {"preset": conventional, "network_def#channels": channels}
+            twin = doubling_twin(network) if is_lean(preset) else network
+            channels = describe_network(twin)["channels"]
+            if channels != describe_network(network)["channels"]:
+                base = conventional_twin(preset) or preset
+                name = "_".join([base.partition("_")[0], *map(str, channels)])
+                twin_of = {"preset": base, "network_def#channels": channels}
                 contenders.append(self._fixed(name, twin, epochs, **twin_of))
         return contenders
 

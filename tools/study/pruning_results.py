@@ -16,10 +16,10 @@ from lunet_networks.bundle.evaluation.tables import write_csv
 from lunet_networks.bundle.pruning.history import PRUNING_HISTORY
 from lunet_networks.bundle.report.summaries import read_rows
 from lunet_networks.bundle.runtime.files import write_figure
+from lunet_networks.presets import PRESETS, is_lean
 from lunet_networks.pruning import describe_network
 from lunet_networks.summary import count_macs, count_parameters
 from tools.tables.generated_sections import write_between_marks
-from tools.tables.networks import twins
 
 COMMAND = "python -m tools.compare_pruning"
 COLOURS = ("#c44e52", "#dd8452", "#8172b3")  # of the rules by which channels are picked
@@ -192,7 +192,7 @@ def draw_dice(results: Sequence[Result]) -> Figure:
         dice = np.array([[step.dice for step in run.steps[:last]] for run in runs])
         parameters = np.mean([[step.parameters for step in run.steps[:last]] for run in runs], axis=0)
         deviation = dice.std(axis=0, ddof=1) if len(runs) > 1 else None
-        lean = name in twins()
+        lean = name in PRESETS and is_lean(name)
         style = (
             {"marker": ".", "color": next(colours), "label": f"pruned, {name}"}
             if runs[0].pruned

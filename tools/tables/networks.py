@@ -3,14 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from inspect import Parameter, signature
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from monai.networks.nets import UNETR, AttentionUnet, BasicUNet, DynUNet, SegResNet, SwinUNETR, UNet
 from torch import nn
 
 from lunet_networks import PRESETS, create_network, list_presets
-from lunet_networks.presets import input_shape
+from lunet_networks.presets import conventional_twin, input_shape
 
 VOLUMES = {"spatial_dims": 3, "in_channels": 1, "out_channels": 1}
 PICTURES = {"spatial_dims": 2, "in_channels": 3, "out_channels": 1}
@@ -170,30 +169,11 @@ def family(name: str) -> str:
 
 
 def twins() -> dict[str, str]:
-    """The lean presets, whose channels are the same at every level, each with its conventional twin: the preset of the
-    same class, levels, convolutions and first width whose channels grow.
+    """The lean presets that have a conventional twin, and that twin.
 
     Example:
         >>> twins()["lunet_small_4f"]
         'unet_small_4f'
     """
-    growing = {_layers(name): name for name in list_presets() if len(set(_channels(name))) > 1}
-    lean = [name for name in list_presets() if len(set(_channels(name))) == 1]
-    return {name: growing[_layers(name)] for name in lean if _layers(name) in growing}
-
-
-def _channels(name: str) -> tuple[int, ...]:
-    return _default(name, "channels") or ()
-
-
-def _layers(name: str) -> tuple[object, ...]:
-    """What a preset and its twin have in common."""
-    network_class = getattr(PRESETS[name], "func", PRESETS[name])
-    channels = _channels(name)
-    return (network_class, len(channels), channels[0], _default(name, "convs_per_block"))
-
-
-def _default(name: str, argument: str) -> Any:
-    """What a preset gives an argument of its class; None where there is no such argument."""
-    parameter = signature(PRESETS[name]).parameters.get(argument)
-    return None if parameter is None or parameter.default is Parameter.empty else parameter.default
+    found = {name: conventional_twin(name) for name in list_presets()}
+    return {name: twin for name, twin in found.items() if twin}
