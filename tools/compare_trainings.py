@@ -16,11 +16,11 @@ from lunet_networks.bundle.data.labels import count_outputs
 from lunet_networks.bundle.evaluation.tables import read_cases
 from lunet_networks.bundle.report.summaries import TITLES, means_by_label, read_rows
 from lunet_networks.bundle.runtime.files import write_figure
+from lunet_networks.presets import conventional_twin, is_lean
 from lunet_networks.summary import count_macs, count_parameters
 from tools import ROOT
 from tools.tables.generated_sections import write_between_marks
 from tools.tables.labels import label_points
-from tools.tables.networks import twins
 
 INPUT_SHAPE = (1, 1, 64, 64, 64)
 FORMATS = {"dice": ".3f", "hd95_mm": ".2f", "nsd_1mm": ".3f"}
@@ -164,7 +164,8 @@ def _difference(dice: Mapping[str, float], other: Mapping[str, float]) -> tuple[
 def _pairs(trainings: Sequence[Training]) -> list[tuple[Training, Training]]:
     """The lean networks with their conventional twins, where both were trained."""
     by_preset = {training.preset: training for training in trainings}
-    return [(by_preset[lean], by_preset[twin]) for lean, twin in twins().items() if {lean, twin} <= by_preset.keys()]
+    pairs = [(lean, by_preset.get(conventional_twin(lean.preset))) for lean in trainings]
+    return [(lean, twin) for lean, twin in pairs if twin]
 
 
 def draw_trainings(trainings: Sequence[Training]) -> Figure:
@@ -177,8 +178,8 @@ def draw_trainings(trainings: Sequence[Training]) -> Figure:
         for lean, twin in _pairs(trainings):
             ends = places[lean.preset], places[twin.preset]
             axes.plot(*zip(*ends, strict=True), color="#999999", linewidth=0.8, zorder=0)
-        for is_lean, (kind, colour) in KINDS.items():
-            of_kind = [place for preset, place in places.items() if (preset in twins()) == is_lean]
+        for lean, (kind, colour) in KINDS.items():
+            of_kind = [place for preset, place in places.items() if is_lean(preset) == lean]
             axes.plot([cost for cost, _ in of_kind], [dice for _, dice in of_kind], "o", color=colour, label=kind)
         axes.set(xscale="log" if field == "parameters" else "linear", xlabel=title)
         axes.margins(0.12)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lunet_networks import presets
+from lunet_networks import list_presets, presets
 from lunet_networks.bundle.benchmark.steps import Inference, TrainingStep
 from tools import measure as tool
 from tools.measure import choose_subjects, measure
@@ -52,7 +52,8 @@ def test_a_stopped_measurement_goes_on_where_it_was(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(tool, "measure_costs", until_stopped)
     monkeypatch.setattr("tools.speed.setup.load_average", lambda: 0.1)
-    monkeypatch.setattr(tool, "subjects", lambda: [Subject(f"lunet_small_{filters}f", 64) for filters in (4, 3, 2)])
+    names = ("lunet_small_4f", "lunet_small_3f", "lunet_small_2f")
+    monkeypatch.setattr(tool, "subjects", lambda: [Subject(name, 64) for name in names])
     with pytest.raises(KeyboardInterrupt):
         measure("all", rounds=3, num_threads=1, record=str(path))
     assert measured == ["lunet_small_4f", "lunet_small_3f"]
@@ -63,7 +64,7 @@ def test_a_stopped_measurement_goes_on_where_it_was(tmp_path: Path, monkeypatch:
 
 
 def test_networks_are_chosen() -> None:
-    assert _names("lunet_small*", 64, EMPTY) == {f"lunet_small_{filters}f" for filters in (4, 3, 2, 1)}
+    assert _names("lunet_small*", 64, EMPTY) == set(list_presets("lunet_small*"))
     assert choose_subjects(["UNet", "pspseg_s"], [64, 128], EMPTY) == [
         *(Subject("pspseg_s", 64), Subject("UNet", 64)),
         Subject("UNet", 128),
