@@ -26,7 +26,7 @@ from lunet_networks.authoring.subprocesses import alone_in
 from lunet_networks.bundle.data.datalist import load_datalist
 from lunet_networks.bundle.data.readers import LoadImaged
 from lunet_networks.bundle.evaluation.metrics import CaseMetrics
-from tests.bundle.trainable import TrainableBundle
+from tests.helpers.trainable import TrainableBundle
 
 SETTINGS = {"epochs": 1, "batch_size": 3, "roi_size": (32, 32, 32), "preset": "lunet_small_1f", "device": "cpu"}
 

@@ -65,9 +65,10 @@ def _write(path: Path, network: nn.Module, shapes: dict[str, tuple[int, ...]], i
     image = make_image(image_shape)
     with torch.no_grad():
         logits = network(image)[(..., *[slice(None, None, STEP)] * (image.dim() - 2))]
-    lines = ",\n".join(f"  {json.dumps(key)}: {json.dumps(shape)}" for key, shape in shapes.items())
-    text = f' "image": {json.dumps(image_shape)},\n "logits": {json.dumps(logits.tolist())},\n "shapes": {{\n{lines}\n }}'
-    path.write_text(f"{{\n{text}\n}}\n", encoding="utf-8")
+    lines = [f"  {json.dumps(key)}: {json.dumps(shape)}" for key, shape in shapes.items()]
+    parts = [f' "image": {json.dumps(image_shape)}', f' "logits": {json.dumps(logits.tolist())}', ' "shapes": {\n']
+    text = ",\n".join(parts) + ",\n".join(lines)
+    path.write_text(f"{{\n{text}\n }}\n}}\n", encoding="utf-8")  # a key a line, so that a change shows
 
 
 if __name__ == "__main__":

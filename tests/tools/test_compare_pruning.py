@@ -8,7 +8,7 @@ import pytest
 from lunet_networks import create_network
 from lunet_networks.bundle.report.summaries import read_rows
 from lunet_networks.summary import count_parameters
-from tests.bundle.trainable import TrainableBundle
+from tests.helpers.trainable import TrainableBundle
 from tools.compare_pruning import FINISHED, LOG, compare_pruning, doubling_twin
 from tools.study.pruning_results import Result, Step, dice_table, width_table
 

@@ -68,7 +68,7 @@ def test_another_preset_and_other_places(bundle, tmp_path):
 def test_an_export_that_differs_is_not_written(bundle, backend):
     path = bundle / "configs" / "inference.json"
     config = json.loads(path.read_text())
-    config["network_def"] = {"_target_": "tests.authoring.noisy.NoisyNetwork"}
+    config["network_def"] = {"_target_": "tests.helpers.noisy.NoisyNetwork"}
     path.write_text(json.dumps(config))
     torch.save({"conv.weight": torch.ones(3, 1, 1, 1, 1), "conv.bias": torch.zeros(3)}, bundle / "models" / "model.pt")
     with pytest.raises(

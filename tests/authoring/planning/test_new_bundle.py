@@ -18,7 +18,7 @@ from lunet_networks.authoring.planning.fingerprint import read_fingerprint
 from lunet_networks.authoring.planning.make_datalist import make_datalist
 from lunet_networks.authoring.planning.new_bundle import new_bundle
 from lunet_networks.authoring.samples.get_data import nuclei, phantom
-from tests.running import run_bundle
+from tests.helpers.running import run_bundle
 
 SHAPE = (32, 40, 32)
 SETS = {

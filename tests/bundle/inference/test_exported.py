@@ -13,7 +13,7 @@ from lunet_networks.authoring.samples.get_data import phantom
 from lunet_networks.bundle.data.datalist import load_datalist
 from lunet_networks.bundle.inference.exported import export_network
 from lunet_networks.bundle.inference.formats import EXPORT_FILES
-from tests.running import run_bundle
+from tests.helpers.running import run_bundle
 
 ENGINES = ("torchscript", "onnx", "openvino")
 

@@ -17,9 +17,9 @@ from lunet_networks.bundle.report.summaries import read_rows
 from lunet_networks.bundle.runtime.errors import root_cause
 from lunet_networks.bundle.training.weights import read_weights
 from lunet_networks.summary import count_macs, count_parameters
-from tests.bundle.killing import Killed
-from tests.bundle.trainable import TrainableBundle
-from tests.running import run_bundle
+from tests.helpers.killing import Killed
+from tests.helpers.running import run_bundle
+from tests.helpers.trainable import TrainableBundle
 from tools.build_bundles import repository_bundle
 
 SETTINGS = {

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from tests.bundle.killing import Killed
-from tests.bundle.trainable import same_results
+from tests.helpers.killing import Killed
+from tests.helpers.trainable import same_results
 
 
 def test_death_before_any_of_the_files_of_a_run(new_bundle, killed_before_write):
