@@ -1,4 +1,4 @@
-"""The rules of docs/new_bundle.md, each on a dataset that is all made up."""
+"""The rules of docs/new_bundle.md (decisions.py, normalisation.py), each on a dataset that is all made up."""
 
 import dataclasses
 import math
