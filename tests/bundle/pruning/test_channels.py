@@ -160,7 +160,9 @@ def test_a_kill_anywhere_changes_nothing(new_prunable, prune, killed_before_writ
     settings = {"channels_per_step": 2, "recovery_epochs": 1}
     written = killed_before_write(0)
     prune(uninterrupted, **settings)
-    for number in range(1, len(written), 5):
+    names = [os.path.basename(path) for path in written]
+    first_step = [names.index(name) + 1 for name in ("pruning_history.csv", "LICENSE", "model.pt", "checkpoint.pt")]
+    for number in (*first_step, first_step[-1] + 1, *first_step[:-1]):  # before there is a checkpoint, and after
         killed_before_write(number)
         with suppress(Killed):
             prune(killed, **settings, resume=True)
