@@ -11,29 +11,13 @@ from lunet_networks import create_network
 from lunet_networks.authoring.planning.new_bundle import new_bundle
 from lunet_networks.authoring.samples.get_data import phantom
 from lunet_networks.bundle.data.datalist import load_datalist
-from lunet_networks.bundle.inference.exported import export_network
-from lunet_networks.bundle.inference.formats import EXPORT_FILES
+from tests.helpers.exports import ENGINES, copied, export
 from tests.helpers.running import run_bundle
-
-ENGINES = ("torchscript", "onnx", "openvino")
 
 
 def labels_of(bundle, images, folder, backend, **settings):
     run_bundle(bundle, "inference", dataset_dir=images, output_dir=str(folder), backend=backend, **settings)
     return {path.name: np.asarray(nib.load(path).dataobj) for path in sorted(folder.iterdir())}
-
-
-def export(bundle, network, input_shape, backends=ENGINES):
-    for backend in backends:
-        export_network(network, bundle / "models" / EXPORT_FILES[backend], backend, input_shape)
-
-
-def copied(repository, name, target):
-    """A bundle of the repository with its weights, and its network."""
-    bundle = shutil.copytree(repository / "bundles" / name, target, ignore=shutil.ignore_patterns("eval", "runs"))
-    network = create_network(f"{name}_4f", out_channels=3)
-    network.load_state_dict(torch.load(bundle / "models" / "model.pt", weights_only=True))
-    return bundle, network
 
 
 def messages(error):
@@ -42,11 +26,9 @@ def messages(error):
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory, repository):
+def bundle(exported_bundle):
     """A trained bundle and its exports."""
-    folder, network = copied(repository, "lunet_small", tmp_path_factory.mktemp("bundle") / "lunet_small")
-    export(folder, network, (1, 1, 48, 64, 48))
-    return folder
+    return exported_bundle[0]
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +78,7 @@ def test_images_of_two_dimensions(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["lunet_small", "unet_small"])
 def test_ten_real_volumes(name, repository, shared, tmp_path):
-    folder, network = copied(repository, name, tmp_path / name)
+    folder, network = copied(repository / "bundles" / name, tmp_path / name)
     export(folder, network, (1, 1, 48, 64, 48))
     cases = load_datalist(shared / "data" / "Task04_Hippocampus", "validation", fold=0, num_folds=5, seed=42)[:10]
     images = [case["image"] for case in cases]
