@@ -21,7 +21,6 @@ CASES = [
 ]
 QUICK = [
     ("unetpp_small_1f", 2, "onnx"),
-    ("mednext_small", 3, "openvino"),
     *(case for case in CASES if case[-1] == "torchscript"),
 ]
 
