@@ -14,8 +14,8 @@ from lunet_networks.authoring.checking.verify import find_faults
 from lunet_networks.authoring.planning.families import FAMILIES
 from lunet_networks.authoring.samples.get_data import nuclei
 from lunet_networks.bundle.report.summaries import read_rows
-from tests.bundle.runnable import LPS_THICK_SLICES, bright_block, save_image
-from tests.running import run_bundle
+from tests.helpers.runnable import LPS_THICK_SLICES, bright_block, save_image
+from tests.helpers.running import run_bundle
 from tools.build_bundles import repository_bundle
 
 FOLDER = Path(__file__).parents[1] / "bundles"

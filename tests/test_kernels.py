@@ -14,7 +14,7 @@ from torch import nn
 
 from lunet_networks import create_network, kernels
 from lunet_networks.kernels.library import library
-from tests.randomised import randomise
+from tests.helpers.randomised import randomise
 
 needs_compiler = pytest.mark.skipif(library() is None, reason="there is no C++ compiler")
 SIZES = [(4, 4, 4), (8, 6, 10), (3, 5, 20), (1, 7, 33), (6, 4, 64), (2, 3, 101)]

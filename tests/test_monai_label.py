@@ -24,7 +24,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from lunet_networks.authoring.samples.get_data import phantom
-from tests.running import run_bundle
+from tests.helpers.running import run_bundle
 
 REPOSITORY = Path(__file__).parents[1]
 PYTHON = os.environ.get("MONAI_LABEL_PYTHON")

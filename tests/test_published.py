@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,10 @@ import torch
 
 from lunet_networks import LVUNet, PSPSeg, UNet, UNetPlusPlus, create_network, list_presets, load_published_weights
 from lunet_networks.published import published_keys
+from tests.helpers.published_networks import PSPSEG, new_network
+from tests.helpers.recipe import make_image, make_weights
 
+COMMITTED = Path(__file__).parent / "data" / "published"
 U_NET_GOLDENS = [
     "lunet_small_4f",
     "lunet_small_1f",
@@ -19,34 +23,66 @@ U_NET_GOLDENS = [
     "unetpp_small_4f",
     "lunetpp_small_4f",
 ]
+Golden = tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor]
 
 
-def _golden(shared: Path, name: str) -> tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor]:
-    with np.load(shared / "reference" / "io" / f"{name}.npz") as arrays:
-        state_dict = {key[3:]: torch.from_numpy(arrays[key]) for key in arrays.files if key.startswith("sd/")}
-        return state_dict, torch.from_numpy(arrays["input"]), torch.from_numpy(arrays["logits"])
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[str], Golden]:
+    """Reads published weights, an input and the published logits: of the small files in tests/data, whose logits are
+    every fourth voxel's, or of those in ../shared."""
+
+    def read(name: str) -> Golden:
+        path = COMMITTED / f"{name}.npz"
+        if not path.is_file():
+            path = request.getfixturevalue("shared") / "reference" / "io" / path.name
+        with np.load(path) as arrays:
+            tensors = {key: torch.from_numpy(arrays[key]) for key in arrays.files}
+        tensors = {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
+        image, logits = tensors.pop("input"), tensors.pop("logits")
+        return {key.removeprefix("sd/"): value for key, value in tensors.items()}, image, logits
+
+    return read
 
 
 def _assert_gives(network: torch.nn.Module, image: torch.Tensor, logits: torch.Tensor) -> None:
+    step = image.shape[-1] // logits.shape[-1]
+    at = (..., *[slice(None, None, step)] * (image.dim() - 2))
     with torch.no_grad():
-        single, double = network.eval()(image), network.double()(image.double())
+        single, double = network.eval()(image)[at], network.double()(image.double())[at]
     torch.testing.assert_close(double, logits.double(), atol=1e-5, rtol=0)
     torch.testing.assert_close(single, logits, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("name", U_NET_GOLDENS)
-def test_published_u_nets(name: str, shared: Path) -> None:
-    state_dict, image, logits = _golden(shared, name)
-    _assert_gives(load_published_weights(create_network(name, dropout=0.005), state_dict), image, logits)
+def test_published_u_nets(name: str, golden: Callable) -> None:
+    state_dict, image, logits = golden(name)
+    _assert_gives(load_published_weights(new_network(name, dropout=0.005), state_dict), image, logits)
 
 
-def test_stamp(shared: Path) -> None:
-    state_dict, image, logits = _golden(shared, "stamp_4f")
-    _assert_gives(load_published_weights(create_network("unet_small_4f", out_channels=2), state_dict), image, logits)
+@pytest.mark.parametrize("path", sorted(COMMITTED.glob("*.json")), ids=lambda path: path.stem)
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of what published weights leave out
+def test_published_keys_give_the_same_logits_for_ever(path: Path) -> None:
+    """For those who have no ../shared: weights by a recipe, of all published keys and shapes.
+
+    The logits were recorded by tests/helpers/record_published.py from the networks that give the published ones.
+    """
+    recorded = json.loads(path.read_text())
+    network = load_published_weights(new_network(path.stem).double(), make_weights(recorded["shapes"]))
+    logits = torch.tensor(recorded["logits"], dtype=torch.float64)
+    image = make_image(recorded["image"])
+    step = image.shape[-1] // logits.shape[-1]
+    with torch.no_grad():
+        found = network(image)[(..., *[slice(None, None, step)] * (image.dim() - 2))]
+    torch.testing.assert_close(found, logits, atol=1e-9 * logits.std().item(), rtol=0)
 
 
-def test_published_lv_unet_keeps_the_slope_with_a_warning(shared: Path) -> None:
-    state_dict, image, logits = _golden(shared, "lvunet_train_act0")
+def test_stamp(golden: Callable) -> None:
+    state_dict, image, logits = golden("stamp_4f")
+    _assert_gives(load_published_weights(new_network("stamp_4f"), state_dict), image, logits)
+
+
+def test_published_lv_unet_keeps_the_slope_with_a_warning(golden: Callable) -> None:
+    state_dict, image, logits = golden("lvunet_train_act0")
     network = create_network("lv_unet")
     with pytest.warns(UserWarning, match="this network keeps its own, 0: "):
         load_published_weights(network, state_dict)
@@ -57,8 +93,8 @@ def test_published_lv_unet_keeps_the_slope_with_a_warning(shared: Path) -> None:
     assert (network(image) - logits).abs().max() > 1  # so the warning is due
 
 
-def test_published_mednext_is_loaded_in_the_official_order_with_a_warning(shared: Path) -> None:
-    state_dict, image, other_logits = _golden(shared, "mednext_small")
+def test_published_mednext_is_loaded_in_the_official_order_with_a_warning(golden: Callable, shared: Path) -> None:
+    state_dict, image, other_logits = golden("mednext_small")
     network = create_network("mednext_small")
     with pytest.warns(UserWarning, match="compute another function"):
         load_published_weights(network, state_dict)
@@ -68,42 +104,39 @@ def test_published_mednext_is_loaded_in_the_official_order_with_a_warning(shared
     assert (logits - other_logits).abs().max() > 1  # so the warning is due
 
 
-PSPSEG_GOLDENS = {
-    "pspseg_s_narrow": {"channels": (4, 8, 16, 32, 64), "expansion": 0.5, "num_branches": 4},
-    "pspseg_b_narrow_srm": {"channels": (4, 6, 8, 12, 16), "expansion": 2, "num_branches": 7, "parallel": False},
-}
-
-
-@pytest.mark.parametrize("name", PSPSEG_GOLDENS)
+@pytest.mark.parametrize("name", PSPSEG)
 @pytest.mark.parametrize("deep_supervision", [False, True])
-def test_published_pspseg(name: str, deep_supervision: bool, shared: Path) -> None:
-    state_dict, image, logits = _golden(shared, name)
-    network = PSPSeg(out_channels=2, deep_supervision=deep_supervision, **PSPSEG_GOLDENS[name])
+def test_published_pspseg(name: str, deep_supervision: bool, golden: Callable) -> None:
+    state_dict, image, logits = golden(name)
+    network = new_network(name, deep_supervision=deep_supervision)
     heads = range(1, 5)  # the published network has one at the lowest resolution too, which nothing trains
     for level in heads:
-        shape = (2, PSPSEG_GOLDENS[name]["channels"][level], 1, 1, 1)
+        shape = (2, PSPSEG[name]["channels"][level], 1, 1, 1)
         state_dict[f"out_{level}.weight"], state_dict[f"out_{level}.bias"] = torch.rand(shape), torch.rand(2)
     _assert_gives(load_published_weights(network, state_dict), image, logits)
     supervised = [state_dict[f"out_{level}.bias"] for level in heads[:-1]] if deep_supervision else []
     assert [head.bias.tolist() for head in network.supervision_heads] == [bias.tolist() for bias in supervised]
 
 
-def test_masks_of_a_published_pspseg_are_kept(shared: Path) -> None:
-    state_dict, *_ = _golden(shared, "pspseg_s_narrow")
-    state_dict["bottleneck.0.active_paths"] = torch.tensor([True, False, True, False])
-    network = PSPSeg(out_channels=2, **PSPSEG_GOLDENS["pspseg_s_narrow"])
-    load_published_weights(network, state_dict)
+@pytest.fixture
+def pspseg_weights() -> dict[str, torch.Tensor]:
+    """Weights by the published keys of PSP-Seg."""
+    return make_weights(json.loads((COMMITTED / "pspseg_s_narrow.json").read_text())["shapes"])
+
+
+def test_masks_of_a_published_pspseg_are_kept(pspseg_weights: dict) -> None:
+    pspseg_weights["bottleneck.0.active_paths"] = torch.tensor([True, False, True, False])
+    network = load_published_weights(new_network("pspseg_s_narrow"), pspseg_weights)
     assert network.bottleneck.masked_branches() == [1, 3]
     assert network.decoders[0].masked_branches() == []
 
 
-def test_published_pspseg_of_other_branches(shared: Path) -> None:
-    state_dict, *_ = _golden(shared, "pspseg_s_narrow")
-    settings = {"out_channels": 2, **PSPSEG_GOLDENS["pspseg_s_narrow"]}
+def test_published_pspseg_of_other_branches(pspseg_weights: dict) -> None:
+    settings = {"out_channels": 2, **PSPSEG["pspseg_s_narrow"]}
     seven = PSPSeg(**{**settings, "num_branches": 7})
-    _assert_refused(seven, state_dict, r"'enc_block_1.0.active_paths' has shape \(4,\).* takes \(7,\)")
+    _assert_refused(seven, pspseg_weights, r"'enc_block_1.0.active_paths' has shape \(4,\).* takes \(7,\)")
     fewer = PSPSeg(**settings, branches={"bottleneck": [0, 1, 2]})
-    _assert_refused(fewer, state_dict, r"'bottleneck.0.active_paths' has shape \(4,\).* takes \(3,\)")
+    _assert_refused(fewer, pspseg_weights, r"'bottleneck.0.active_paths' has shape \(4,\).* takes \(3,\)")
 
 
 def test_keys_shapes_and_order_of_all_published_networks(shared: Path) -> None:

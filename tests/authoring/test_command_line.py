@@ -1,3 +1,5 @@
+"""Commands and what is said of a mistyped one."""
+
 import sys
 
 import pytest

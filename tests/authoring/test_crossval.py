@@ -26,7 +26,7 @@ from lunet_networks.authoring.subprocesses import alone_in
 from lunet_networks.bundle.data.datalist import load_datalist
 from lunet_networks.bundle.data.readers import LoadImaged
 from lunet_networks.bundle.evaluation.metrics import CaseMetrics
-from tests.bundle.trainable import TrainableBundle
+from tests.helpers.trainable import TrainableBundle
 
 SETTINGS = {"epochs": 1, "batch_size": 3, "roi_size": (32, 32, 32), "preset": "lunet_small_1f", "device": "cpu"}
 
@@ -294,9 +294,7 @@ def test_killed_and_run_again(bundle: Path, dataset: Path, tmp_path: Path, in_th
     os.killpg(killed.pid, signal.SIGKILL)  # with the training that it started
     killed.wait()
     assert 0 < len(rows(history)) < 8
-    continued = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert continued.returncode == 0, continued.stderr
-    assert "not yet: 0." in continued.stdout
+    crossval(str(bundle), str(dataset), str(output), folds=1, num_folds=2, **settings)
     plan = CrossValidation.plan(bundle, dataset, tmp_path / "uninterrupted", {"num_folds": 2, **settings})
     plan.finish(1)
     for name in ("models/model.pt", "cases.csv", "summary.csv"):

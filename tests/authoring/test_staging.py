@@ -1,3 +1,5 @@
+"""A dataset appears when all of it is written."""
+
 import json
 
 import pytest

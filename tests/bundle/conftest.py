@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.bundle.killing import killed_before_write  # noqa: F401, a fixture
-from tests.bundle.trainable import TrainableBundle
+from tests.helpers.killing import killed_before_write  # noqa: F401, a fixture
+from tests.helpers.trainable import TrainableBundle
 
 
 @pytest.fixture

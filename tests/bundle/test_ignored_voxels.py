@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from lunet_networks.bundle.training import LabelDice, labels_of_batch
-from tests.bundle.runnable import RunnableBundle, bright_block, dice, save_image, save_label
+from tests.helpers.runnable import RunnableBundle, bright_block, dice, save_image, save_label
 
 SHAPE, IGNORED = (24, 32, 20), 3
 

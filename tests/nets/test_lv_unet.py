@@ -11,7 +11,7 @@ import torch
 from lunet_networks import LVUNet, create_network
 from lunet_networks.nets.mobilenet_v3 import mobilenet_v3_large
 from lunet_networks.summary import count_parameters
-from tests.randomised import randomise
+from tests.helpers.randomised import randomise
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,7 @@ from lunet_networks.pruning import (
     unmask_branches,
 )
 from lunet_networks.pruning.progressive import LOSSES
-from tests.pruning.random_networks import new_pspseg
+from tests.helpers.random_networks import new_pspseg
 
 MODULES = ["encoders.1", "encoders.2", "bottleneck", "decoders.0", "decoders.1"]
 

@@ -15,7 +15,7 @@ from lunet_networks.pruning import (
     select_channels,
     targeted_dropout,
 )
-from tests.pruning.random_networks import new_network
+from tests.helpers.random_networks import new_network
 
 PUBLISHED = {"taylor": "Taylor", "l1": "L1", "l2": "L2", "l1_std": "L1_std"}
 

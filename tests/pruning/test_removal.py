@@ -10,7 +10,7 @@ from torch import nn
 
 from lunet_networks import MedNeXt, UNet, UNetPlusPlus, create_network
 from lunet_networks.pruning import prunable_convolutions, remove_channels, set_dropout
-from tests.pruning.random_networks import new_network
+from tests.helpers.random_networks import new_network
 
 CLASSES = (UNet, UNetPlusPlus)
 

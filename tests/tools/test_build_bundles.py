@@ -1,3 +1,5 @@
+"""Bundles of the repository as they are generated (templating.py)."""
+
 import json
 import shutil
 

@@ -1,14 +1,19 @@
 """Prunings beside each other: real runs, resumed, never mixed with others."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
+import fire
+import monai.bundle
 import pytest
 
 from lunet_networks import create_network
 from lunet_networks.bundle.report.summaries import read_rows
 from lunet_networks.summary import count_parameters
-from tests.bundle.trainable import TrainableBundle
+from tests.helpers.trainable import TrainableBundle
 from tools.compare_pruning import FINISHED, LOG, compare_pruning, doubling_twin
 from tools.study.pruning_results import Result, Step, dice_table, width_table
 
@@ -30,6 +35,26 @@ def compare(bundle: TrainableBundle, output: Path, **changed: object) -> None:
     compare_pruning(str(bundle.dataset_dir), str(output), bundle=str(bundle.root), **options)
 
 
+def test_a_failing_run_shows_its_log(bundle: TrainableBundle, tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=r"(?s)stamp with seed 0 failed; .*run.log ends with.*target_params is 5"):
+        compare(bundle, tmp_path, selections="stamp", presets=(), target_params=5)
+
+
+@contextmanager
+def in_this_process() -> Iterator[None]:
+    """The runs are done within this process, which is quicker, each as soon as it is started."""
+
+    def run(command: list[str], **_: object) -> SimpleNamespace:
+        assert command[1:6] == ["-W", "ignore", "-m", "monai.bundle", "run"]
+        fire.Fire(monai.bundle.run, command=[*command[6:], "--logging_file", "False"])
+        return SimpleNamespace(poll=lambda: 0, returncode=0)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tools.compare_pruning.subprocess", SimpleNamespace(Popen=run))
+        patch.setattr("tools.compare_pruning.time", SimpleNamespace(sleep=lambda seconds: None))
+        yield
+
+
 @pytest.fixture(scope="module")
 def done(bundle: TrainableBundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished comparison, with its tables in a document."""
@@ -37,7 +62,8 @@ def done(bundle: TrainableBundle, tmp_path_factory: pytest.TempPathFactory) -> P
     document = folder / "docs" / "pruning.md"
     document.parent.mkdir()
     document.write_text("<!-- comparison: written by python -m tools.compare_pruning -->\n<!-- end of comparison -->\n")
-    compare(bundle, folder, presets="lunet_small_2f", document=str(document))
+    with in_this_process():
+        compare(bundle, folder, presets="lunet_small_2f", document=str(document))
     return folder
 
 
@@ -70,7 +96,8 @@ def test_what_is_finished_is_not_done_again(done: Path, bundle: TrainableBundle)
     logs = {path: path.stat().st_mtime_ns for path in done.glob(f"*/*/{LOG}")}
     assert len(logs) == 4
     (done / "largest_layer" / "seed_0" / FINISHED).unlink()  # as if killed at the very end
-    compare(bundle, done, presets="lunet_small_2f")
+    with in_this_process():
+        compare(bundle, done, presets="lunet_small_2f")
     assert {path.parts[-3] for path, time in logs.items() if path.stat().st_mtime_ns != time} == {"largest_layer"}
 
 
@@ -94,11 +121,6 @@ def test_bad_options(bundle: TrainableBundle, tmp_path: Path, changed: dict, mes
     with pytest.raises((ValueError, OSError), match=message):
         compare(bundle, tmp_path, **changed)
     assert not list(tmp_path.iterdir())
-
-
-def test_a_failing_run_shows_its_log(bundle: TrainableBundle, tmp_path: Path) -> None:
-    with pytest.raises(OSError, match=r"(?s)stamp with seed 0 failed; .*run.log ends with.*target_params is 5"):
-        compare(bundle, tmp_path, selections="stamp", presets=(), target_params=5)
 
 
 @pytest.mark.parametrize("preset", ["lunet_small_4f", "lunet_large_6f", "lunetpp_small_2f"])

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.bundle.runnable import bright_block, save_image
+from tests.helpers.runnable import bright_block, save_image
 
 ROOT = Path(__file__).parents[2]
 

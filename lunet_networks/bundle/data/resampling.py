@@ -141,8 +141,8 @@ class Spacingd(transforms.Spacingd):
     """MONAI's ``Spacingd`` that resamples by ``AxiswiseResample`` and leaves items such as ``image_path`` alone.
 
     For a NIfTI file MONAI 1.6.0 and 1.6.1 call ``.update`` of every item whose name starts with ``image_``, as if each
-    were a dictionary of metadata; MONAI Label keeps the file's path there, a ``str``. ``tests/bundle/test_spacing.py``
-    fails as soon as MONAI's own class does without this one.
+    were a dictionary of metadata; MONAI Label keeps the file's path there, a ``str``.
+    ``tests/bundle/data/test_resampling.py`` fails as soon as MONAI's own class does without this one.
 
     The arguments are those of :py:class:`monai.transforms.Spacingd`, and ``Invertd`` works as it does there.
 

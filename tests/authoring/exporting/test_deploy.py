@@ -16,8 +16,8 @@ from lunet_networks.authoring.exporting.deploy import deploy_bundle
 from lunet_networks.authoring.packaging.package import package_bundle
 from lunet_networks.authoring.samples.get_data import NUCLEI, nuclei
 from lunet_networks.bundle.report.summaries import read_rows
-from tests.randomised import randomise
-from tests.running import run_bundle
+from tests.helpers.randomised import randomise
+from tests.helpers.running import run_bundle
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -32,8 +32,8 @@ from lunet_networks.authoring.packaging.package import package_bundle
 from lunet_networks.authoring.packaging.package_part import package_part
 from lunet_networks.authoring.planning.families import FAMILIES
 from lunet_networks.authoring.samples.get_data import phantom
-from tests.bundle.runnable import LPS_THICK_SLICES, bright_block, save_image
-from tests.running import run_bundle
+from tests.helpers.runnable import LPS_THICK_SLICES, bright_block, save_image
+from tests.helpers.running import run_bundle
 
 NAME = "lunet_small_4f"
 METADATA, TRAIN, INFERENCE, README = "metadata.json", "train.json", "inference.json", "docs/README.md"

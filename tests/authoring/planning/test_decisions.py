@@ -1,4 +1,4 @@
-"""The rules of docs/new_bundle.md, each on a dataset that is all made up."""
+"""The rules of docs/new_bundle.md (decisions.py, normalisation.py), each on a dataset that is all made up."""
 
 import dataclasses
 import math
@@ -95,6 +95,33 @@ def test_thick_slices_are_resampled_to_the_finer_ones_among_them():
     assert planned.values["turning_axes"] == [2]
     many_slices = dataset(((200, 200, 120),) * 50, spacing)
     assert plan(many_slices).values["pixdim"] == [0.8, 0.8, 6.0]
+
+
+@pytest.mark.parametrize(
+    ("slice_spacing", "shape", "target"),
+    [
+        (3.0, (200, 200, 20), 3.0),  # three times the others is not coarse yet
+        (3.05, (200, 200, 20), 2.0),
+        (6.0, (198, 198, 66), 6.0),  # a third of the others' voxels is not few yet
+        (6.0, (200, 200, 65), 2.0),
+    ],
+)
+def test_an_axis_is_coarse_above_three_times_the_spacing_and_below_a_third_of_the_voxels(slice_spacing, shape, target):
+    finer, coarser = (1.0, 1.0, 2.0), (1.0, 1.0, slice_spacing)
+    planned = plan(dataset((shape,) * 50, (finer,) * 10 + (coarser,) * 40))
+    assert planned.values["pixdim"] == [1.0, 1.0, target]
+
+
+@pytest.mark.parametrize(
+    ("pixdim", "axes"),
+    [((1.0, 1.0, 3.0), [0, 1, 2]), ((1.0, 1.0, 3.05), [2]), ((3.05, 1.0, 1.0), [0]), ((2.0, 6.1, 2.5), [1])],
+)
+def test_volumes_are_turned_in_the_plane_only_above_three_times_the_spacing(pixdim, axes):
+    assert plan(dataset(((120, 120, 120),) * 50), pixdim=pixdim).values["turning_axes"] == axes
+
+
+def test_pictures_of_any_spacing_are_turned():
+    assert plan(dataset(((128, 128),) * 50, (1.0, 4.0))).values["turning_axes"] == [0, 1]
 
 
 def test_a_given_spacing_decides_the_patch():

@@ -1,3 +1,5 @@
+"""A fingerprint (measuring.py, intensities.py) of files whose figures are known."""
+
 import json
 import subprocess
 import sys

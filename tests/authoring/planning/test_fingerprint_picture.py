@@ -1,3 +1,5 @@
+"""The picture of a fingerprint."""
+
 from dataclasses import replace
 
 import matplotlib.image

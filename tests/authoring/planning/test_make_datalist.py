@@ -1,3 +1,5 @@
+"""dataset.json for folders of all layouts (pairing.py)."""
+
 import nibabel
 import nrrd
 import numpy as np

@@ -4,8 +4,6 @@ import csv
 import json
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import nibabel as nib
@@ -18,7 +16,8 @@ from lunet_networks.authoring.planning.fingerprint import read_fingerprint
 from lunet_networks.authoring.planning.make_datalist import make_datalist
 from lunet_networks.authoring.planning.new_bundle import new_bundle
 from lunet_networks.authoring.samples.get_data import nuclei, phantom
-from tests.running import run_bundle
+from lunet_networks.commands import main
+from tests.helpers.running import run_bundle
 
 SHAPE = (32, 40, 32)
 SETS = {
@@ -181,18 +180,8 @@ def test_cases_that_disagree_are_listed(data, tmp_path):
 
 
 def test_the_command(data, tmp_path):
-    command = [
-        sys.executable,
-        "-m",
-        "lunet_networks",
-        "new-bundle",
-        "mednext_small",
-        "--dataset_dir",
-        str(data),
-    ]
-    made = subprocess.run([*command, "--output_dir", str(tmp_path / "mine")], capture_output=True, text=True)
-    assert made.returncode == 0, made.stderr
-    again = subprocess.run([*command, "--output_dir", str(tmp_path / "mine")], capture_output=True, text=True)
-    assert again.returncode == 1
-    assert again.stderr.strip().startswith("error: ")
-    assert "Traceback" not in again.stderr
+    command = ["new-bundle", "mednext_small", "--dataset_dir", str(data), "--output_dir", str(tmp_path / "mine")]
+    main(command)
+    assert (tmp_path / "mine" / "configs" / "train.json").is_file()
+    with pytest.raises(SystemExit, match=r"^error: .*mine is not empty"):
+        main(command)

@@ -1,3 +1,5 @@
+"""Patch and batch size: what fits into the memory, in proportion."""
+
 import math
 
 import pytest

@@ -1,3 +1,5 @@
+"""Datasets that are fetched or made: whole, checked, or not there."""
+
 import gzip
 import hashlib
 import io

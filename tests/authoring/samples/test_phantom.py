@@ -1,3 +1,5 @@
+"""Phantoms: their anatomy, spacings and contrasts."""
+
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter

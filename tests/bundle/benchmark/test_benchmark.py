@@ -17,7 +17,7 @@ from lunet_networks.bundle.benchmark.settings import BenchmarkSettings
 from lunet_networks.bundle.benchmark.steps import Inference
 from lunet_networks.bundle.runtime.errors import root_cause
 from lunet_networks.summary import count_macs
-from tests.running import run_bundle
+from tests.helpers.running import run_bundle
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

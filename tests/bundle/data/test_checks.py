@@ -1,3 +1,5 @@
+"""Faults of images and labels are found before a training, each told by its file."""
+
 import gzip
 
 import nibabel

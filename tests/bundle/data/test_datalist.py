@@ -1,3 +1,5 @@
+"""dataset.json becomes lists of cases: folds, lists of its own, and what is wrong in it."""
+
 import json
 from pathlib import Path
 

@@ -1,3 +1,5 @@
+"""The loader that makes the next batch during a step."""
+
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor

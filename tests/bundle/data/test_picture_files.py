@@ -12,7 +12,7 @@ from PIL import Image
 from lunet_networks.bundle.data.checks import check_data, readable_only
 from lunet_networks.bundle.data.readers import LoadImaged
 from lunet_networks.bundle.inference.images import find_images
-from tests.bundle.runnable import RunnableBundle
+from tests.helpers.runnable import RunnableBundle
 
 SHAPE = (30, 44)  # rows and columns: what is turned or mirrored shows
 GREY = np.random.default_rng(0).integers(0, 200, SHAPE).astype(np.uint8)

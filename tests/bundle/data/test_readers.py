@@ -1,3 +1,5 @@
+"""NRRD files with all headers, and channels that have a file each."""
+
 import copy
 import pickle
 

@@ -1,3 +1,5 @@
+"""What is random in an epoch is a function of seed and number."""
+
 import pytest
 import torch
 from monai.data import DistributedSampler

@@ -1,3 +1,5 @@
+"""Cases are dealt out to processes, and their results put together again."""
+
 import pytest
 import torch
 from monai.data import MetaTensor

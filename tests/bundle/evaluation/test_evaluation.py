@@ -18,7 +18,7 @@ from monai.fl.utils.exchange_object import ExchangeObject
 
 from lunet_networks.bundle.evaluation.tables import EvaluationReport
 from lunet_networks.bundle.runtime.errors import root_cause
-from tests.bundle.runnable import (
+from tests.helpers.runnable import (
     LPS_THICK_SLICES,
     THRESHOLD_NETWORK,
     THRESHOLD_WEIGHTS,

@@ -7,7 +7,7 @@ import torch
 from monai.bundle import ConfigWorkflow
 
 from lunet_networks.bundle.runtime.errors import root_cause
-from tests.bundle.runnable import THRESHOLD_NETWORK, THRESHOLD_WEIGHTS, RunnableBundle, bright_block, save_image
+from tests.helpers.runnable import THRESHOLD_NETWORK, THRESHOLD_WEIGHTS, RunnableBundle, bright_block, save_image
 
 MASK = bright_block((24, 32, 20))
 

@@ -13,7 +13,7 @@ from monai.bundle import ConfigWorkflow
 
 import lunet_networks
 from lunet_networks.bundle.inference.images import InferenceImages, find_images
-from tests.bundle.runnable import LPS_THICK_SLICES, THRESHOLD_NETWORK, RunnableBundle, bright_block, dice, save_image
+from tests.helpers.runnable import LPS_THICK_SLICES, THRESHOLD_NETWORK, RunnableBundle, bright_block, dice, save_image
 
 
 def oblique_affine():

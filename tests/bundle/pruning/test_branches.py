@@ -14,9 +14,9 @@ from lunet_networks.bundle.runtime.errors import root_cause
 from lunet_networks.bundle.training.weights import read_weights
 from lunet_networks.pruning import ProgressiveSchedule, active_branches
 from lunet_networks.summary import count_parameters
-from tests.bundle.killing import Killed
-from tests.bundle.trainable import TrainableBundle
-from tests.running import run_bundle
+from tests.helpers.killing import Killed
+from tests.helpers.running import run_bundle
+from tests.helpers.trainable import TrainableBundle
 
 DATA = {"roi_size": [32, 32, 32], "num_folds": 2}
 NARROW = {"network_def#channels": [2, 4, 4]}

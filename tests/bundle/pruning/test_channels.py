@@ -17,9 +17,9 @@ from lunet_networks.bundle.report.summaries import read_rows
 from lunet_networks.bundle.runtime.errors import root_cause
 from lunet_networks.bundle.training.weights import read_weights
 from lunet_networks.summary import count_macs, count_parameters
-from tests.bundle.killing import Killed
-from tests.bundle.trainable import TrainableBundle
-from tests.running import run_bundle
+from tests.helpers.killing import Killed
+from tests.helpers.running import run_bundle
+from tests.helpers.trainable import TrainableBundle
 from tools.build_bundles import repository_bundle
 
 SETTINGS = {
@@ -160,7 +160,9 @@ def test_a_kill_anywhere_changes_nothing(new_prunable, prune, killed_before_writ
     settings = {"channels_per_step": 2, "recovery_epochs": 1}
     written = killed_before_write(0)
     prune(uninterrupted, **settings)
-    for number in range(1, len(written), 5):
+    names = [os.path.basename(path) for path in written]
+    first_step = [names.index(name) + 1 for name in ("pruning_history.csv", "LICENSE", "model.pt", "checkpoint.pt")]
+    for number in (*first_step, first_step[-1] + 1, *first_step[:-1]):  # before there is a checkpoint, and after
         killed_before_write(number)
         with suppress(Killed):
             prune(killed, **settings, resume=True)

@@ -21,9 +21,9 @@ from lunet_networks.authoring.samples.get_data import phantom
 from lunet_networks.bundle.evaluation.metrics import WHOLE, CaseMetrics
 from lunet_networks.bundle.evaluation.tables import case_rows, read_cases, write_csv
 from lunet_networks.bundle.report.found_training import find_training, read_history
-from tests.bundle.runnable import RunnableBundle, save_label
-from tests.bundle.trainable import TrainableBundle
-from tests.running import run_bundle
+from tests.helpers.runnable import RunnableBundle, save_label
+from tests.helpers.running import run_bundle
+from tests.helpers.trainable import TrainableBundle
 
 VISUALIZE = ("train", "evaluate", "visualize")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

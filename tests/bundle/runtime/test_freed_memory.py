@@ -1,11 +1,12 @@
 """Freed memory is kept, which the system's count of fresh pages tells."""
 
-import os
 import platform
 import subprocess
 import sys
 
 import pytest
+
+from lunet_networks.bundle.runtime.freed_memory import keep_freed_memory
 
 FRESH_PAGES = """
 import resource, sys
@@ -28,28 +29,22 @@ print((faults() - before) * resource.getpagesize() // 2**20)
 pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told to")
 
 
-def _run(code: str, *arguments: str, **environment: str) -> str:
-    process = subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return process.stdout.strip()
+def _fresh_pages(kept: str) -> int:
+    """MiB that ten steps ask of the system, in a process of its own."""
+    command = [sys.executable, "-c", FRESH_PAGES, kept]
+    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 def test_the_same_memory_serves_the_next_step() -> None:
-    assert int(_run(FRESH_PAGES, "as it is")) > 900  # MiB
-    assert int(_run(FRESH_PAGES, "2**30")) < 100
+    assert _fresh_pages("as it is") > 900
+    assert _fresh_pages("2**30") < 100
 
 
 def test_what_is_larger_is_given_back() -> None:
-    assert int(_run(FRESH_PAGES, "2**24")) > 900
+    assert _fresh_pages("2**24") > 900
 
 
-def test_settings_of_the_user_win() -> None:
-    code = "from lunet_networks.bundle.runtime.freed_memory import keep_freed_memory; print(keep_freed_memory())"
-    assert _run(code) == "True"
-    assert _run(code, MALLOC_TRIM_THRESHOLD_="131072") == "False"
-    assert _run(code, GLIBC_TUNABLES="") == "False"
+@pytest.mark.parametrize(("name", "value"), [("MALLOC_TRIM_THRESHOLD_", "131072"), ("GLIBC_TUNABLES", "")])
+def test_settings_of_the_user_win(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, value)
+    assert keep_freed_memory() is False

@@ -17,7 +17,7 @@ from monai.bundle import ConfigParser, ConfigWorkflow
 from lunet_networks.authoring.samples.get_data import nuclei, phantom
 from lunet_networks.bundle.data.datalist import load_datalist
 from lunet_networks.bundle.runtime.errors import root_cause
-from tests.bundle.trainable import TrainableBundle, same_results
+from tests.helpers.trainable import TrainableBundle, same_results
 
 TIMEOUT = 900  # seconds on a busy machine; what hangs hangs for hours
 STANDALONE = ("--standalone", "--nproc_per_node=2")

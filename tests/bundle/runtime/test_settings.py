@@ -1,3 +1,5 @@
+"""Settings are checked, and a wrong value is named with what would be right."""
+
 import pytest
 
 from lunet_networks.bundle.runtime.settings import SETTINGS, check_settings

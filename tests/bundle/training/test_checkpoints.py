@@ -1,3 +1,5 @@
+"""Weights and checkpoints that a training leaves, also on a full disk."""
+
 import resource
 
 import pytest

@@ -1,3 +1,5 @@
+"""The picture of a training for every kind of history."""
+
 import math
 
 import pytest

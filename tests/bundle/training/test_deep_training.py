@@ -1,3 +1,5 @@
+"""LV-UNet's slope during a training, up to the deployed network."""
+
 import math
 from pathlib import Path
 

@@ -1,3 +1,5 @@
+"""The training's Dice is MONAI's."""
+
 import pytest
 import torch
 from monai.metrics import DiceMetric

@@ -1,3 +1,5 @@
+"""history.csv and which epoch is the best."""
+
 import csv
 import math
 

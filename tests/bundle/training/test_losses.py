@@ -1,3 +1,5 @@
+"""Losses by name, against the published formulas."""
+
 import math
 
 import pytest

@@ -1,3 +1,5 @@
+"""Optimizers by name, with the published settings."""
+
 import pytest
 from torch import nn
 

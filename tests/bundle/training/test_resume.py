@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from tests.bundle.killing import Killed
-from tests.bundle.trainable import same_results
+from tests.helpers.killing import Killed
+from tests.helpers.trainable import same_results
 
 
 def test_death_before_any_of_the_files_of_a_run(new_bundle, killed_before_write):
@@ -31,7 +31,7 @@ def test_killed_processes(new_bundle):
     uninterrupted.train(epochs=4)
     kill_when_there(killed, killed.eval / "run.json")
     kill_when_there(killed, killed.checkpoint)
-    assert killed.start(epochs=4, resume="true").wait() == 0
+    killed.train(epochs=4, resume=True)
     assert same_results(killed, uninterrupted)
     assert not list(killed.root.rglob("*.tmp"))
     assert not list(killed.eval.glob("model_before_*"))

@@ -1,3 +1,5 @@
+"""run.json: what a run was started with, and whether another may write beside it."""
+
 import json
 
 import pytest

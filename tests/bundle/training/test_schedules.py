@@ -1,3 +1,5 @@
+"""Learning rates by epoch are those of PyTorch's schedulers."""
+
 import pytest
 import torch
 from ignite.engine import Engine

@@ -1,3 +1,5 @@
+"""Weights to start from: of the same network, with another head, or refused with the reason."""
+
 import logging
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The README of a bundle explains every setting and repeats measured figures only."""
+"""The README of a bundle (texts.py) explains every setting and repeats measured figures only."""
 
 import json
 from pathlib import Path
