@@ -159,8 +159,9 @@ def _training(values: Mapping[str, Any], ckpt_dir: str, records: Path) -> str:
         f"{settings['fold']} of {settings['num_folds']}).\n\n"
         f"{means_table(summary)}\n\n"
         f"Means over the {summary[0]['n']} {summary[0]['cases']} cases{chose}. "
-        f"`{RECORDS[outputs.RUN_RECORD]}` lists the {len(training)} training and the {len(validation)} validation cases, "
-        f"`{RECORDS[outputs.CASES]}` every case's figures, `{RECORDS[outputs.HISTORY]}` every epoch's.{_how_to_use(ckpt_dir, settings['preset'])}"
+        f"`{RECORDS[outputs.RUN_RECORD]}` lists the {len(training)} training and the {len(validation)} validation "
+        f"cases, `{RECORDS[outputs.CASES]}` every case's figures, `{RECORDS[outputs.HISTORY]}` every epoch's."
+        f"{_how_to_use(ckpt_dir, settings['preset'])}"
     )
 
 

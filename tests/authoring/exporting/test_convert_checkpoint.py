@@ -88,7 +88,7 @@ def test_an_output_that_is_there_is_kept(tmp_path: Path) -> None:
     [
         ({"model_state_dict": {}}, "holds neither 'model_state_dict' nor a state dict"),
         ([1, 2], "holds neither"),
-        ({"conv.weight": torch.zeros(1, 2)}, r"holds 1 tensors, the first 'conv.weight' of shape \(1, 2\), which fit none"),
+        ({"conv.weight": torch.zeros(1, 2)}, r"the first 'conv.weight' of shape \(1, 2\), which fit none"),
         (torch.nn.Linear(1, 1), "is not a checkpoint that can be read safely"),
     ],
 )
