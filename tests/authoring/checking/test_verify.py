@@ -16,7 +16,9 @@ from lunet_networks.authoring.checking.bundle import Bundle, Fault
 from lunet_networks.authoring.checking.metadata import SCHEMA
 from lunet_networks.authoring.checking.verify import CHECKS, find_faults, verify_bundle
 
-TRAIN, EVALUATE, INFERENCE = (f"configs/{name}.json" for name in ("train", "evaluate", "inference"))
+TRAIN, EVALUATE, INFERENCE, BENCHMARK = (
+    f"configs/{name}.json" for name in ("train", "evaluate", "inference", "benchmark")
+)
 METADATA, README, LOGGING = "configs/metadata.json", "docs/README.md", "configs/logging.conf"
 PRED = "network_data_format#outputs#pred"
 Edit = Callable[[Path], object]
@@ -111,7 +113,7 @@ def replace_transform(file: str, section: str, target: str, other: str) -> Edit:
 BROKEN: dict[str, tuple[Edit, str, str, str, str]] = {  # what is done, then file, key, problem and cure of the fault
     "no licence": (remove("LICENSE"), "LICENSE", "", "is missing", "without an ending"),
     "no logging.conf": (remove(LOGGING), LOGGING, "", "is missing", "fileConfig"),
-    "YAML": (lambda root: (root / TRAIN).rename(root / "configs/train.yaml"), TRAIN, "", "is missing", "very name"),
+    "YAML": (lambda root: (root / TRAIN).rename(root / "configs/train.yaml"), TRAIN, "", "is missing", "exactly this name"),
     "half a file": (text(INFERENCE, '"run": [', ""), INFERENCE, "", "cannot be read", "one JSON object"),
     "a key twice": (text(TRAIN, '"seed": 42', '"seed": 1, "seed": 2'), TRAIN, "", "seed", "every key once"),
     "a large file": (large_file, "docs/case.nii.gz", "", "is 26 MB", "large_files.yml"),
@@ -128,7 +130,7 @@ BROKEN: dict[str, tuple[Edit, str, str, str, str]] = {  # what is done, then fil
         "C:\\data.",
         "/workspace/",
     ),
-    "a macro": (put(INFERENCE, "seed", "%configs/train.json#seed"), INFERENCE, "seed", "looked for", "copy the value"),
+    "a macro": (put(INFERENCE, "seed", "%configs/train.json#seed"), INFERENCE, "seed", "current folder", "copy the value"),
     "a local version": (
         put(METADATA, "pytorch_version", "2.6.0+cpu"),
         METADATA,
@@ -178,8 +180,8 @@ BROKEN: dict[str, tuple[Edit, str, str, str, str]] = {  # what is done, then fil
         "is missing",
         "with its version",
     ),
-    "channels": (put(METADATA, f"{PRED}#num_channels", 2), METADATA, f"{PRED}#num_channels", "is not that", "own"),
-    "dtype": (put(METADATA, f"{PRED}#dtype", "float64"), METADATA, f"{PRED}#dtype", "is not that", "own"),
+    "channels": (put(METADATA, f"{PRED}#num_channels", 2), METADATA, f"{PRED}#num_channels", "is another than that", "before any activation"),
+    "dtype": (put(METADATA, f"{PRED}#dtype", "float64"), METADATA, f"{PRED}#dtype", "is another than that", "before any activation"),
     "a size too small": (
         put(METADATA, "network_data_format#inputs#image#spatial_shape", ["8*n"] * 3),
         METADATA,
@@ -212,7 +214,7 @@ BROKEN: dict[str, tuple[Edit, str, str, str, str]] = {  # what is done, then fil
         put(INFERENCE, "handlers#1#_target_", "tools.tables.generated_sections.write_between_marks"),
         INFERENCE,
         "handlers#1#_target_",
-        "tools is found here only",
+        "is not part of an installed distribution",
         "pip can install",
     ),
     "a name in the last step": (
@@ -223,7 +225,7 @@ BROKEN: dict[str, tuple[Edit, str, str, str, str]] = {  # what is done, then fil
         "$from MODULE import",
     ),
     "a name in evaluate.json": (put(EVALUATE, "run#0", "$end()"), EVALUATE, "run#0", "end in '$end()'", "imports"),
-    "a reference": (put(TRAIN, "optimizer#network", "@net"), TRAIN, "optimizer#network", "@net leads", "define net"),
+    "a reference": (put(TRAIN, "optimizer#network", "@net"), TRAIN, "optimizer#network", "@net is not defined", "define net"),
     "no network": (take(TRAIN, "network"), TRAIN, "network", "is missing", "MONAI Label"),
     "no list of cases": (take(TRAIN, "validate#dataset#data"), TRAIN, "validate#dataset#data", "is missing", "cases"),
     "the type of a device": (put(TRAIN, "amp", "$@device.type == 'cuda'"), TRAIN, "amp", "a str", "is_available"),
@@ -238,11 +240,11 @@ BROKEN: dict[str, tuple[Edit, str, str, str, str]] = {  # what is done, then fil
         replace_transform(INFERENCE, "postprocessing", "Invertd", "Identityd"),
         INFERENCE,
         "postprocessing",
-        "own voxels",
+        "on resampled voxels",
         "Invertd",
     ),
-    "nothing to do": (take(INFERENCE, "run"), INFERENCE, "run", "is missing", "what a run does"),
-    "no expression": (put(TRAIN, "initialize", "set_up"), TRAIN, "initialize", "no list", "begin with $"),
+    "nothing to do": (take(INFERENCE, "run"), INFERENCE, "run", "is missing", "steps of a run"),
+    "no expression": (put(TRAIN, "initialize", "set_up"), TRAIN, "initialize", "not a list of steps", "begin with $"),
     "no inferer": (take(TRAIN, "train#inferer"), TRAIN, "train#inferer", "is missing", "train_inferer"),
     "handlers of another name": (
         config(
@@ -270,21 +272,21 @@ BROKEN: dict[str, tuple[Edit, str, str, str, str]] = {  # what is done, then fil
         INFERENCE,
         "initialize",
         "./models/model.pt",
-        "where run begins",
+        "at the beginning of run",
     ),
     "a folder at initialisation": (
         put(TRAIN, "initialize", ["$open('train.log', 'w').close()"]),
         TRAIN,
         "initialize",
         "writes or removes train.log",
-        "where run begins",
+        "at the beginning of run",
     ),
     "a connection at initialisation": (
         put(TRAIN, "initialize", ["$__import__('urllib.request').request.urlopen('http://127.0.0.1:9')"]),
         TRAIN,
         "initialize",
-        "a connection to the network",
-        "where run begins",
+        "asks for a network connection",
+        "at the beginning of run",
     ),
     "a pickled network": (save(lambda: torch.nn.Conv3d(1, 3, 1)), "models/other.pt", "", "pickled", "state dict"),
     "a nested state dict": (
@@ -334,7 +336,7 @@ def test_a_broken_bundle_is_caught(bundle: Path, before: set[Fault], broken: str
 @pytest.mark.parametrize(
     ("name", "problem"),
     [
-        ("lunet-small", "characters beside letters"),
+        ("lunet-small", "characters other than letters"),
         ("lunet_v2", "_v and a digit"),
         ("Lesion_Detection", "'detection'"),
         ("lunet_deepedit", "'deepedit'"),
@@ -348,7 +350,7 @@ def test_a_misleading_name(bundle: Path, before: set[Fault], name: str, problem:
 
 def test_labels_that_only_capitals_tell_apart(bundle: Path, before: set[Fault]) -> None:
     put(METADATA, f"{PRED}#channel_def", {"0": "background", "1": "Tail", "2": "tail"})(bundle)
-    for file in (TRAIN, INFERENCE):
+    for file in (TRAIN, INFERENCE, BENCHMARK):
         put(file, "label_names", ["Tail", "tail"])(bundle)
     (fault,) = every_fault(bundle) - before
     assert fault.key == f"{PRED}#channel_def"
@@ -391,7 +393,7 @@ def test_metadata_that_is_no_json_hides_no_other_fault(bundle: Path, before: set
 def test_the_command_tells_all_faults(bundle: Path, before: set[Fault], capsys: pytest.CaptureFixture[str]) -> None:
     remove("LICENSE")(bundle)
     put(METADATA, "version", "1.0")(bundle)
-    with pytest.raises(ValueError, match=rf"lunet_small .*\(faults: {len(before) + 2}\)") as error:
+    with pytest.raises(ValueError, match=rf"^{len(before) + 2} faults in .*lunet_small:") as error:
         verify_bundle(str(bundle))
     assert "  LICENSE: is missing; add the licence" in str(error.value)
     assert '  configs/metadata.json: version: is "1.0"; give a plain X.Y.Z' in str(error.value)
