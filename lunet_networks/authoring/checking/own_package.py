@@ -1,53 +1,48 @@
-"""The checks of a bundle that brings its package along: by that package, in a process that knows no other."""
+"""The checks of a bundle that brings its package along: made with that package, in a process that finds no other."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import lunet_networks
+from lunet_networks.authoring.checking import own_package_run
 from lunet_networks.authoring.checking.bundle import Bundle, Fault
+from lunet_networks.bundle.runtime.errors import shortened_list
 
-PACKAGE = "lunet_networks"
-AUTHORING = Path(__file__).parents[1]
-PACK = "pack the bundle anew with lunet package"
-# The bundle's folder comes first, as monai.bundle, MONAI Label and the model zoo's CI have it. Finders of editable
-# installations would find what is missing there elsewhere. The checks themselves are no part of the bundle.
-CODE = """
-import importlib.util, json, sys
-bundle, authoring = sys.argv[1:]
-sys.dont_write_bytecode = True
-sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in getattr(finder, "__module__", "")]
-sys.path.insert(0, bundle)
-name = "lunet_networks.authoring"
-spec = importlib.util.spec_from_file_location(
-    name, authoring + "/__init__.py", submodule_search_locations=[authoring]
-)
-sys.modules[name] = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(sys.modules[name])
-from lunet_networks.authoring.checking.verify import run_checks
-from lunet_networks.authoring.checking.bundle import Bundle
-found = {group: [vars(fault) for fault in faults] for group, faults in run_checks(Bundle(bundle)).items()}
-own = [module for module in sys.modules if module.partition(".")[0] == "lunet_networks" and not module.startswith(name)]
-files = [getattr(sys.modules[module], "__file__", None) for module in own]
-foreign = [file for file in files if file and not file.startswith(bundle + "/")]
-print("\\n" + json.dumps([found, foreign]))
-"""
+PACKAGE = lunet_networks.__name__
+GROUP = "the package that comes with it"
+VERSION = re.compile(r"^__version__ = ['\"](.+)['\"]", re.MULTILINE)
+PLACE = re.compile(r'^  File "(.+?)", line \d+', re.MULTILINE)  # of a traceback
+PACK = "pack the bundle again with lunet package"
 
 
 def brings_package(bundle: Bundle) -> bool:
-    """Whether a bundle holds (part of) the package that its configs name."""
-    return f"{PACKAGE}/__init__.py" in bundle.files
+    """Whether a bundle holds the package that its configs name, or a part of it."""
+    return any(file.startswith(f"{PACKAGE}/") for file in bundle.files)
 
 
 def faults_by_own_package(bundle: Bundle) -> dict[str, list[Fault]]:
     """The faults by group of checks, with those of the package itself."""
-    command = [sys.executable, "-I", "-W", "ignore", "-c", CODE, str(bundle.root), str(AUTHORING)]
+    command = [sys.executable, "-I", "-W", "ignore", own_package_run.__file__, str(bundle.root)]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
-    group = "the package that comes with it"
     if run.returncode:
-        cause = (run.stderr.strip().splitlines() or ["no message"])[-1]
-        return {group: [Fault(PACKAGE, "", f"cannot be used ({cause})", PACK)]}
+        return {GROUP: [_unusable(bundle, run.stderr)]}
     found, foreign = json.loads(run.stdout.splitlines()[-1])
     faults = {name: [Fault(**fault) for fault in listed] for name, listed in found.items()}
-    problem = "is not found in the bundle but elsewhere"
-    return {**faults, group: [Fault(PACKAGE, Path(file).name, problem, PACK) for file in foreign]}
+    problem = f"lacks modules, which Python found at other places:\n{shortened_list(foreign)}\n "
+    return {**faults, GROUP: [Fault(PACKAGE, "", problem, PACK)] if foreign else []}
+
+
+def _unusable(bundle: Bundle, traceback: str) -> Fault:
+    """The fault of a package that the checks cannot be made with, because it is broken or of another version."""
+    cause = (traceback.strip().splitlines() or ["no message"])[-1]
+    init = bundle.root / PACKAGE / "__init__.py"
+    version = VERSION.search(init.read_text(encoding="utf-8", errors="replace")) if init.is_file() else None
+    if version and version[1] != lunet_networks.__version__:
+        problem = f"is of version {version[1]}, with which the checks of {lunet_networks.__version__} fail ({cause})"
+        return Fault(PACKAGE, "", problem, f"check it with lunet-networks {version[1]}, or {PACK}")
+    within = [Path(place) for place in PLACE.findall(traceback) if Path(place).is_relative_to(bundle.root)]
+    file = within[-1].relative_to(bundle.root).as_posix() if within else PACKAGE
+    return Fault(file, "", f"cannot be imported ({cause})", PACK)

@@ -31,6 +31,7 @@ from lunet_networks.authoring.packaging.contents import packed_files
 from lunet_networks.authoring.packaging.package import package_bundle
 from lunet_networks.authoring.packaging.package_part import package_part
 from lunet_networks.authoring.planning.families import FAMILIES
+from lunet_networks.authoring.planning.licences import licence_document
 from lunet_networks.authoring.samples.get_data import phantom
 from tests.helpers.runnable import LPS_THICK_SLICES, bright_block, save_image
 from tests.helpers.running import run_bundle
@@ -254,7 +255,7 @@ def test_torchscript_of_other_weights_is_caught(copy: Path) -> None:
     network = lunet_networks.create_network(NAME, out_channels=3)
     torch.jit.script(network.eval()).save(copy / "models" / "model.ts")
     problems = [fault.problem for fault in check_torchscript(Bundle(copy))]
-    assert any("names /" in problem and ".py" in problem for problem in problems)
+    assert any("holds /" in problem and ".py" in problem for problem in problems)
     assert any("gives other logits than models/model.pt" in problem for problem in problems)
 
 
@@ -265,10 +266,58 @@ def test_torchscript_that_cannot_be_loaded_is_caught(copy: Path) -> None:
     assert "cannot be loaded" in fault.problem
 
 
+def faults_of(bundle: Path) -> list[str]:
+    return [str(fault) for found in find_faults(bundle).values() for fault in found]
+
+
+def with_text(file: Path, old: str, new: str) -> None:
+    """Edit a file of the packed package."""
+    content = file.read_text()
+    assert old in content
+    file.write_text(content.replace(old, new))
+
+
 def test_a_module_that_is_missing_is_caught_though_it_is_installed(copy: Path) -> None:
     (copy / "lunet_networks" / "nets" / "layers.py").unlink()
-    faults = [fault for found in find_faults(copy).values() for fault in found]
-    assert any("lunet_networks.nets.layers" in fault.problem for fault in faults), faults
+    (fault,) = faults_of(copy)
+    assert fault.startswith("lunet_networks/nets/")
+    assert "cannot be imported (ModuleNotFoundError: No module named 'lunet_networks.nets.layers')" in fault
+
+
+def test_a_module_that_only_configs_name_is_caught_by_their_components(copy: Path) -> None:
+    (copy / "lunet_networks" / "bundle" / "training" / "curves.py").unlink()
+    faults = faults_of(copy)
+    assert any("lunet_networks.bundle.training.curves" in fault for fault in faults), faults
+    assert not any("missing" in fault and "metadata.json" in fault for fault in faults), faults
+
+
+def test_a_package_without_its_first_file_is_caught_though_it_is_installed(copy: Path) -> None:
+    (copy / "lunet_networks" / "__init__.py").unlink()
+    faults = faults_of(copy)
+    assert any(fault.startswith("lunet_networks: ") for fault in faults), faults
+
+
+def test_a_broken_module_is_named(copy: Path) -> None:
+    (copy / "lunet_networks" / "nets" / "unet.py").write_text("class UNet(:\n")
+    (fault,) = faults_of(copy)
+    assert fault.startswith("lunet_networks/nets/unet.py: cannot be imported (SyntaxError: ")
+
+
+def test_an_older_package_is_checked_as_it_is(copy: Path) -> None:
+    for file in [copy / "lunet_networks" / "__init__.py", *(copy / "configs").glob("*.json")]:
+        file.write_text(file.read_text().replace(VERSION, "0.0.9"))
+    metadata = config(copy, METADATA)
+    assert metadata["version"] == "0.0.9"
+    (copy / "models" / "model.ts").unlink()
+    assert faults_of(copy) == []
+
+
+def test_an_older_package_that_the_checks_do_not_fit_is_told_with_both_versions(copy: Path) -> None:
+    with_text(copy / "lunet_networks" / "__init__.py", f'"{VERSION}"', '"0.0.9"')
+    with_text(copy / "lunet_networks" / "bundle" / "runtime" / "errors.py", "def root_cause(", "def first_cause(")
+    (fault,) = faults_of(copy)
+    assert f"is of version 0.0.9, with which the checks of {VERSION} fail (ImportError: " in fault
+    assert fault.endswith("check it with lunet-networks 0.0.9, or pack the bundle again with lunet package")
 
 
 def test_a_package_that_the_sources_import_is_to_be_declared(copy: Path) -> None:
@@ -295,9 +344,9 @@ def test_a_zip_of_another_name_is_caught(packed: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "error"),
     [
-        (lambda path: path.write_bytes(b"text"), r"bundle\.zip is no zip"),
+        (lambda path: path.write_bytes(b"text"), r"bundle\.zip is not a zip"),
         (lambda path: None, r"bundle\.zip is not there: name the folder or the zip"),
-        (lambda path: path.write_bytes(zip_bytes("a", {"x": b""})[:-30]), r"bundle\.zip is no zip"),
+        (lambda path: path.write_bytes(zip_bytes("a", {"x": b""})[:-30]), r"bundle\.zip is not a zip"),
         (lambda path: zipfile.ZipFile(path, "w").close(), "holds 0 folders"),
     ],
 )
@@ -395,24 +444,33 @@ REFUSED: dict[str, tuple[Callable[[Path], object], dict[str, object], str]] = {
     "an empty card": (write(README, "\n"), {}, r"README\.md is empty: write the model card"),
     "no licence": (remove("LICENSE"), {}, "lunet_small has no LICENSE: add the licence"),
     "no data licence": (remove("docs/data_license.txt"), {}, r"has no docs/data_license\.txt: add the terms"),
-    "half a version": (with_version("1.0"), {}, r"metadata\.json: version is '1\.0', it must be X\.Y\.Z"),
-    "a candidate": (with_version("1.0.0rc1"), {}, r"metadata\.json: version is '1\.0\.0rc1', it must be X\.Y\.Z"),
-    "a version without a word": (with_version("1.0.0"), {}, r"changelog: says nothing of version 1\.0\.0"),
+    "data without terms": (
+        write("docs/data_license.txt", licence_document("Phantom", "", "unknown")),
+        {},
+        r"data_license\.txt names no licence of the data, .* add \"licence\" to dataset\.json .* lunet new-bundle",
+    ),
+    "half a version": (with_version("1.0"), {}, r"metadata\.json: version is '1\.0': write X\.Y\.Z"),
+    "a candidate": (with_version("1.0.0rc1"), {}, r"metadata\.json: version is '1\.0\.0rc1': write X\.Y\.Z"),
+    "a version without a word": (with_version("1.0.0"), {}, r"changelog: has no entry for version 1\.0\.0"),
     "half a config": (write("configs/train.json", "{"), {}, r"train\.json cannot be read"),
     "no address": (nothing, {"base_url": "here"}, "--base_url here: give an address"),
     "no boolean": (nothing, {"overwrite": "yes"}, "--overwrite takes True or False"),
-    "no records": (nothing, {"records": "nowhere"}, r"train and evaluate first, there is no nowhere/run\.json"),
+    "no records": (nothing, {"records": "nowhere"}, r"there is no nowhere/run\.json, .*: train and evaluate first"),
     "records of another preset": (
         records(lambda run: run["settings"].update(preset="lunet_small_2f")),
         {"records": "records"},
-        "is of another training: preset lunet_small_2f there, lunet_small_4f here",
+        "is of another training: its preset is lunet_small_2f, that of the bundle lunet_small_4f",
     ),
     "records of other labels": (
         records(lambda run: run["settings"].update(label_names=["tail"])),
         {"records": "records"},
-        r"is of another training: label_names \['tail'\] there",
+        r"is of another training: its label_names is \['tail'\]",
     ),
-    "records without cases": (records(lambda run: run.pop("cases")), {"records": "records"}, "holds no records"),
+    "records without cases": (
+        records(lambda run: run.pop("cases")),
+        {"records": "records"},
+        "does not hold the records",
+    ),
 }
 
 
@@ -443,7 +501,7 @@ def test_weights_that_are_not_finite_are_refused(source: Path, tmp_path: Path) -
     weights = torch.load(source / "models" / "model.pt", weights_only=True)
     weights["head.bias"][0] = np.nan
     torch.save(weights, tmp_path / "model.pt")
-    with pytest.raises(ValueError, match=r"model\.pt: head\.bias is not finite"):
+    with pytest.raises(ValueError, match=r"model\.pt: head\.bias has values that are not finite"):
         package_bundle(str(source), ckpt_file=str(tmp_path / "model.pt"), output_dir=str(tmp_path / "dist"))
 
 
@@ -474,7 +532,7 @@ def test_the_part_of_the_package_is_whole_and_no_more(tmp_path: Path) -> None:
         *(f"lunet_networks/kernels/{name}" for name in ("blocks.cpp", "layers.cpp", "vectors.hpp")),
         *(f"lunet_networks/bundle/report/{name}" for name in ("page.css", "page.html")),
     }
-    with pytest.raises(ValueError, match=r"lunet\.nets\.UNet is no part of lunet_networks"):
+    with pytest.raises(ValueError, match=r"lunet\.nets\.UNet is not in the package lunet_networks"):
         package_part(["lunet.nets.UNet"])
 
 
