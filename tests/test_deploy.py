@@ -19,8 +19,8 @@ from lunet_networks import (
 )
 from lunet_networks.pruning import remove_channels
 from lunet_networks.summary import count_macs, count_parameters
+from tests.helpers.presets import ONE_PER_ARCHITECTURE
 from tests.helpers.randomised import randomise
-from tests.presets import ONE_PER_ARCHITECTURE
 
 VARIANTS = [{}, {"mobilenet_blocks": 5, "skip": "concat"}, {"mobilenet_blocks": 14, "act_num": 3, "in_channels": 1}]
 

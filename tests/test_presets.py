@@ -8,7 +8,7 @@ import torch
 from lunet_networks import PRESETS, UNet, create_network, list_presets
 from lunet_networks.presets import conventional_twin, input_shape, is_lean
 from lunet_networks.summary import count_macs, count_parameters, summarise_blocks
-from tests.presets import ONE_PER_ARCHITECTURE, own_dims, with_dims
+from tests.helpers.presets import ONE_PER_ARCHITECTURE, own_dims, with_dims
 
 # Parameters and multiply-accumulates at 1 x 1 x 64 x 64 x 64, 2D at 1 x 3 x 256 x 256, one output channel, measured on
 # the published networks. A preset of which nothing is known has no line here. Those of lmsc_unet and unet_2d, of which

@@ -9,7 +9,7 @@ from torch.profiler import profile
 
 from lunet_networks import create_network
 from lunet_networks.nets.fast_layers import use_fast_layers
-from tests.presets import ONE_PER_ARCHITECTURE, own_dims
+from tests.helpers.presets import ONE_PER_ARCHITECTURE, own_dims
 from tools.speed.contenders import with_plain_layers
 
 NETWORKS = ["lunet_small_4f", "lunet_large_6f", *(name for name in ONE_PER_ARCHITECTURE if own_dims(name) == 3)]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lunet_networks import UNet, create_network
-from tests.presets import ONE_PER_ARCHITECTURE, with_dims
+from tests.helpers.presets import ONE_PER_ARCHITECTURE, with_dims
 
 
 def _network(name: str, spatial_dims: int) -> torch.nn.Module:
