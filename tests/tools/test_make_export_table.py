@@ -27,10 +27,11 @@ def test_it_is_written_between_the_marks(tiny_dataset, tmp_path):
     document.write_text(
         "before\n<!-- exports: written by python -m tools.make_export_table -->\n<!-- end of exports -->\nafter\n"
     )
-    make_export_table(str(tiny_dataset), "lunet_small", 1, str(document))
+    make_export_table(str(tiny_dataset), "lunet_small", 1, rounds=1, num_threads=1, document=str(document))
     text = document.read_text()
     assert text.startswith("before\n")
     assert text.endswith("after\n")
     for backend in ("eager", "torchscript", "onnx", "openvino", "openvino_int8"):
         assert f"| `{backend}` |" in text
     assert "in 1 validation volumes" in text
+    assert "medians of 1 rounds" in text

@@ -19,7 +19,7 @@ from lunet_networks.nets.layers import ConvUnit
 from tools.speed.contest import Run
 from tools.tables.networks import Subject, make_network
 
-ENGINES = ("onnx", "openvino")
+ENGINES = {"onnx": "onnxruntime", "openvino": "openvino"}  # form: the package that computes
 TRAINING = "training_step"
 FORMS = ("published", "ours", "deployed", *ENGINES, TRAINING)
 OF_PRESETS = {"ours", "deployed"}  # a peer has none of these: its layers are MONAI's

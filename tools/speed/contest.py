@@ -43,7 +43,7 @@ class Contest:
     def __init__(self, contenders: Sequence[Contender]) -> None:
         # a server that has imported everything forks them: an import takes longer than what is measured
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([__name__, "tools.speed.contenders", "onnxruntime", "openvino"])
+        context.set_forkserver_preload(["tools.speed.preload"])
         self.contenders = contenders
         self.connections: list[Connection] = []
         self.processes = []
