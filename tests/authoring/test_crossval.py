@@ -149,7 +149,7 @@ def test_one_fold_a_job(
     assert in_this_process == ["training", "evaluation"]
     assert not (tmp_path / "output" / "summary.csv").exists()
     said = capsys.readouterr().out
-    assert "not yet: 0." in said
+    assert "missing: 0." in said
     command = shlex.split(said.splitlines()[-1].removeprefix("$ "))
     assert command[:2] == ["lunet", "crossval"]
     fire.Fire(crossval, command=command[2:])
@@ -171,7 +171,7 @@ def test_more_epochs_lengthen_it_and_fewer_are_refused(
     again(epochs=2, folds=(0,))
     assert in_this_process == ["training", "evaluation"]
     assert len(rows(output / "fold_0" / "history.csv")) == 2
-    assert "not yet: 1." in capsys.readouterr().out
+    assert "missing: 1." in capsys.readouterr().out
     with pytest.raises(ValueError, match="epochs: 2 done, 1 now"):
         again()
 
@@ -187,9 +187,9 @@ def test_overwrite_starts_anew(again: Callable, output: Path, in_this_process: l
 @pytest.mark.parametrize(
     ("settings", "error"),
     [
-        ({"epoch": 3}, r"--epoch is no setting: is it --epochs\? There are folds, amp, augment,"),
+        ({"epoch": 3}, r"has no option --epoch: did you mean --epochs\? There are folds, amp, augment,"),
         ({"fold": 1}, r"--fold is not for crossval: --folds 0,2 names"),
-        ({"resume": True}, "what was begun is continued anyway"),
+        ({"resume": True}, "folds that were begun are always continued"),
         ({"ckpt_dir": "models"}, "every fold has its own"),
         ({"loss_name": "dic"}, "loss_name is 'dic': it is one of dice"),
         ({"folds": 2}, r"--folds is 2: it names folds from 0 to 1, such as 0,1"),
@@ -204,7 +204,7 @@ def test_mistakes(bundle: Path, dataset: Path, tmp_path: Path, settings: dict, e
 
 
 def test_what_is_no_bundle(dataset: Path, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"is no bundle, there is no .*train\.json: name a folder such as"):
+    with pytest.raises(FileNotFoundError, match=r"is not a bundle, there is no .*train\.json: name a folder such as"):
         crossval("lunet_smal", str(dataset), str(tmp_path))
 
 

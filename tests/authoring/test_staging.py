@@ -34,7 +34,9 @@ def test_an_interruption_changes_nothing(tmp_path, interruption):
 
 def test_what_is_no_dataset_is_never_replaced(tmp_path):
     (tmp_path / "thesis.txt").write_text("years")
-    with pytest.raises(FileExistsError, match=r"holds no dataset.json, so it is no dataset and is not overwritten"):
+    with pytest.raises(
+        FileExistsError, match=r"is not overwritten because it is not a dataset: it has no dataset.json"
+    ):
         staged_dataset(tmp_path, overwrite=True).__enter__()
     with pytest.raises(NotADirectoryError, match=r"thesis.txt is a file: name a folder"):
         staged_dataset(tmp_path / "thesis.txt").__enter__()

@@ -156,26 +156,35 @@ class TestPhantom:
     @pytest.mark.parametrize(
         ("setting", "message"),
         [
-            ({"num_cases": 0}, "--num_cases is a whole number from 1 on, not 0"),
-            ({"num_test": -1}, "--num_test is a whole number from 0 on, not -1"),
-            ({"seed": "x"}, "--seed is a whole number from 0 on, not 'x'"),
-            ({"difficulty": "medium"}, "--difficulty is one of easy, normal, hard, not 'medium'"),
-            ({"shape": (48, 64)}, r"--shape is three numbers of voxels from 16 on, .* not \(48, 64\)"),
-            ({"shape": (48, 64, 8)}, "--shape is three numbers of voxels from 16 on"),
-            ({"spacing": (1, 1, 0)}, "--spacing is three lengths in mm"),
-            ({"spacing": 1}, "--spacing is three lengths in mm, such as 1,1,1, not 1"),
-            ({"spatial_dims": 4}, "--spatial_dims is 2 or 3, not 4"),
-            ({"spatial_dims": 2, "shape": SMALL}, "--shape is two numbers of voxels from 16 on, such as 64,64, not"),
-            ({"spatial_dims": 2, "spacing": (1, 1, 1)}, "--spacing is two lengths in mm, such as 1,1, not"),
-            ({"spatial_dims": 2, "orientation": "RAS"}, "--orientation is two letters, .* such as LP, not 'RAS'"),
-            ({"spatial_dims": 2, "orientation": "RS"}, "--orientation is two letters, one of each of R/L, A/P, .*'RS'"),
-            ({"orientation": "RLS"}, "--orientation is three letters, one of each of R/L, A/P, S/I, .* not 'RLS'"),
-            ({"orientation": "lps"}, "--orientation is three letters, .* such as LPS, not 'lps'"),
-            ({"orientation": 3}, "--orientation is three letters, .* not 3"),
-            ({"num_labels": 3}, "--num_labels is one of 1, 2, 4, not 3"),
-            ({"modality": "PET"}, "--modality is one of MRI, CT, not 'PET'"),
-            ({"num_channels": 3}, "--num_channels is one of 1, 2, not 3"),
-            ({"num_channels": 2, "modality": "CT"}, "--num_channels is 1 with --modality CT, not 2: only MRI has T1"),
+            ({"num_cases": 0}, "--num_cases takes a whole number of at least 1, not 0"),
+            ({"num_test": -1}, "--num_test takes a whole number of at least 0, not -1"),
+            ({"seed": "x"}, "--seed takes a whole number of at least 0, not 'x'"),
+            ({"difficulty": "medium"}, "--difficulty takes one of easy, normal, hard, not 'medium'"),
+            ({"shape": (48, 64)}, r"--shape takes three numbers of voxels of at least 16, .* not \(48, 64\)"),
+            ({"shape": (48, 64, 8)}, "--shape takes three numbers of voxels of at least 16"),
+            ({"spacing": (1, 1, 0)}, "--spacing takes three lengths in mm"),
+            ({"spacing": 1}, "--spacing takes three lengths in mm, such as 1,1,1, not 1"),
+            ({"spatial_dims": 4}, "--spatial_dims takes 2 or 3, not 4"),
+            (
+                {"spatial_dims": 2, "shape": SMALL},
+                "--shape takes two numbers of voxels of at least 16, such as 64,64, not",
+            ),
+            ({"spatial_dims": 2, "spacing": (1, 1, 1)}, "--spacing takes two lengths in mm, such as 1,1, not"),
+            ({"spatial_dims": 2, "orientation": "RAS"}, "--orientation takes two letters, .* such as LP, not 'RAS'"),
+            (
+                {"spatial_dims": 2, "orientation": "RS"},
+                "--orientation takes two letters, one of each of R/L, A/P, .*'RS'",
+            ),
+            ({"orientation": "RLS"}, "--orientation takes three letters, one of each of R/L, A/P, S/I, .* not 'RLS'"),
+            ({"orientation": "lps"}, "--orientation takes three letters, .* such as LPS, not 'lps'"),
+            ({"orientation": 3}, "--orientation takes three letters, .* not 3"),
+            ({"num_labels": 3}, "--num_labels takes one of 1, 2, 4, not 3"),
+            ({"modality": "PET"}, "--modality takes one of MRI, CT, not 'PET'"),
+            ({"num_channels": 3}, "--num_channels takes one of 1, 2, not 3"),
+            (
+                {"num_channels": 2, "modality": "CT"},
+                "--num_channels takes 1 with --modality CT, not 2: only MRI has T1",
+            ),
             ({"ignore": "some"}, "--ignore takes True or False, not 'some'"),
         ],
     )
@@ -232,7 +241,7 @@ class TestHippocampus:
         assert "is complete: nothing to do" in capsys.readouterr().out
 
     def test_another_archive_is_refused(self, archive, target):
-        self.fails(target, archive, "archive.tar is not the archive that was expected.*md5 is not 123", md5="123")
+        self.fails(target, archive, "archive.tar is another archive than expected.*MD5 is not 123", md5="123")
 
     def test_an_archive_cut_short_is_refused(self, archive, target):
         archive.write_bytes(archive.read_bytes()[:15_000])
@@ -245,7 +254,7 @@ class TestHippocampus:
     def test_an_archive_without_a_dataset(self, archive, target):
         with tarfile.open(archive, "w") as tar:
             tar.addfile(tarfile.TarInfo("readme.txt"))
-        self.fails(target, archive, "is no Decathlon archive: it holds 0 folders with a dataset.json, not one")
+        self.fails(target, archive, "is not a Decathlon archive: it holds 0 folders with a dataset.json instead of one")
 
     def test_an_archive_that_lacks_files(self, archive, target):
         with tarfile.open(archive) as tar:
@@ -274,7 +283,7 @@ class TestHippocampus:
         monkeypatch.setattr(sys, "argv", ["get_data", *arguments])
         with pytest.raises(SystemExit) as exit_:
             run_commands(phantom, hippocampus)
-        assert str(exit_.value).startswith("error: could not fetch http://127.0.0.1:9/Task04_Hippocampus.tar: ")
+        assert str(exit_.value).startswith("error: could not download http://127.0.0.1:9/Task04_Hippocampus.tar: ")
         assert "--url https://" in str(exit_.value)
         assert "--md5" in str(exit_.value)
         assert not list(target.parent.iterdir())
@@ -343,9 +352,9 @@ class TestSpectrograms:
     @pytest.mark.parametrize(
         ("setting", "message"),
         [
-            ({"num_cases": 0}, "--num_cases is a whole number from 1 on, not 0"),
-            ({"seed": -1}, "--seed is a whole number from 0 on, not -1"),
-            ({"num_test": True}, "--num_test is a whole number from 0 on, not True"),
+            ({"num_cases": 0}, "--num_cases takes a whole number of at least 1, not 0"),
+            ({"seed": -1}, "--seed takes a whole number of at least 0, not -1"),
+            ({"num_test": True}, "--num_test takes a whole number of at least 0, not True"),
         ],
     )
     def test_wrong_settings(self, tmp_path, setting, message):
@@ -383,7 +392,7 @@ class TestImageNetWeights:
             assert not list((tmp_path / "place").glob("*")), "nothing half-written is left"
 
         fails(copy.with_name("weights.pth"), "mobilenet_v3_large-HASH.pth")
-        fails(copy.with_name("mobilenet_v3_large-01234567.pth"), "could not fetch .* --url https://", OSError)
+        fails(copy.with_name("mobilenet_v3_large-01234567.pth"), "could not download .* --url https://", OSError)
         fails(self.named_by_hash(tmp_path, {"conv1.weight": torch.zeros(1)}), "lacks 'features.0.0.weight'")
         copy.write_bytes(copy.read_bytes()[:-1])
         fails(copy, "its SHA-256 does not begin with")
