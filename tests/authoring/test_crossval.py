@@ -149,7 +149,7 @@ def test_one_fold_a_job(
     assert in_this_process == ["training", "evaluation"]
     assert not (tmp_path / "output" / "summary.csv").exists()
     said = capsys.readouterr().out
-    assert "not yet: 0." in said
+    assert "missing: 0." in said
     command = shlex.split(said.splitlines()[-1].removeprefix("$ "))
     assert command[:2] == ["lunet", "crossval"]
     fire.Fire(crossval, command=command[2:])
@@ -171,7 +171,7 @@ def test_more_epochs_lengthen_it_and_fewer_are_refused(
     again(epochs=2, folds=(0,))
     assert in_this_process == ["training", "evaluation"]
     assert len(rows(output / "fold_0" / "history.csv")) == 2
-    assert "not yet: 1." in capsys.readouterr().out
+    assert "missing: 1." in capsys.readouterr().out
     with pytest.raises(ValueError, match="epochs: 2 done, 1 now"):
         again()
 
