@@ -27,6 +27,16 @@ def test_grows_linearly_with_the_batch(preset):
     assert of_batch[4] - of_batch[2] == pytest.approx(of_batch[6] - of_batch[4], rel=0.01)
 
 
+def test_a_single_volume_takes_copies_of_another_layout_and_a_single_image_does_not():
+    def of_the_first(shape: tuple[int, ...]) -> float:
+        """What a batch of one takes beyond what each further one takes."""
+        one, two, three = (estimate("lunet_small_4f", (batch, 1, *shape)) for batch in (1, 2, 3))
+        return one - (two - (three - two))
+
+    assert of_the_first((32, 32, 32)) > MIB
+    assert abs(of_the_first((128, 256))) < MIB / 10
+
+
 def test_grows_with_volume_and_outputs():
     sizes = [(2, 1, 32, 32, 32), (2, 1, 32, 32, 64), (2, 1, 64, 64, 64)]
     small, double, eightfold = (estimate("lunet_small_4f", shape) for shape in sizes)

@@ -99,6 +99,25 @@ def test_taylor_is_what_autograd_says(ranking, batches):
         torch.testing.assert_close(score, expected[name], rtol=1e-9, atol=1e-15)
 
 
+NORMS = {
+    "l1": lambda maps: np.abs(maps).sum(axis=2).mean(axis=0),
+    "l2": lambda maps: np.sqrt((maps**2).sum(axis=2)).mean(axis=0),
+    "l1_std": lambda maps: np.abs(maps).sum(axis=2).std(axis=0, ddof=1),
+}
+
+
+@pytest.mark.parametrize("ranking", NORMS)
+def test_norms_are_of_every_sample_and_summed_over_batches(ranking, batches):
+    network = new_network(UNet, 2, 0)
+    maps = []
+    network.encoders[0][0].adn.A.register_forward_hook(lambda _, __, output: maps.append(output.detach().flatten(2)))
+    for image, _ in batches:
+        network(image)
+    expected = sum(NORMS[ranking](of_batch.numpy()) for of_batch in maps)
+    found = rank_channels(network, batches, LOSS, ranking)["encoders.0.0"]
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
 def test_taylor_of_small_steps(batches):
     """The score says how the loss changes when a channel shrinks."""
     network, [(image, label), *_] = new_network(UNetPlusPlus, 2, 1), batches

@@ -151,6 +151,12 @@ def test_what_is_no_ct_is_normalised_image_by_image(modality):
     )
 
 
+@pytest.mark.parametrize(("zero_share", "inside"), [(0.25, False), (0.26, True)])
+def test_images_are_normalised_inside_above_a_quarter_of_zeros(zero_share, inside):
+    channels = (dataclasses.replace(INTENSITIES, zero_share=zero_share),)
+    assert plan(dataset(intensities=channels)).values["normalise"]["nonzero"] is inside
+
+
 def test_stripped_images_are_normalised_inside():
     stripped = dataset(intensities=(dataclasses.replace(INTENSITIES, zero_share=0.6),))
     planned = plan(stripped)

@@ -139,6 +139,15 @@ def test_intensities_of_large_foregrounds_are_sampled(dataset):
     assert dataset.read(seed=1).intensities[0].mean != channel.mean
 
 
+def test_the_share_of_zeros_is_that_of_the_case_in_the_middle(dataset):
+    for name, zeros in {"a": 0, "b": 1, "c": 5}.items():
+        image = noise()
+        image[:zeros] = 0
+        dataset.add(name, image, blocks())
+    (channel,) = dataset.read().intensities
+    assert channel.zero_share == pytest.approx(1 / 6)
+
+
 @pytest.mark.parametrize("turned", [0, 20, 65])
 @pytest.mark.parametrize("codes", ["RAS", "LPS", "PIR", "SLA", "IAL"])
 def test_orientation_is_what_orientationd_makes_of_it(dataset, codes, turned):

@@ -22,6 +22,12 @@ def test_a_few_huge_volumes_do_not_blow_up_the_patch():
     assert choose_patch(shapes, 16, 16, voxels, GIB).roi_size == (64, 64, 64)
 
 
+@pytest.mark.parametrize(("longest", "side"), [(96, 96), (110, 64)])
+def test_a_patch_may_have_half_as_many_voxels_again_to_hold_every_volume(longest, side):
+    shapes = [(60, 60, 60)] * 99 + [(60, 60, longest)]
+    assert choose_patch(shapes, 16, 16, voxels, GIB).roi_size == (64, 64, side)
+
+
 @pytest.mark.parametrize("shape", [(512, 512, 200), (40, 400, 400), (128, 128, 128)])
 @pytest.mark.parametrize("memory", [10**6, 10**7])
 def test_a_patch_fits_and_keeps_to_the_volumes_proportions(shape, memory):

@@ -187,6 +187,14 @@ def test_air_is_computed_once_and_all_is_as_by_monai():
     assert uniform < len(network.windows) / 2
 
 
+def test_air_in_a_last_batch_of_another_size_is_computed_for_that_size():
+    sizes = []
+    inferer = SlidingWindowInferer(roi_size=(2,), sw_batch_size=2, overlap=0)
+    found = inferer(torch.zeros(1, 1, 10), lambda windows: sizes.append(len(windows)) or windows + len(windows))
+    assert sizes == [2, 1]
+    assert found.flatten().tolist() == [2.0] * 8 + [1.0] * 2
+
+
 def test_another_image_or_other_weights_are_computed_anew():
     image, network = torch.zeros(1, 1, 32, 8, 8), Threshold(1)
     windows = SlidingWindowInferer(roi_size=(8, 8, 8), sw_batch_size=1)

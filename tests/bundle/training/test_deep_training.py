@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -74,6 +75,15 @@ def test_the_slope_rises_to_1_before_the_end(course, epochs, tmp_path):
     rising = epochs - at_1
     published = {"cosine": lambda e: 1 - math.cos(math.pi * e / (2 * rising)), "linear": lambda e: e / rising}
     assert slopes[:rising] == pytest.approx([published[course](e) for e in range(rising)])
+
+
+def test_only_epochs_with_a_slope_of_1_are_candidates(tmp_path):
+    history, noted = History(tmp_path, []), []
+    handler = DeepTraining(create_network("lv_unet"), history, "linear")
+    for epoch in range(1, 7):
+        handler(SimpleNamespace(state=SimpleNamespace(epoch=epoch, max_epochs=6)))
+        noted.append((round(history.notes["slope"], 3), history.notes["candidate"]))
+    assert noted == [(0, 0), (0.2, 0), (0.4, 0), (0.6, 0), (0.8, 0), (1, 1)]
 
 
 def test_the_best_model_can_be_deployed_and_a_resumed_training_is_the_same(tmp_path):

@@ -24,6 +24,7 @@ def test_death_before_any_of_the_files_of_a_run(new_bundle, killed_before_write)
             continue
         assert same_results(killed, uninterrupted)
     assert survived
+    assert not list(killed.eval.glob("model_before_*"))  # no model.pt was taken for another run's
 
 
 def test_killed_processes(new_bundle):
@@ -57,9 +58,12 @@ def test_killed_at_random_moments(new_bundle, seed):
 def test_a_longer_run_goes_on_where_a_finished_one_ended(bundle):
     bundle.train(epochs=1, scheduler_name="none")
     first = bundle.history()
-    bundle.train(epochs=2, scheduler_name="none", resume=True)
+    longer = bundle.workflow(epochs=2, scheduler_name="none", resume=True)
+    longer.run()
     assert bundle.history()[:1] == first
     assert len(bundle.history()) == 2
+    state = longer.parser.get_parsed_content("train#trainer").state
+    assert (state.epoch, state.iteration) == (2, 2 * state.epoch_length)
 
 
 def test_a_finished_run_is_left_as_it_is(bundle):
