@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 
 import lunet_networks
-from lunet_networks.authoring.checking import own_package_run
 from lunet_networks.authoring.checking.bundle import Bundle, Fault
 from lunet_networks.bundle.runtime.errors import shortened_list
 
 PACKAGE = lunet_networks.__name__
+PROGRAM = Path(__file__).with_name("own_package_run.py")  # runs in a process of its own
 GROUP = "the package that comes with it"
 VERSION = re.compile(r"^__version__ = ['\"](.+)['\"]", re.MULTILINE)
 PLACE = re.compile(r'^  File "(.+?)", line \d+', re.MULTILINE)  # of a traceback
@@ -25,7 +25,7 @@ def brings_package(bundle: Bundle) -> bool:
 
 def faults_by_own_package(bundle: Bundle) -> dict[str, list[Fault]]:
     """The faults by group of checks, with those of the package itself."""
-    command = [sys.executable, "-I", "-W", "ignore", own_package_run.__file__, str(bundle.root)]
+    command = [sys.executable, "-I", "-W", "ignore", str(PROGRAM), str(bundle.root)]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     if run.returncode:
         return {GROUP: [_unusable(bundle, run.stderr)]}
