@@ -1,4 +1,4 @@
-"""The command ``lunet``: a line for each command. What a command runs is imported when it is asked for."""
+"""The command ``lunet`` and its subcommands. The code of a subcommand is imported only when it runs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Command(NamedTuple):
     Args:
         summary: what it does.
         module: in ``lunet_networks.authoring``.
-        functions: of that module; where there are several, the next word on the command line names one.
+        functions: in that module; if there are several, the next word on the command line selects one.
     """
 
     summary: str
@@ -54,15 +54,15 @@ COMMANDS = {
         "exporting.convert_checkpoint",
         ("convert_checkpoint",),
     ),
-    "demo": Command("go the whole way from data to label maps, in a few minutes", "samples.demo", ("demo",)),
+    "demo": Command("run all steps from data to label maps, in a few minutes", "samples.demo", ("demo",)),
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; a mistake ends in one line on stderr.
+    """Run the command line. A mistake of the user is reported in one line on stderr.
 
     Args:
-        arguments: those behind ``lunet``; None takes them from the command line.
+        arguments: the words after ``lunet``; None takes them from the command line.
     """
     name, *rest = [*(sys.argv[1:] if arguments is None else arguments)] or ["--help"]
     if name in ("--help", "-h", "help"):
@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def functions(name: str) -> list[Callable[..., None]]:
-    """What a command runs; where a package is missing that it needs, the process ends with status 1.
+    """Import what a command runs. If a package that it needs is missing, the process ends with status 1.
 
     Args:
         name: a key of ``COMMANDS``.

@@ -15,23 +15,23 @@ __all__ = ["deploy"]
 def deploy(network: nn.Module) -> Network:
     """The form of a trained network that only predicts.
 
-    Batch norms become a part of the convolutions beside them: behind a ReLU (U-Net, UNet++) as limits between which
-    its channels are clamped, in front of it (LMSC-UNet, LV-UNet) as weights. In an LV-UNet the two 1 x 1 convolutions
-    of every block become one as well. Instance norms (PSP-Seg, MedNeXt) depend on the image and stay: a PSP-Seg loses
-    the heads of its deep supervision, a MedNeXt is copied.
+    Batch norms are fused into the convolutions beside them. A batch norm after a ReLU (U-Net, UNet++) turns into
+    limits to which the channels are clamped, one before it (LMSC-UNet, LV-UNet) into weights. In an LV-UNet the two
+    1 x 1 convolutions of every block become one as well. Instance norms (PSP-Seg, MedNeXt) depend on the image and
+    stay: a PSP-Seg only loses the heads of its deep supervision, and a MedNeXt is copied.
 
     Args:
-        network: of any class of this package, in evaluation; unchanged. An LV-UNet has a slope of 1.
+        network: a network of this package in evaluation mode; it is not changed. An LV-UNet needs a slope of 1.
 
     Returns:
-        A network of the same class in evaluation, on the same device and of the same type. Its output is the same but
-        for rounding, its parameters ask for no gradients. ``describe()`` and its state dict are all that it takes to
-        make it again. A network that is deployed already comes back as a copy.
+        A network of the same class in evaluation, on the same device and of the same type. Its output is the same
+        except for rounding, and its parameters need no gradients. You can rebuild it from its ``describe()`` and its
+        state dict. A network that is already deployed is copied.
 
     Raises:
         TypeError: if the network is of another class.
-        ValueError: if the network is in training, or its slope is below 1: the leaky ReLU between the convolutions
-            would be lost, and the output be another.
+        ValueError: if the network is in training mode, or its slope is below 1: fusing would drop the leaky ReLU
+            between the convolutions and change the output.
 
     Example:
         >>> import torch
@@ -46,8 +46,8 @@ def deploy(network: nn.Module) -> Network:
         <All keys matched successfully>
     """
     if not isinstance(network, Network):
-        raise TypeError(f"one of {', '.join(nets.__all__)} can be deployed, not a {type(network).__name__}")
+        raise TypeError(f"cannot deploy a {type(network).__name__}: it has to be one of {', '.join(nets.__all__)}")
     if network.training:
-        raise ValueError("this network is in training, where its batch norms still change: deploy(network.eval())")
+        raise ValueError("this network is in training mode, its batch norms still change: call deploy(network.eval())")
     form = copy.deepcopy(network) if network.deployed else network.deployed_form()
     return form.eval().requires_grad_(False)

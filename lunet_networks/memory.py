@@ -24,11 +24,11 @@ def estimate_step_memory(
     loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
     resident: Callable[[int], int] = int,
 ) -> int:
-    """Bytes that the training steps of a network take, on top of what the program takes without them.
+    """Estimate the bytes that the training steps of a network take in addition to the rest of the program.
 
-    One step runs on PyTorch's meta device, which computes and allocates nothing, while the tensors that live at the
-    same time are counted: batch, activations, loss and gradients. Added are weights, their gradients and two moments
-    of each weight.
+    One step runs on PyTorch's meta device, which computes and allocates nothing. The tensors that exist at
+    the same time are counted: batch, activations, loss and gradients. The weights, their gradients and two moments of
+    each weight are added.
 
     It assumes a CPU, float32, an optimizer with two moments (Adam), images in channels last, and a program that keeps
     the logits until the step ends, as MONAI's trainer does. Single 3D volumes are assumed to go through oneDNN's own
@@ -38,7 +38,7 @@ def estimate_step_memory(
         network: any network of this package; unchanged.
         input_shape: shape of a batch, ``(B, C, [D,] H, W)``.
         loss: takes logits and labels ``(B, 1, [D,] H, W)`` and gives a scalar.
-        resident: bytes that the program holds for a tensor of so many bytes, unused ones of its allocator included.
+        resident: maps the bytes of a tensor to those that the program holds for it, with its allocator's unused bytes.
 
     Raises:
         ValueError: if the network cannot take such an input.
@@ -64,7 +64,7 @@ def estimate_step_memory(
 
 
 class _LiveMemory(TorchDispatchMode):
-    """Counts the bytes of the tensors that were made under it and still live; ``peak`` is the most there ever were."""
+    """Counts the bytes of the tensors that were created under it and still exist; ``peak`` is the maximum so far."""
 
     def __init__(self, resident: Callable[[int], int]) -> None:
         super().__init__()
@@ -98,8 +98,8 @@ class _LiveMemory(TorchDispatchMode):
 
 
 def _count_onednn_copies(network: nn.Module) -> None:
-    """Let convolutions take the memory that oneDNN's own layout takes beside their input and output on a CPU, where a
-    single volume is handed over in it, see lunet_networks.nets.fast_layers."""
+    """Make convolutions also take the memory of oneDNN's own layout, in which they get a single volume on a CPU; see
+    lunet_networks.nets.fast_layers."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Conv3d) and module.groups == 1 and set(module.kernel_size) != {1}:
             module.register_forward_pre_hook(lambda _, inputs: (_ToOneDNN.apply(inputs[0]),))

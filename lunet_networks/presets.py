@@ -1,4 +1,4 @@
-"""The published networks by name. Every size number stands here and nowhere else."""
+"""The published networks by name. All sizes are defined here and nowhere else."""
 
 from __future__ import annotations
 
@@ -106,8 +106,10 @@ def is_lean(preset: str) -> bool:
 
 
 def conventional_twin(preset: str) -> str | None:
-    """The preset that a lean one is compared with: it starts with as many channels and doubles them from level to
-    level, all else is the same. None if the preset is not lean, or no preset is such a network.
+    """The conventional preset that a lean preset is compared with, or None.
+
+    It starts with as many channels and doubles them from level to level; everything else is the same. The result is
+    None if the preset is not lean, or if there is no such conventional preset.
 
     Example:
         >>> conventional_twin("lunetpp_small_4f"), conventional_twin("unet_small_4f")

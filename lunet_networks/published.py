@@ -16,11 +16,10 @@ __all__ = ["convert_published", "load_published_weights", "published_keys"]
 def load_published_weights(network: nn.Module, state_dict: Mapping[str, torch.Tensor]) -> nn.Module:
     """Load a state dict of the published implementations, in place and strictly.
 
-    Known are the networks published with Lean Unet (UNet, LUNet, UNet++, LUNet++, MedNeXt), those of PSP-Seg before
-    any of their branches are deleted, LV-UNet in its training form, and, for a UNet, STAMP's pair of a UNet and a
-    Segmenter in one state dict with the prefixes ``unet.`` and ``segmenter.``. The networks published with Lean Unet
-    and STAMP's end in a sigmoid, ours in the logits before it. Heads of PSP-Seg's deep supervision are left out if the
-    network has none.
+    It reads the networks published with Lean Unet (UNet, LUNet, UNet++, LUNet++, MedNeXt), those of PSP-Seg before
+    any of their branches are deleted, LV-UNet in its training form, and, for a UNet, STAMP's UNet and Segmenter in one
+    state dict with the prefixes ``unet.`` and ``segmenter.``. The networks of Lean Unet and STAMP end in a sigmoid,
+    ours end in the logits before it. Heads of PSP-Seg's deep supervision are skipped if the network has none.
 
     Args:
         network: a :class:`UNet`, :class:`UNetPlusPlus`, :class:`MedNeXt`, :class:`PSPSeg` or :class:`LVUNet`, with as
@@ -32,13 +31,13 @@ def load_published_weights(network: nn.Module, state_dict: Mapping[str, torch.Te
 
     Raises:
         TypeError: if the network is of another class.
-        ValueError: if a key is missing, left over or of another shape; names the first such key and both shapes. If
-            nothing was published of a network with these arguments.
+        ValueError: if a key is missing, left over or has another shape (the message names the first such key and both
+            shapes), or if no weights were published for a network with these arguments.
 
     Warns:
-        UserWarning: for MedNeXt. The implementation published with Lean Unet pads elsewhere in its up blocks than
-            MedNeXt's own authors and MONAI do, and so computes another function with the same weights. For LVUNet,
-            whose published weights do not tell the slope that belongs to them.
+        UserWarning: for MedNeXt: the implementation published with Lean Unet pads at another place in its up blocks
+            than MedNeXt's own authors and MONAI, so it computes another function with the same weights. For LVUNet:
+            the published weights do not include their slope.
 
     Example:
         >>> from lunet_networks import UNet
@@ -54,7 +53,7 @@ def load_published_weights(network: nn.Module, state_dict: Mapping[str, torch.Te
 
 
 def convert_published(network: nn.Module, state_dict: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The entries of a network's state dict, in its order, that a published state dict gives.
+    """Convert a published state dict to the entries of a network's state dict, in the network's order.
 
     Args and errors are those of :py:func:`load_published_weights`. Nothing is loaded: the network may be on PyTorch's
     meta device.
@@ -67,22 +66,22 @@ def convert_published(network: nn.Module, state_dict: Mapping[str, torch.Tensor]
     for key, theirs in keys.items():
         if theirs not in state_dict:
             raise ValueError(
-                f"published weights lack {theirs!r} (no shape), which this network takes with shape "
-                f"{_shape(own[key])}: are they of another preset?"
+                f"published weights lack {theirs!r} (no shape), which this network needs with shape "
+                f"{_shape(own[key])}: do they belong to another preset?"
             )
         tensor = published.convert(key, state_dict[theirs])
         if tensor.shape != own[key].shape:
             raise ValueError(
                 f"published {theirs!r} has shape {_shape(state_dict[theirs])}, this network's {key!r} "
-                f"takes {_shape(own[key])}: are the weights of another preset, or of other channels in or out?"
+                f"takes {_shape(own[key])}: do they belong to another preset, or to other channels in or out?"
             )
         converted[key] = tensor
     known = {*keys.values()}
     left_over = [key for key in state_dict if key not in known and not published.optional.fullmatch(key)]
     if left_over:
         raise ValueError(
-            f"published weights hold {left_over[0]!r} with shape {_shape(state_dict[left_over[0]])}, for which this "
-            "network has no place, of any shape: are they of another preset?"
+            f"published weights hold {left_over[0]!r} with shape {_shape(state_dict[left_over[0]])}, but this "
+            "network has no such entry, of any shape: do they belong to another preset?"
         )
     return converted
 
@@ -102,8 +101,8 @@ def published_keys(network: nn.Module, stamp: bool = False) -> dict[str, str]:
 
     Raises:
         TypeError: if the network is of another class.
-        ValueError: if STAMP's keys are asked for of another network than a UNet, or nothing was published of a network
-            with these arguments.
+        ValueError: if you ask for STAMP's keys of another network than a UNet, or no weights were published for a
+            network with these arguments.
 
     Example:
         >>> from lunet_networks import UNet
@@ -126,5 +125,5 @@ def published_keys(network: nn.Module, stamp: bool = False) -> dict[str, str]:
 def _published(network: nn.Module) -> Published:
     if type(network) not in PUBLISHED:
         known = ", ".join(network_class.__name__ for network_class in PUBLISHED)
-        raise TypeError(f"published weights are known of {known}, not of {type(network).__name__}")
+        raise TypeError(f"published weights are known for {known}, not for {type(network).__name__}")
     return PUBLISHED[type(network)]

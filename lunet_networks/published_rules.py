@@ -1,4 +1,4 @@
-"""What is known of the published weights of each class: their keys, and where they differ from ours."""
+"""What is known about the published weights of each class: their keys, and where they differ from ours."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ NO_KEY = re.compile(r"(?!)")
 
 @dataclass(frozen=True)
 class Published:
-    """What is known of the published weights of a class.
+    """What is known about the published weights of a class.
 
     Args:
-        rules: our keys as patterns, and what makes the published key of the number of the last upsampling and the
-            groups of the pattern.
+        rules: patterns of our keys, each with a function that makes the published key from the number of the last
+            upsampling and the groups of the pattern.
         stamp_rules: the same for STAMP's keys; None: STAMP has no such network.
         upsamplings: the attribute that lists the upsamplings, which some published keys count from the other end.
-        check: raises ValueError if nothing was published of a network with its arguments.
-        convert: makes a tensor of ours of our key and the published tensor.
+        check: raises ValueError if no weights were published for a network with its arguments.
+        convert: makes our tensor from our key and the published tensor.
         unpublished: our keys that were not published.
         optional: published keys that a network need not have.
-        warning: what a user has to know of a network that has such weights.
+        warning: what a user has to know about a network with such weights.
     """
 
     rules: Rules
@@ -44,7 +44,7 @@ class Published:
 
 
 def published_key(key: str, rules: Rules, deepest: int) -> str:
-    """The published key of one of ours, by the rule whose pattern matches the whole key.
+    """The published key for one of our keys, by the rule whose pattern matches the whole key.
 
     Args:
         key: of a network's state dict.
@@ -58,8 +58,8 @@ def published_key(key: str, rules: Rules, deepest: int) -> str:
     raise AssertionError(f"no rule for {key}")  # every entry of our own networks has one
 
 
-_UNIT = r"(conv|adn\.N)\.(\w+)"  # the convolution or the norm of a unit, and what of it
-_LEAN = {"conv": "conv", "adn.N": "bn"}  # what they are called there
+_UNIT = r"(conv|adn\.N)\.(\w+)"  # the convolution or the norm of a unit, and its entry
+_LEAN = {"conv": "conv", "adn.N": "bn"}  # their published names
 _STAMP = {"conv": "conv", "adn.N": "norm"}
 
 
@@ -167,23 +167,23 @@ _LV_UNET_RULES: Rules = {
 
 def _check_unet(network: UNet) -> None:
     if network.adn_ordering != "AND":
-        raise ValueError(f"published weights are of units in the order 'AND', this network has {network.adn_ordering}")
+        raise ValueError(f"published weights have units in the order 'AND', this network has {network.adn_ordering}")
 
 
 def _convert_mednext(key: str, tensor: torch.Tensor) -> torch.Tensor:
-    """The head is a transposed convolution here, a plain one there."""
+    """Transpose the head: here it is a transposed convolution, in the published network a plain one."""
     return tensor.transpose(0, 1) if key == "out_0.conv_out.weight" else tensor
 
 
 def _warn_of_mednext(network: MedNeXt) -> str:
     return (
-        "these MedNeXt weights now compute another function than in the code published with Lean Unet, which pads "
-        "before the norm in its up blocks where MedNeXt's authors and MONAI pad after: train on, or evaluate anew"
+        "these MedNeXt weights now compute another function than in the code published with Lean Unet: its up "
+        "blocks pad before the norm, those of MedNeXt's authors and MONAI after it. Train further, or evaluate again"
     )
 
 
 def _convert_pspseg(key: str, tensor: torch.Tensor) -> torch.Tensor:
-    """A redundant module has a vector of scales there, each of its branches has its own here."""
+    """Split the scales: the published module has one vector of them, here every branch has its own scale."""
     if not key.endswith(".scale"):
         return tensor
     number = int(key.split(".")[-2])
@@ -192,13 +192,13 @@ def _convert_pspseg(key: str, tensor: torch.Tensor) -> torch.Tensor:
 
 def _check_lv_unet(network: LVUNet) -> None:
     if network.mobilenet_blocks != 9 or network.skip != "add" or network.deployed:
-        raise ValueError("published weights are of an LVUNet with mobilenet_blocks=9 and skip='add' before deployment")
+        raise ValueError("published weights need an LVUNet with mobilenet_blocks=9 and skip='add' before deployment")
 
 
 def _warn_of_lv_unet(network: LVUNet) -> str:
     return (
-        f"published weights of LV-UNet do not tell their slope, this network keeps its own, {network.slope:g}: a "
-        "plain training has 0, deep training over 300 epochs ended at 0.9948; network.set_slope(slope) sets it"
+        f"published weights of LV-UNet do not include their slope, so this network keeps its own, {network.slope:g}. A "
+        "plain training has 0, deep training over 300 epochs ended at 0.9948. Set it with network.set_slope(slope)"
     )
 
 

@@ -12,7 +12,7 @@ __all__ = ["read_state_dict"]
 
 
 def read_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
-    """The state dict in a file, which can run no code.
+    """Read the state dict in a file without running any code from it.
 
     Args:
         path: of a file that ``torch.save(network.state_dict(), path)`` wrote.
@@ -35,7 +35,7 @@ def read_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise ValueError(f"{path} holds pickled objects, such as a whole module, and is refused: {right}") from None
-    except Exception as error:  # of half a file, or a text, torch makes errors of many kinds
+    except Exception as error:  # for truncated files or texts torch raises many kinds of errors
         raise ValueError(f"{path} cannot be read ({error!r}): {right}") from None
     if not isinstance(content, Mapping) or not all(isinstance(value, torch.Tensor) for value in content.values()):
         raise ValueError(f"{path} holds no plain state dict: {right}")

@@ -1,4 +1,4 @@
-"""What a network costs: parameters and multiply-accumulates, whole and block by block."""
+"""What a network costs: parameters and multiply-accumulates, in total and block by block."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def count_parameters(network: nn.Module) -> int:
 def count_macs(network: nn.Module, input_shape: Sequence[int]) -> int:
     """Multiply-accumulates of one forward pass.
 
-    Counted are convolutions, transposed convolutions (on the grid of their input) and linear layers, by PyTorch's
-    ``FlopCounterMode``; bias, norm, activation, pooling, interpolation and additions count nothing. Nothing is
-    computed: the pass runs on PyTorch's meta device.
+    PyTorch's ``FlopCounterMode`` counts convolutions, transposed convolutions (on the grid of their input) and linear
+    layers. Bias, norm, activation, pooling, interpolation and additions are not counted. Nothing is computed: the pass
+    runs on PyTorch's meta device.
 
     Args:
         network: any network; unchanged.
@@ -64,7 +64,7 @@ class BlockSummary:
 def summarise_blocks(network: nn.Module, input_shape: Sequence[int]) -> list[BlockSummary]:
     """The blocks of a network in the order in which they run.
 
-    A block is a part with parameters that stands in the network itself or in its (nested) module lists.
+    A block is a module with parameters, directly in the network or in its (nested) module lists.
 
     Args:
         network: any network; unchanged.

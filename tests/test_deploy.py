@@ -85,7 +85,7 @@ def test_a_slope_below_1_is_refused_for_good_reason(slope: float, trained: LVUNe
     network.set_slope(slope)
     image = torch.randn(1, 3, 128, 128)
     assert (fused(image) - network(image)).abs().max() > 1e-4
-    with pytest.raises(ValueError, match=rf"the slope in the blocks of this LV-UNet is {slope:g}, it has to be 1"):
+    with pytest.raises(ValueError, match=rf"the slope in the blocks of this LV-UNet is {slope:g}, but it has to be 1"):
         deploy(network)
 
 
@@ -102,7 +102,7 @@ def test_a_deployed_network_has_no_slope_to_set(trained: LVUNet) -> None:
 
 
 def test_other_networks() -> None:
-    with pytest.raises(TypeError, match=r"one of LMSCUNet, .*, UNetPlusPlus can be deployed, not a Conv3d"):
+    with pytest.raises(TypeError, match=r"cannot deploy a Conv3d: it has to be one of LMSCUNet, .*, UNetPlusPlus"):
         deploy(torch.nn.Conv3d(1, 1, 1).eval())
 
 

@@ -84,11 +84,11 @@ def test_stamp(golden: Callable) -> None:
 def test_published_lv_unet_keeps_the_slope_with_a_warning(golden: Callable) -> None:
     state_dict, image, logits = golden("lvunet_train_act0")
     network = create_network("lv_unet")
-    with pytest.warns(UserWarning, match="this network keeps its own, 0: "):
+    with pytest.warns(UserWarning, match=r"this network keeps its own, 0\. "):
         load_published_weights(network, state_dict)
     _assert_gives(network, image, logits)
     network.float().set_slope(0.5)
-    with pytest.warns(UserWarning, match=r"this network keeps its own, 0\.5: "):
+    with pytest.warns(UserWarning, match=r"this network keeps its own, 0\.5\. "):
         load_published_weights(network, state_dict)
     assert (network(image) - logits).abs().max() > 1  # so the warning is due
 
@@ -181,7 +181,7 @@ def test_a_missing_key_is_named(weights: dict) -> None:
 
 def test_a_key_that_is_left_over_is_named(weights: dict) -> None:
     weights["encoders.0.enc0_conv2.weight"] = torch.zeros(2, 2, 3, 3, 3)
-    message = r"hold 'encoders.0.enc0_conv2.weight' with shape \(2, 2, 3, 3, 3\).*no place, of any shape"
+    message = r"hold 'encoders.0.enc0_conv2.weight' with shape \(2, 2, 3, 3, 3\).*no such entry, of any shape"
     _assert_refused(UNet(channels=(2, 2, 2)), weights, message)
 
 
@@ -192,8 +192,8 @@ def test_another_shape_is_named_with_both_shapes(weights: dict) -> None:
 
 def test_weights_of_another_architecture_or_number_of_levels(weights: dict) -> None:
     _assert_refused(UNetPlusPlus(channels=(2, 2, 2)), weights, r"lack 'encoders.2.enc2_conv0.weight'")
-    _assert_refused(UNet(channels=(2, 2)), weights, r"of another preset\?")
-    _assert_refused(UNet(channels=(2, 2, 2, 2)), weights, r"of another preset\?")
+    _assert_refused(UNet(channels=(2, 2)), weights, r"to another preset\?")
+    _assert_refused(UNet(channels=(2, 2, 2, 2)), weights, r"to another preset\?")
 
 
 def test_stamps_keys_fit_a_unet_only() -> None:
@@ -205,15 +205,15 @@ def test_a_whole_checkpoint_is_recognised(weights: dict) -> None:
 
 
 def test_a_network_of_another_class() -> None:
-    with pytest.raises(TypeError, match=r"of UNet, .*, PSPSeg, LVUNet, not of Linear"):
+    with pytest.raises(TypeError, match=r"for UNet, .*, PSPSeg, LVUNet, not for Linear"):
         load_published_weights(torch.nn.Linear(1, 1), {})
 
 
 @pytest.mark.parametrize(
     ("network", "message"),
     [
-        (UNet(channels=(2, 2), adn_ordering="NDA"), "of units in the order 'AND', this network has NDA"),
-        (LVUNet(mobilenet_blocks=5), "of an LVUNet with mobilenet_blocks=9 and skip='add'"),
+        (UNet(channels=(2, 2), adn_ordering="NDA"), "have units in the order 'AND', this network has NDA"),
+        (LVUNet(mobilenet_blocks=5), "need an LVUNet with mobilenet_blocks=9 and skip='add'"),
         (LVUNet(deployed=True), "before deployment"),
     ],
 )

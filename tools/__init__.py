@@ -1,6 +1,6 @@
 """For maintainers: ``python -m tools.NAME`` builds bundles, measures networks and writes the tables of documents.
 
-Commands lie here. What they share lies in rooms: ``tables`` (what is compared, the record, tables and pictures),
+This folder holds the commands. Shared code is in: ``tables`` (what is compared, the record, tables and pictures),
 ``speed`` (how networks are timed), ``study`` (trainings and prunings).
 """
 

@@ -1,4 +1,4 @@
-"""Put the weights of a training into a bundle of the repository, with the record of how they came about."""
+"""Put the weights of a training into a bundle of the repository, with the record of how they were trained."""
 
 import json
 import shutil
@@ -12,8 +12,9 @@ from tools.build_bundles import build_bundles
 
 
 def add_weights(bundle: str, output_dir: str, ckpt_dir: str) -> None:
-    """Copy model.pt into a bundle's models, and what README.md reports of it into docs; then write README.md anew. The
-    weights of another preset than the bundle's own go into a folder of its name in models, their record into docs.
+    """Copy model.pt into a bundle's models, and what README.md reports of it into docs; then write README.md again. The
+    weights of another preset than the bundle's own go into a folder of its name in models, and so does their record in
+    docs.
 
     Args:
         bundle: name of a folder in bundles.

@@ -30,10 +30,10 @@ def bench_layers(
 ) -> None:
     """Time layers in turn with their kernel and without, and write a table into a document.
 
-    Without a kernel a layer takes what is fastest of PyTorch's, as on a machine without a C++ compiler.
+    Without a kernel a layer uses the fastest path of PyTorch, as on a machine without a C++ compiler.
 
     Args:
-        rounds: in which every layer is computed once each way; medians count.
+        rounds: each computes every layer once with and once without its kernel; medians are reported.
         num_threads: of the CPU.
         document: Markdown file with the marks of the table.
 
@@ -63,7 +63,7 @@ def bench_layers(
 
 
 def layers() -> Iterator[Layer]:
-    """Layers of all kinds that there are kernels for."""
+    """Layers of every kind that has a kernel."""
     for channels, out_channels, edge in UNITS:
         unit, image = conv_unit(3, channels, out_channels, None).eval(), torch.randn(1, channels, edge, edge, edge)
         unit = use_fast_layers(nn.ModuleList([unit]))[0]

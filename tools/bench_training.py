@@ -38,7 +38,7 @@ TITLES = (
 
 @dataclass
 class Rounds:
-    """Seconds a step, one figure a round.
+    """Seconds per step, one figure per round.
 
     Args:
         elapsed: of the clock.
@@ -54,7 +54,7 @@ class Rounds:
         self._started = _clocks()
 
     def stop(self, steps: int) -> None:
-        """End a round of so many steps."""
+        """End a round of ``steps`` steps."""
         for figures, now, started in zip((self.elapsed, self.processor), _clocks(), self._started, strict=True):
             figures.append((now - started) / steps)
 
@@ -76,10 +76,10 @@ def bench_training(
     device: str = "cpu",
     document: str = str(ROOT / "docs" / "speed.md"),
 ) -> None:
-    """Train bundles, an epoch in turn with as many steps of a bare loop, and write both speeds into a document.
+    """Train bundles, alternate each epoch with as many steps of a bare loop, and write both speeds into a document.
 
     Args:
-        dataset_dir: that the bundles are for, with dataset.json.
+        dataset_dir: folder of the dataset that the bundles are for, with dataset.json.
         bundles: names of bundles of the repository.
         batch_sizes: volumes in a step.
         cases: in an epoch, those of an incomplete batch left out.
@@ -106,7 +106,7 @@ def bench_training(
 def measure(
     name: str, dataset_dir: str, batch_size: int, cases: int, rounds: int, **settings: Any
 ) -> tuple[Rounds, Rounds]:
-    """Seconds a step of a bare loop and of a bundle's training, which take turns.
+    """Seconds per step of a bare loop and of a bundle's training, which take turns.
 
     The bare loop has the network, loss and optimizer of the training, and one batch that is in memory all the time.
 

@@ -46,7 +46,7 @@ def build_bundles(output_dir: str = str(ROOT / "bundles"), check: bool = False) 
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(text, encoding="utf-8")
     if stale:
-        raise ValueError(f"not as generated, python -m tools.build_bundles writes them: {', '.join(stale)}")
+        raise ValueError(f"not as generated, write them with python -m tools.build_bundles: {', '.join(stale)}")
     print(f"{len(FAMILIES)} bundles in {output_dir} {'are as generated' if check else 'written'}")
 
 
@@ -74,7 +74,7 @@ def repository_settings(name: str) -> dict[str, Any]:
 
 
 def package_data() -> dict[Path, str]:
-    """What an installed package has a copy of, because the repository's own files do not come with it."""
+    """Files that the package keeps a copy of, because the repository's own files are not installed with it."""
     planning = ROOT / "lunet_networks" / "authoring" / "planning"
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     versions = dict(line.split("==") for line in lines if "==" in line and not line.startswith("#"))

@@ -1,4 +1,4 @@
-"""Ways to prune a U-Net beside each other, and beside networks that were narrow from the start."""
+"""Compare ways to prune a U-Net with each other and with networks that were narrow from the start."""
 
 import json
 import subprocess
@@ -48,8 +48,8 @@ def compare_pruning(
     """Prune a trained network by several rules, train networks that are narrow from the start, each with several seeds,
     and compare what they reach.
 
-    Every run is a command that a user would type; its run.log begins with it. The same command again continues where an
-    earlier one was stopped. output_dir/comparison.csv, dice.png and channels.png are of the runs finished so far.
+    Every run is a command that a user would type; its run.log begins with it. Repeat the command to continue after a
+    stop. output_dir/comparison.csv, dice.png and channels.png are of the runs finished so far.
 
     Args:
         dataset_dir: folder that holds dataset.json.
@@ -58,8 +58,8 @@ def compare_pruning(
         bundle: whose network is pruned.
         start: its trained weights, with which every pruning begins; models/model.pt of the bundle by default.
         selections: rules by which channels are picked, such as stamp,random_in_layer.
-        presets: networks to train from scratch. A lean one brings one with it whose channels double and which has as
-            many parameters, as near as can be.
+        presets: networks to train from scratch. Each lean one adds a network whose channels double, with
+            about as many parameters.
         epochs: of the trainings from scratch.
         jobs: runs at the same time.
         document: a Markdown file with the marks of the tables; the CSV and the pictures go beside it.
@@ -75,7 +75,7 @@ def compare_pruning(
         with alone_in(output):
             do_runs(runs, jobs)
     except KeyboardInterrupt:
-        print("\nstopped: the same command continues", file=sys.stderr)
+        print("\nstopped: run the same command again to continue", file=sys.stderr)
         sys.exit(130)
     finally:
         results = [run.read() for run in runs if run.is_finished()]
@@ -191,8 +191,8 @@ class Plan:
 def doubling_twin(network: nn.Module) -> nn.Module:
     """A network like a lean one, with channels that double from level to level instead, and as many parameters.
 
-    Widths are a first one, not necessarily whole, times a power of two, rounded; of all such networks it is the one
-    nearest in parameters.
+    The widths are a first width, not necessarily whole, times powers of two, rounded. Of all such networks this is
+    the nearest in parameters.
 
     Example:
         >>> twin = doubling_twin(create_network("lunet_small_4f"))
@@ -239,7 +239,7 @@ class Run:
         return self.output_dir / self.contender.name / f"seed_{self.seed}"
 
     def command(self) -> list[str]:
-        """Arguments of python that do it, or what is left of it."""
+        """Arguments of python for the run, or for the rest of it."""
         return [*self.contender.command, "--output_dir", str(self.folder), "--seed", str(self.seed)]
 
     def is_finished(self) -> bool:
@@ -260,12 +260,12 @@ class Run:
         return True
 
     def epochs_done(self) -> int:
-        """How far it has come."""
+        """Number of epochs that are done."""
         history = self.folder / "history.csv"
         return len(read_rows(history)) if history.is_file() else 0
 
     def read(self) -> Result:
-        """What it has come to."""
+        """The result of the run."""
         contender = self.contender
         if contender.pruned:
             return read_pruning(contender.name, self.seed, contender.network, self.folder)

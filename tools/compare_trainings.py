@@ -1,4 +1,4 @@
-"""Trainings on the same cases beside each other: a table, lean networks against their twins, and a picture."""
+"""Compare trainings on the same cases: a table, lean networks against their twins, and a picture."""
 
 import json
 import statistics
@@ -60,7 +60,7 @@ def compare_trainings(
 
     Args:
         runs_dir: holds a folder for each training, in it eval with run.json, summary.csv and cases.csv.
-        timing_dir: the same of short trainings on a machine that did nothing else, of which the seconds are taken.
+        timing_dir: the same for short trainings on an idle machine; the seconds are taken from these.
         machine: on which they were timed, in words.
         document: with the marks between which the tables go.
     """

@@ -45,12 +45,12 @@ TITLES = (
 
 @dataclass(frozen=True)
 class Figures:
-    """What was measured of a bundle, by backend; of eager itself there is no file and no difference.
+    """What was measured for a bundle, by backend. Eager mode itself has no file and no difference.
 
     Args:
         kilobytes: of the files.
         difference: largest of the logits, as a share of the largest logit.
-        voxels: that other labels than eager's are given in ``volumes``.
+        voxels: of ``volumes`` that get another label than in eager mode.
         volumes: number of them, and of their voxels.
         dice: mean over the validation cases by label.
         milliseconds: for a patch, medians of the rounds.
@@ -78,8 +78,8 @@ def make_export_table(
         dataset_dir: that the bundles were trained on.
         bundles: names of trained bundles of the repository.
         num_volumes: validation volumes that are labelled with every backend.
-        rounds: visits to every backend, each in a process of its own, for its milliseconds.
-        num_threads: of the CPU; as many as there are cores unless it is given.
+        rounds: timed visits to every backend, each of which has its own process.
+        num_threads: of the CPU; by default as many as there are cores.
         document: Markdown file with the marks of the table.
     """
     num_threads = os.cpu_count() if num_threads is None else num_threads

@@ -33,8 +33,8 @@ def make_table(
     record: str = str(RECORD),
     check: bool = False,
 ) -> None:
-    """Write the tables between their marks in three documents, and the chart of speed, out of what
-    ``python -m tools.measure`` has measured. What it has not measured is called so.
+    """Write the tables between their marks in three documents, and the chart of speed, from what
+    ``python -m tools.measure`` has measured. Missing figures are shown as "not measured".
 
     Args:
         readme: Markdown file with the marks of the tables of bundles and of a few networks.

@@ -23,20 +23,20 @@ def measure(
     num_threads: int | None = None,
     record: str = str(RECORD),
 ) -> None:
-    """Measure networks, on a machine that does nothing else, into the record that ``python -m tools.make_table`` makes
-    tables of.
+    """Measure networks and write the record from which ``python -m tools.make_table`` makes its tables. Use a machine
+    that does nothing else.
 
-    The forms of a network take turns, each in a process of its own. The record is written after every network, so a
-    stopped measurement loses one network at most: wait a minute, until the machine is idle, and measure the provisional
-    ones.
+    The forms of a network take turns, each in its own process. The record is written after every network, so a stopped
+    measurement loses one network at most. Then wait a minute until the machine is idle, and measure the provisional
+    networks.
 
     Args:
-        networks: "all"; "missing", what has no figures, or has other parameters or operations by now; "provisional",
-            what is missing, and whose figures are of a busy machine, of fewer than three rounds or of several runs;
-            or names of presets and peers, or patterns such as "lunet*".
-        sizes: edges of volumes and pictures, of 64, 128 and 256; all unless they are given.
+        networks: "all"; "missing": those without figures, or with other parameters or operations by now;
+            "provisional": the missing ones, and those with figures of a busy machine, of fewer than three rounds or of
+            several runs; or names of presets and peers, or patterns such as "lunet*".
+        sizes: edges of volumes and pictures, of 64, 128 and 256; by default all.
         rounds: visits to every form of a network.
-        num_threads: of the CPU; as many as there are cores unless it is given.
+        num_threads: of the CPU; by default as many as there are cores.
         record: JSON file of the figures.
     """
     num_threads = os.cpu_count() if num_threads is None else num_threads
@@ -52,7 +52,7 @@ def measure(
             bar.set_postfix_str(f"{subject.network}, {subject.size}")
             measured = measured.with_figures(setup, measure_costs(subject, rounds, num_threads, bar.update))
             measured.write(path)
-    print(f"{len(chosen)} networks measured into {path}: python -m tools.make_table makes tables of it")
+    print(f"{len(chosen)} networks measured, figures in {path}: make tables with python -m tools.make_table")
 
 
 def choose_subjects(networks: str | Sequence[str], sizes: int | Sequence[int] | None, record: Record) -> list[Subject]:

@@ -45,7 +45,7 @@ def profile_inference(bundle: str, dataset_dir: str, **settings: Any) -> None:
     Args:
         bundle: its folder.
         dataset_dir: the images, as for ``run inference``.
-        settings: others of inference.json.
+        settings: other settings of inference.json.
     """
     root = Path(bundle)
     with tempfile.TemporaryDirectory() as labels:

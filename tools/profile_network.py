@@ -19,7 +19,7 @@ from lunet_networks.presets import input_shape
 def profile_network(preset: str, rounds: int = 10) -> None:
     """Print the milliseconds that each kind of layers of a preset takes, in one thread; medians.
 
-    What is computed without calling a layer, such as sums and units that are one kernel, is the rest.
+    The rest is computed without calling a layer, such as sums and units that a single kernel computes.
 
     Args:
         preset: its name.

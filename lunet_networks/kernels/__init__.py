@@ -1,7 +1,7 @@
 """Float32 layers on a CPU that are faster than PyTorch's for few channels: convolution with what follows it, max
 pooling, transposed convolution, the depthwise forms of both, instance norm and the perceptron of a MedNeXt block.
 
-They serve networks in evaluation when nothing asks for gradients, and compute what the layers compute but for rounding.
+They are used in evaluation when no gradients are needed. They compute the same as the layers, except for rounding.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class _Norm(ctypes.Structure):
 
 
 def apply_to(*tensors: torch.Tensor) -> bool:
-    """Whether the kernels can compute with these tensors, here and now: float32 on a CPU, nothing asks for gradients
-    or traces what is computed, and there is a compiler.
+    """Whether the kernels can be used for these tensors: they are float32 on a CPU, no gradients are needed, nothing is
+    traced, and there is a compiler.
 
     Example:
         >>> apply_to(torch.zeros(1, 1, 8, 8, 8, dtype=torch.float64))
@@ -59,15 +59,15 @@ def convolve(
     norm_first: bool = False,
     limits: tuple[torch.Tensor, torch.Tensor] | None = None,
 ) -> torch.Tensor:
-    """A convolution, kernel 3 and padding 1, of the concatenation of its inputs, which is not made, and what follows:
-    a ReLU and a batch norm, or limits, or nothing.
+    """A convolution (kernel 3, padding 1) of the concatenated inputs, followed by a ReLU and a batch norm, by limits
+    or by nothing. The concatenation itself is not made.
 
     Args:
         inputs: ``(B, C_i, [D,] H, W)`` each.
         weight: ``(out_channels, sum of C_i, [3,] 3, 3)``.
         bias: ``(out_channels,)``.
-        norm: a batch norm in evaluation; a ReLU stands before it.
-        norm_first: the ReLU stands behind the norm.
+        norm: a batch norm in evaluation; a ReLU comes before it.
+        norm_first: the ReLU comes after the norm.
         limits: least and greatest value of each channel, instead of the norm.
 
     Returns:
@@ -147,7 +147,7 @@ def upsample(input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | Non
 
 
 def depthwise(input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-    """A convolution of each channel for itself, kernel 3 and padding 1, of ``(B, C, [D,] H, W)`` with a weight of ``(C,
+    """A depthwise convolution, kernel 3 and padding 1, of ``(B, C, [D,] H, W)`` with a weight of ``(C,
     1, [3,] 3, 3)``."""
     input, weight = input.contiguous(), weight.contiguous()
     output = torch.empty_like(input)
@@ -160,7 +160,7 @@ def depthwise(input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | No
 
 
 def depthwise_upsample(input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-    """A transposed convolution of each channel for itself, kernel 3, stride 2 and padding 1, of ``(B, C, [D,] H, W)``
+    """A depthwise transposed convolution, kernel 3, stride 2 and padding 1, of ``(B, C, [D,] H, W)``
     with a weight of ``(C, 1, [3,] 3, 3)``: twice as many voxels along each axis, less one."""
     input, weight = input.contiguous(), weight.contiguous()
     size = input.shape[2:]

@@ -1,4 +1,4 @@
-"""The kernels as a library: compiled where they are first used, and kept in the user's cache."""
+"""The kernels as a library: compiled on first use and kept in the user's cache."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ __all__ = ["library"]
 SOURCES = [Path(__file__).with_name(name) for name in ("layers.cpp", "blocks.cpp")]
 HEADER = Path(__file__).with_name("vectors.hpp")
 FLAGS = ("-O3", "-std=c++17", "-fno-math-errno", "-fopenmp", "-fPIC", "-shared")
-# As PyTorch's own kernels, for what the processor has, which may be another one than where the cache was filled.
+# The same as for PyTorch's own kernels on this processor; the cache may have been filled on another processor.
 INSTRUCTIONS = {"AVX2": ("-mavx2", "-mfma"), "AVX512": ("-mavx512f", "-mavx512vl", "-mavx512dq", "-mavx512bw", "-mfma")}
 
 
 @functools.cache
 def library() -> ctypes.CDLL | None:
-    """The compiled kernels; None, which is logged, where there is no C++ compiler that takes them.
+    """The compiled kernels; None, with a log message, if no C++ compiler can compile them.
 
-    It lies in the folder ``lunet_networks`` of the user's cache (``XDG_CACHE_HOME``, or ``.cache`` at home); another
-    source, compiler or set of instructions makes another file.
+    The library lies in the folder ``lunet_networks`` of the user's cache (``XDG_CACHE_HOME``, or ``.cache`` at home).
+    Each combination of source, compiler and instruction set has its own file.
     """
     compiler = os.environ.get("CXX") or next(filter(shutil.which, ("c++", "g++", "clang++")), None)
     if compiler is None:
@@ -57,7 +57,7 @@ def _cache() -> Path:
 
 
 def _compile(command: tuple[str, ...], path: Path) -> None:
-    """Several processes may do so at once: each writes a file of its own and puts it in place whole."""
+    """Compile the kernels. Several processes may do so at once: each writes its own file and moves it when complete."""
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         output = Path(folder, path.name)
         subprocess.run([*command, "-o", str(output), *map(str, SOURCES)], check=True, capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""The networks, one file an architecture."""
+"""The networks, one file per architecture."""
 
 from lunet_networks.nets.lmsc_unet import LMSCUNet
 from lunet_networks.nets.lv_unet import LVUNet

@@ -1,4 +1,4 @@
-"""Checks of a network's arguments and of its input, with messages that say what would have been right."""
+"""Checks of a network's arguments and of its input, with messages that say what is allowed."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ __all__ = ["check_arguments", "check_channels", "check_input"]
 
 
 def check_arguments(spatial_dims: int, dropout: float | Mapping[str, float], **counts: int) -> None:
-    """Raise ValueError, naming the argument, unless the arguments that all networks share describe one.
+    """Check the arguments that all networks share; raise a ValueError that names the invalid one.
 
     Args:
         spatial_dims: 2 or 3.
-        dropout: a probability, below 1, or one for each convolution that is named.
+        dropout: a probability below 1, or one for each named convolution.
         counts: arguments that must be integers of at least 1.
     """
     if spatial_dims not in (2, 3):
@@ -52,8 +52,8 @@ def check_input(x: torch.Tensor, spatial_dims: int, in_channels: int, size_multi
         spatial_dims: 2 or 3.
         in_channels: the number of channels that the network takes.
         size_multiple: what every spatial size must be a multiple of.
-        normalised: what the norm at the lowest resolution takes its statistics over, where it takes them from this
-            input: ``"batch"`` or ``"instance"``; it needs more than one value there. ``""`` where it does not.
+        normalised: ``"batch"`` or ``"instance"`` if the norm at the lowest resolution takes its statistics from this
+            input; it then needs more than one value there. Otherwise ``""``.
     """
     # Compilers and exporters trace the sizes as symbols, which a check would fix to those of the example input.
     if not torch.jit.is_scripting():  # noqa: SIM102, TorchScript leaves this branch out only if it stands alone

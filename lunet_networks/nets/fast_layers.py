@@ -1,11 +1,11 @@
 """Layers that take a faster path on a CPU than PyTorch's.
 
-In evaluation :py:mod:`lunet_networks.kernels` compute them where they are faster, and a kernel of one voxel is a matrix
-product. In training there is one slow path to keep off: at batch 1 PyTorch gives a ``Conv3d`` to oneDNN only if
-``channels * depth * height > 20480`` (``use_mkldnn`` in ``aten/src/ATen/native/Convolution.cpp``); narrow or deep
-layers fall onto ``slow_conv3d``, many times slower, forward and backward. The forms below compute the same sums. All
-are taken in eager mode only: TorchScript, ``torch.compile`` and ONNX see the plain layers, because the engines behind
-them choose their own kernels.
+In evaluation they use :py:mod:`lunet_networks.kernels` where these are faster, and a convolution with a kernel of one
+voxel is a matrix product. In training they avoid one slow path: at batch size 1 PyTorch gives a ``Conv3d`` to oneDNN
+only if ``channels * depth * height > 20480`` (``use_mkldnn`` in ``aten/src/ATen/native/Convolution.cpp``). Narrow or
+deep layers fall back to ``slow_conv3d``, which is many times slower, forward and backward. The forms below compute the
+same sums. They are used in eager mode only: TorchScript, ``torch.compile`` and ONNX get the plain layers, because their
+engines choose their own kernels.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from lunet_networks import kernels
 
 __all__ = ["takes_kernel", "use_fast_layers"]
 
-FEW_CHANNELS = 15  # up to which a kernel is faster than PyTorch whatever the size of the image
-LONG_ROW = 32  # voxels along the last axis from which that of a convolution is faster whatever the number of channels
+FEW_CHANNELS = 15  # up to this number a kernel is faster than PyTorch for every image size
+LONG_ROW = 32  # voxels along the last axis; from here on a convolution's kernel is faster for any number of channels
 
 
 def use_fast_layers(network: nn.Module) -> nn.Module:
@@ -27,8 +27,8 @@ def use_fast_layers(network: nn.Module) -> nn.Module:
     CPU.
 
     Args:
-        network: any network; changed in place. Parameters, state-dict keys and results stay as they are, and so do
-            layers of several groups that are not depthwise, or with another padding mode than zeros.
+        network: any network; changed in place. Parameters, state-dict keys and results stay the same. Layers of several
+            groups that are not depthwise, and layers with another padding mode than zeros, are not changed.
 
     Returns:
         The same network.
@@ -254,8 +254,8 @@ def _onednn(conv: nn.Conv3d, input: torch.Tensor) -> torch.Tensor:
 
 
 def _product(conv: nn.Module, input: torch.Tensor) -> torch.Tensor:
-    """A convolution with a kernel of one voxel is a matrix product over the channels. oneDNN copies a few channels to
-    16 first, and back."""
+    """Compute a convolution with a kernel of one voxel as a matrix product over the channels. oneDNN would first copy
+    a few channels into a block of 16, and back."""
     if set(conv.stride) != {1}:
         input = input[(..., *(slice(None, None, stride) for stride in conv.stride))]
     weight = conv.weight.flatten(1).expand(len(input), -1, -1)
@@ -276,7 +276,7 @@ def _writes_disjoint_patches(conv: nn.ConvTranspose3d) -> bool:
 
 
 def _patchwise(conv: nn.ConvTranspose3d, input: torch.Tensor) -> torch.Tensor:
-    """A transposed convolution whose kernel is no larger than its stride: every voxel writes a patch of its own."""
+    """A transposed convolution whose kernel is no larger than its stride: every voxel writes its own patch."""
     kernel, stride, size = conv.kernel_size, conv.stride, input.shape[2:]
     patches = (conv.weight.flatten(1).T @ input[0].flatten(1)).view(-1, *kernel, *size)
     grid = (len(patches), *(n for pair in zip(size, stride, strict=True) for n in pair))

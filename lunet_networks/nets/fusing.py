@@ -1,4 +1,4 @@
-"""Batch norms that become a part of the convolutions beside them."""
+"""Fuse batch norms into the convolutions beside them."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _fuse(unit: ConvUnit, fused: FusedUnit) -> None:
 
 
 def fold_norm(convolution: nn.Module, norm: nn.Module) -> Affine:
-    """Weight and bias of the convolution that does the work of the batch norm behind it too. They are computed in
+    """Weight and bias of a convolution fused with the batch norm after it. They are computed in
     float64: in float32 the fused network would be further from the exact result than the trained network is."""
     scale, shift = _scale_and_shift(norm)
     bias = 0 if convolution.bias is None else convolution.bias.double()
@@ -64,7 +64,7 @@ def _scale_and_shift(norm: nn.Module) -> Affine:
 
 
 def merge_pointwise(first: Affine, second: Affine) -> Affine:
-    """Weight and bias of the 1 x 1 convolution (2D) that does the work of two, one after the other."""
+    """Weight and bias of the 1 x 1 convolution (2D) that replaces two consecutive ones."""
     (first_weight, first_bias), (second_weight, second_bias) = first, second
     matrix = second_weight.flatten(1)
     return (matrix @ first_weight.flatten(1))[:, :, None, None], second_bias + matrix @ first_bias

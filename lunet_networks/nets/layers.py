@@ -30,8 +30,8 @@ __all__ = [
 
 
 class ConvUnit(Convolution):
-    """MONAI's convolution and what follows it, of the concatenation of its inputs. In evaluation a kernel computes it
-    in one go, if one can."""
+    """MONAI's convolution with norm, activation and dropout, applied to the concatenation of its inputs. In evaluation
+    a single kernel computes all of it if possible."""
 
     def forward(self, inputs: list[torch.Tensor]) -> torch.Tensor:
         if not torch.jit.is_scripting():  # noqa: SIM102, TorchScript leaves this branch out only if it stands alone
@@ -49,12 +49,12 @@ def is_unobserved(unit: nn.Module) -> bool:
 
 
 class FusedUnit(nn.Module):
-    """What a :class:`ConvUnit` is in a deployed network: a convolution with bias whose output is clamped, each channel
-    between limits of its own. As ``scale * relu(x) + shift`` is ``scale * x + shift``, clamped at the shift, that does
-    for a ReLU and a batch norm in either order.
+    """The form of a :class:`ConvUnit` in a deployed network: a convolution with bias whose output is clamped, each
+    channel to its own limits. This replaces a ReLU and a batch norm in either order, because
+    ``scale * relu(x) + shift`` is ``scale * x + shift`` clamped at the shift.
 
     Args:
-        conv: of the unit in training; its form is taken over, not its weights.
+        conv: the convolution of the trained unit; its configuration is copied, not its weights.
         limited: without limits it is the convolution alone.
     """
 
@@ -107,19 +107,19 @@ def conv_unit(
 
 
 class NormFirst(ADN):
-    """Norm before activation, as a class of its own: TorchScript gives modules of one class with the same layers the
-    code that it made for the first of them, whatever the order of their layers."""
+    """Norm before activation, as a separate class: TorchScript reuses the code of the first module for all modules of
+    the same class with the same layers, even if the order of their layers differs."""
 
 
 def mark_order(unit: Convolution, adn_ordering: str) -> Convolution:
-    """Let a unit whose norm comes first be scripted as what it is."""
+    """Make TorchScript keep the order of layers in a unit whose norm comes first."""
     if adn_ordering.startswith("N") and "A" in adn_ordering:
         unit.adn.__class__ = NormFirst
     return unit
 
 
 class Block(nn.Sequential):
-    """Units in a row, of the concatenation of its inputs."""
+    """Consecutive units, applied to the concatenation of the inputs."""
 
     def forward(self, inputs: list[torch.Tensor]) -> torch.Tensor:
         for unit in self:
@@ -128,12 +128,12 @@ class Block(nn.Sequential):
 
 
 class BlockMaker:
-    """Makes the blocks of a network, units in a row, each as wide and with as much dropout as is asked for by its name.
+    """Makes the blocks of a network, which are rows of units. You can set each unit's width and dropout by its name.
 
     Args:
         spatial_dims: 2 or 3.
-        dropout: of every unit, or by the name of the unit; one that is not named has none.
-        conv_channels: channels by the name of the unit; one that is not named is as wide as its level.
+        dropout: of every unit, or by the name of the unit; units that are not named have none.
+        conv_channels: channels by the name of the unit; units that are not named are as wide as their level.
         adn_ordering: order of activation, dropout and norm in a unit.
         deployed: make units that only predict.
     """
@@ -172,7 +172,7 @@ class BlockMaker:
             unknown = [name for name in by_unit if name not in self.units] if isinstance(by_unit, Mapping) else []
             if unknown:
                 raise ValueError(
-                    f"{argument} names {unknown[0]!r}, which this network has not; its convolutions are "
+                    f"{argument} names {unknown[0]!r}, which this network does not have; its convolutions are "
                     f"{', '.join(self.units)}"
                 )
 

@@ -51,15 +51,15 @@ class LMSCUNet(Network):
         levels less one; output logits ``(B, out_channels, [D,] H, W)``, with no sigmoid or softmax applied.
 
     Raises:
-        ValueError: if an argument describes no network, or the input has other dimensions, channels or sizes than
+        ValueError: if an argument is invalid, or the input has other dimensions, channels or sizes than
             the network takes.
 
     Source:
         LMSC-UNet, ICAART 2025, and its tables of parameters and multiply-accumulates. No code is published, and the
-        text leaves open what follows; it is inferred from those tables, all of whose parameters and, but for one of
-        rounding, all of whose operations it gives: widths of 32, 64, 128 and a bridge of 256; one inverted bottleneck
-        a level, of ratio 2, without bias and with no residual connection, as the width always changes; pooling in
-        front of it, not a stride in it; transposed convolutions, with bias, as are the units; and the 1 x 1
+        text leaves the following open. It is inferred from those tables, and reproduces all of their parameters and,
+        except for a rounding, all of their operations: widths of 32, 64, 128 and a bridge of 256; one inverted
+        bottleneck per level, of ratio 2, without bias and with no residual connection, as the width always changes;
+        pooling in front of it, not a stride in it; transposed convolutions, with bias, as are the units; and the 1 x 1
         projection with batch norm in the BRB, of which the text says "a residual connection" only (the sizes in
         another table of the paper would fit an identity better). Weights are initialised after He, as stated; biases
         are set to zero.

@@ -42,25 +42,25 @@ class LVUNet(Network):
         act_num: reach of the series activation, in pixels.
         skip: "add" or "concat", which puts a skip behind what comes from below.
         dropout: probability of dropping a channel at the end of each block; the paper has none.
-        pretrained: path of torchvision's ImageNet weights for the MobileNet; None: it starts anew. Nothing is fetched.
-        deployed: build the fused form, which :func:`lunet_networks.deploy` fills: of half the parameters, without
-            slope, batch norms and dropout.
+        pretrained: path of torchvision's ImageNet weights for the MobileNet; None: random weights. No download.
+        deployed: build the fused form, which :func:`lunet_networks.deploy` fills with weights: half the parameters,
+            without slope, batch norms and dropout.
 
     Shape:
-        Input ``(B, in_channels, H, W)`` of any size: what is no multiple of ``padded_multiple`` = 128 is padded with
-        zeros below and on the right, and the output is cropped. Output logits ``(B, out_channels, H, W)``, with no
-        sigmoid or softmax applied.
+        Input ``(B, in_channels, H, W)`` of any size. Sizes that are not a multiple of ``padded_multiple`` = 128 are
+        padded with zeros at the bottom and on the right, and the output is cropped. Output logits
+        ``(B, out_channels, H, W)``, with no sigmoid or softmax applied.
 
     Raises:
         FileNotFoundError: if there are no ``pretrained`` weights.
-        ValueError: if an argument describes no network, the ``pretrained`` weights are of another one, or the input
+        ValueError: if an argument is invalid, the ``pretrained`` weights are of another one, or the input
             has other dimensions or channels than the network takes.
 
     Source:
         Jiang et al., LV-UNet, 2024, arXiv 2408.16886; deep training and series activations are those of VanillaNet
-        (Chen et al., NeurIPS 2023). With ``mobilenet_blocks`` of 5 or 14 a block of the MobileNet's depth goes over to
-        the other part, which gives the paper's 0.8 and 2.8 million parameters but is not spelled out there; nor is
-        what ``skip="concat"`` is: here the block behind it takes twice the channels.
+        (Chen et al., NeurIPS 2023). With ``mobilenet_blocks`` of 5 or 14 a block of the MobileNet's depth moves to the
+        other part. This gives the paper's 0.8 and 2.8 million parameters, but the paper does not describe it. It does
+        not define ``skip="concat"`` either: here the block after the skip takes twice the channels.
 
     Example:
         >>> network = LVUNet().eval()
@@ -139,12 +139,12 @@ class LVUNet(Network):
         return self.head(x)[:, :, :height, :width]
 
     def _whole(self, size: int) -> int:
-        """The next multiple of what the network needs, in a form in which exporters see that it is one."""
+        """Round up to a multiple of what the network needs, in a form that exporters recognise as a multiple."""
         return (size + self.padded_multiple - 1) // self.padded_multiple * self.padded_multiple
 
     @property
     def slope(self) -> float:
-        """Slope of the leaky ReLU in the blocks: 0 is a ReLU, 1 is nothing; a deployed network has 1 for good."""
+        """Slope of the leaky ReLU in the blocks: 0 is a ReLU, 1 is nothing; a deployed network always has 1."""
         slopes = [module.slope.item() for module in self.modules() if isinstance(module, _LeakyReLU)]
         return min(slopes, default=1.0)
 
@@ -170,8 +170,8 @@ class LVUNet(Network):
         """
         if self.slope < 1:
             raise ValueError(
-                f"the slope in the blocks of this LV-UNet is {self.slope:g}, it has to be 1 before they fuse: deep "
-                "training raises it, and the best weights are of an epoch that had 1"
+                f"the slope in the blocks of this LV-UNet is {self.slope:g}, but it has to be 1 to fuse them: deep "
+                "training raises it to 1 and takes the best weights from an epoch with slope 1"
             )
         form = self.rebuild(dropout=0.0, deployed=True).to(next(self.parameters()))
         for name, target in form.named_modules():

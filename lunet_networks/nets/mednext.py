@@ -37,7 +37,7 @@ class MedNeXt(Network, monai.networks.nets.MedNeXt):
         them 16; output logits ``(B, out_channels, [D,] H, W)``, with no sigmoid or softmax applied.
 
     Raises:
-        ValueError: if an argument describes no network, or the input has other dimensions, channels or sizes than
+        ValueError: if an argument is invalid, or the input has other dimensions, channels or sizes than
             the network takes.
 
     Source:
@@ -118,7 +118,7 @@ class MedNeXt(Network, monai.networks.nets.MedNeXt):
 
 
 class _Perceptron:
-    """What ends all blocks: a wide layer, its activation, a narrow layer, and the residual."""
+    """The end of every block: a wide layer, its activation, a narrow layer, and the residual."""
 
     def widen_and_narrow(self, x: torch.Tensor, residual: torch.Tensor) -> torch.Tensor:
         if not torch.jit.is_scripting():  # noqa: SIM102, TorchScript leaves this branch out only if it stands alone

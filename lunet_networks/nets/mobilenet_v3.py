@@ -32,7 +32,7 @@ _BLOCKS = (  # kernel, channels inside, channels out, squeeze and excitation, ac
 
 
 def mobilenet_v3_large(in_channels: int = 3, last_block: int = len(_BLOCKS), fused: bool = False) -> nn.ModuleList:
-    """The stem and the blocks 1 to ``last_block``, in a list whose place in a network is to be called ``features``.
+    """The stem and the blocks 1 to ``last_block``, as a list; the network has to call it ``features``.
 
     Args:
         in_channels: channels of the input image.
@@ -87,8 +87,8 @@ def load_imagenet_weights(features: nn.ModuleList, path: str | Path) -> None:
 
 
 class _InvertedResidual(nn.Module):
-    """1 x 1 convolution to more channels, unless these are as many, depthwise convolution, squeeze and excitation,
-    1 x 1 convolution; the input is added where the shape stays."""
+    """1 x 1 convolution (only if it adds channels), depthwise convolution, squeeze and excitation, 1 x 1 convolution;
+    the input is added if the shape stays the same."""
 
     def __init__(
         self,
@@ -116,7 +116,7 @@ class _InvertedResidual(nn.Module):
 
 
 class _SqueezeExcitation(nn.Module):
-    """Channels weighted by what the whole image tells."""
+    """Squeeze and excitation: weight the channels by their means over the whole image."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -130,7 +130,7 @@ class _SqueezeExcitation(nn.Module):
 
 
 def _divisible(channels: int, divisor: int = 8) -> int:
-    """The nearest multiple of ``divisor``, or the next where the nearest is more than a tenth less."""
+    """The nearest multiple of ``divisor``, or the next one if the nearest is more than 10 % smaller."""
     nearest = max(divisor, int(channels + divisor / 2) // divisor * divisor)
     return nearest if nearest >= 0.9 * channels else nearest + divisor
 

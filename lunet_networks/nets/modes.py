@@ -1,4 +1,4 @@
-"""Networks in eval mode for a while."""
+"""Put networks in eval mode for a while."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ __all__ = ["in_eval_mode"]
 
 @contextmanager
 def in_eval_mode(network: nn.Module) -> Iterator[None]:
-    """All parts of a network are in eval mode, so without dropout and with fixed statistics; afterwards each is in the
-    mode in which it was before.
+    """Put all parts of a network in eval mode, without dropout and with fixed statistics; restore the mode of each
+    part afterwards.
 
     Example:
         >>> network = nn.Sequential(nn.Dropout(), nn.Dropout().eval())

@@ -22,7 +22,7 @@ class Network(nn.Module):
     deployed = False  # whether it is the form that only predicts
 
     def describe(self) -> dict[str, Any]:
-        """The arguments with which its class makes a network like it, of types that JSON has.
+        """The arguments with which its class makes the same network, in types that JSON has.
 
         Example:
             >>> from lunet_networks import MedNeXt

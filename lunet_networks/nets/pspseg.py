@@ -43,18 +43,17 @@ class PSPSeg(Network):
         parallel: branches side by side; otherwise one after the other.
         deep_supervision: logits of every decoder level in training, for ``monai.losses.DeepSupervisionLoss``.
         dropout: probability of dropping a channel after each activation inside a block.
-        branches: numbers, from 0, of the branches that single redundant modules have, such as
-            ``{"encoders.1": [0, 2]}``, instead of all: that is how a pruned network is described. A module may have
-            none.
+        branches: numbers, from 0, of the branches of single redundant modules, such as ``{"encoders.1": [0, 2]}``. The
+            other modules have all branches. A pruned network is described in this way; a module may have no branch.
 
     Shape:
         Input ``(B, in_channels, [D,] H, W)``, each spatial size a multiple of ``size_multiple`` = 2 to the number of
-        levels less one, and not all of them that; output logits ``(B, out_channels, [D,] H, W)``, with no sigmoid or
+        levels less one, and not all equal to it; output logits ``(B, out_channels, [D,] H, W)``, with no sigmoid or
         softmax applied. In training with ``deep_supervision`` a list of them, full resolution first, each of half the
         size of the one before, down to the decoder level above the lowest resolution.
 
     Raises:
-        ValueError: if an argument describes no network, or the input has other dimensions, channels or sizes than
+        ValueError: if an argument is invalid, or the input has other dimensions, channels or sizes than
             the network takes.
 
     Source:
@@ -88,7 +87,7 @@ class PSPSeg(Network):
         if num_branches not in KERNELS:
             raise ValueError(f"num_branches must be one of {', '.join(map(str, KERNELS))}, got {num_branches!r}")
         if isinstance(expansion, bool) or not isinstance(expansion, (int, float)) or int(min(channels) * expansion) < 1:
-            raise ValueError(f"expansion must leave a branch a channel in every level, got {expansion!r}")
+            raise ValueError(f"expansion must leave a branch at least one channel at every level, got {expansion!r}")
         deepest = len(channels) - 1
         below = range(1, deepest)  # levels with a redundant module on both sides
         decoders = [f"decoders.{deepest - 1 - level}" for level in reversed(below)]
@@ -166,8 +165,8 @@ class PSPSeg(Network):
         return all_logits
 
     def describe(self) -> dict[str, Any]:
-        """The arguments of the class, with the branches of every redundant module. Masks are no part of it, they are in
-        the state dict.
+        """The arguments of the class, with the branches of every redundant module. Masks are not included: they
+        are in the state dict.
 
         Example:
             >>> PSPSeg(channels=(4, 8), branches={"bottleneck": [0, 3]}).describe()["branches"]

@@ -1,5 +1,5 @@
-"""The blocks of PSP-Seg: modules of parallel or sequential branches that are redundant on purpose, and what is around
-them."""
+"""The blocks of PSP-Seg: modules of parallel or sequential branches that are redundant on purpose, and the layers
+around them."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ class DownSample(nn.Module):
             Convolution(spatial_dims, in_channels, out_channels, strides=2, **_norm_act_dropout(spatial_dims, dropout)),
             Convolution(spatial_dims, out_channels, out_channels, **NORM_ONLY),
         )
-        # The stride is taken before it: torch 2.13's backward of a strided 1 x 1 convolution in 2D, channels last on a
-        # CPU, writes where it must not.
+        # Apply the stride first: the backward pass of a strided 1 x 1 convolution in 2D, channels last on a CPU, writes
+        # outside its memory in torch 2.13.
         self.bypass = Convolution(spatial_dims, in_channels, out_channels, kernel_size=1, conv_only=True)
         self.act = _activation()
 
@@ -88,17 +88,17 @@ class Branch(nn.Module):
 class RedundantModule(nn.Module):
     """Branches of different kernels whose outputs are added to the input, side by side or one after the other.
 
-    In parallel a leaky ReLU follows the sum, however many branches there are: without any the module is the leaky ReLU
-    alone. In sequence there is none, and without any branch the module is the identity. Branches keep their number
-    when others are removed. A masked branch is there and is not computed; masks are part of the state dict.
+    With parallel branches a leaky ReLU follows the sum; if there are no branches, the module is the leaky ReLU alone.
+    With sequential branches there is no leaky ReLU; if there are no branches, the module is the identity. Branches keep
+    their number when others are removed. A masked branch exists but is not computed; masks are part of the state dict.
 
     Args:
         spatial_dims: 2 or 3.
         channels: of input and output.
         hidden: channels inside a branch.
-        num_branches: one of ``KERNELS``; in 2D the kernels are those of 3D without their first axis, so that of seven
-            some occur twice.
-        numbers: of the branches that there are, ascending; None: all.
+        num_branches: one of ``KERNELS``; in 2D the kernels are those of 3D without their first axis, so some of
+            the seven occur twice.
+        numbers: of the branches that exist, ascending; None: all.
         parallel: side by side.
         dropout: probability of dropping a channel inside a branch.
 
@@ -149,22 +149,22 @@ class RedundantModule(nn.Module):
         return [number for number, active in zip(self.numbers, self.active, strict=True) if active]
 
     def masked_branches(self) -> list[int]:
-        """Numbers of the branches that are there and are not computed."""
+        """Numbers of the branches that exist but are not computed."""
         return [number for number, active in zip(self.numbers, self.active, strict=True) if not active]
 
     def mask(self, numbers: Iterable[int]) -> None:
-        """Leave branches out from now on, besides those that are masked already."""
+        """Mask more branches: they are not computed from now on."""
         for number in numbers:
             self.active[self.numbers.index(number)] = False
             for parameter in self.branches[str(number)].parameters():
-                parameter.grad = None  # an optimizer moves what has a gradient, be it 0
+                parameter.grad = None  # optimizers change parameters with a gradient, even if it is 0
 
     def unmask(self) -> None:
         """Compute all branches again."""
         self.active = [True] * len(self.numbers)
 
-    # Masks steer which branches are computed, so they are Python's, not a tensor on a device; integers in the state
-    # dict, because federated clients subtract state dicts and booleans cannot be subtracted.
+    # Masks decide in Python which branches are computed, so they are not a tensor on a device. They are integers in the
+    # state dict, because federated clients subtract state dicts and booleans cannot be subtracted.
 
     def get_extra_state(self) -> torch.Tensor:
         """The masks as the state dict has them."""
@@ -184,7 +184,7 @@ def redundant_modules(network: nn.Module) -> dict[str, RedundantModule]:
     """
     modules = {name: module for name, module in network.named_modules() if isinstance(module, RedundantModule)}
     if not modules:
-        raise TypeError(f"branches can be pruned of a PSPSeg, not of a {type(network).__name__}")
+        raise TypeError(f"branches can only be pruned from a PSPSeg, not from a {type(network).__name__}")
     return modules
 
 
@@ -193,7 +193,8 @@ def check_branches(branches: Mapping[str, Sequence[int]], modules: Sequence[str]
     for name, numbers in branches.items():
         if name not in modules:
             raise ValueError(
-                f"branches names {name!r}, which is no redundant module of this network; they are {', '.join(modules)}"
+                f"branches names {name!r}, which is not a redundant module of this network; these are "
+                f"{', '.join(modules)}"
             )
         if list(numbers) != sorted({number for number in numbers if number in range(num_branches)}):
             raise ValueError(

@@ -53,7 +53,7 @@ class UNet(Network):
         levels less one; output logits ``(B, out_channels, [D,] H, W)``, with no sigmoid or softmax applied.
 
     Raises:
-        ValueError: if an argument describes no network, or the input has other dimensions, channels or sizes than
+        ValueError: if an argument is invalid, or the input has other dimensions, channels or sizes than
             the network takes.
 
     Source:

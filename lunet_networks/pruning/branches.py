@@ -1,4 +1,4 @@
-"""Branches of redundant modules: which matter least on data, masked, and removed."""
+"""Rank the branches of redundant modules on data, mask them and remove them."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def masked_branches(network: nn.Module) -> dict[str, list[int]]:
 
 
 def max_removable_branches(network: nn.Module, allow_empty: bool = False) -> int:
-    """The largest step that :py:func:`rank_branches` can take: as many active branches as the module with the most of
-    them can do without.
+    """The largest step that :py:func:`rank_branches` accepts: the number of active branches that the module with the
+    most of them can spare.
 
     Args:
         network: a :class:`PSPSeg`.
@@ -71,24 +71,24 @@ def _spare(module: RedundantModule, allow_empty: bool) -> int:
 
 
 def rank_branches(network: nn.Module, images: Iterable[torch.Tensor], step: int, allow_empty: bool = False) -> Losses:
-    """What every module loses with every combination of ``step`` of its active branches, summed over batches.
+    """The loss of every module without each combination of ``step`` of its active branches, summed over batches.
 
-    The loss is the Frobenius norm of the difference in the module's output for the same input, the other branches that
-    are active being there. The network runs in eval mode, without gradients, and is as before afterwards. Of a batch
-    nothing but these numbers is kept, and of the modules one at a time is looked at.
+    The loss is the Frobenius norm of the change in the module's output for the same input, while its other active
+    branches stay. The network runs in eval mode without gradients and is not changed. Only these numbers are kept of a
+    batch, and one module at a time is examined.
 
     Args:
         network: a :class:`PSPSeg`.
         images: the batches of the calibration, ``(B, C, [D,] H, W)``, on the network's device.
-        step: branches of a combination.
+        step: number of branches in a combination.
         allow_empty: whether a module may lose its last branch.
 
     Returns:
-        Losses by combination by the name of the module. Modules that cannot do without ``step`` branches are not in it.
+        Losses by combination, by the name of the module. Modules that cannot spare ``step`` branches are left out.
 
     Raises:
         TypeError: if the network has no redundant module.
-        ValueError: if ``step`` is below 1 or more than any module can do without, there is no batch, or a loss is not
+        ValueError: if ``step`` is below 1 or more than any module can spare, there is no batch, or a loss is not
             finite.
 
     Source:
@@ -137,10 +137,10 @@ def rank_branches(network: nn.Module, images: Iterable[torch.Tensor], step: int,
 
 def _check_step(network: nn.Module, step: int, allow_empty: bool) -> None:
     if isinstance(step, bool) or not isinstance(step, int) or step < 1:
-        raise ValueError(f"step is {step!r}: it is a whole number of branches from 1 on")
+        raise ValueError(f"step is {step!r}: it has to be a whole number of branches, at least 1")
     if step > (spare := max_removable_branches(network, allow_empty)):
-        rest = "" if allow_empty else " besides the one that each keeps"
-        raise ValueError(f"step is {step}, but the modules have at most {spare} active branches left{rest}")
+        rest = "" if allow_empty else ", because it keeps one"
+        raise ValueError(f"step is {step}, but a module can lose at most {spare} active branches{rest}")
 
 
 def _outputs_without(
@@ -168,7 +168,7 @@ def _forward_without(module: RedundantModule, x: torch.Tensor, combination: Comb
 
 
 def choose_branches(losses: Mapping[str, Mapping[Combination, float]]) -> dict[str, Combination]:
-    """The combination of least loss of every module, the first among equals.
+    """The combination with the lowest loss of every module, the first one if several are equal.
 
     Args:
         losses: of :py:func:`rank_branches`.
@@ -181,20 +181,20 @@ def choose_branches(losses: Mapping[str, Mapping[Combination, float]]) -> dict[s
 
 
 def mask_branches(network: nn.Module, chosen: Mapping[str, Iterable[int]], allow_empty: bool = False) -> None:
-    """Leave branches out of the computation, in place, besides those that are masked already.
+    """Mask branches in place, in addition to those that are already masked.
 
     A masked branch costs nothing and gets no gradient, so that an optimizer leaves it as it is. Masks are part of the
     state dict.
 
     Args:
         network: a :class:`PSPSeg`.
-        chosen: numbers of active branches by the name of the module, as of :py:func:`choose_branches`.
+        chosen: numbers of active branches by the name of the module, as :py:func:`choose_branches` gives them.
         allow_empty: whether a module may lose its last branch.
 
     Raises:
         TypeError: if the network has no redundant module.
-        ValueError: if there is no such module or active branch, or a module would lose its last branch without leave
-            to; the network is as before then.
+        ValueError: if there is no such module or active branch, or a module would lose its last branch although
+            ``allow_empty`` is False; the network is then unchanged.
 
     Example:
         >>> from lunet_networks import PSPSeg
@@ -207,19 +207,19 @@ def mask_branches(network: nn.Module, chosen: Mapping[str, Iterable[int]], allow
     chosen = {name: list(numbers) for name, numbers in chosen.items()}
     for name, numbers in chosen.items():
         if name not in modules:
-            raise ValueError(f"{name!r} is no redundant module of this network; they are {', '.join(modules)}")
+            raise ValueError(f"{name!r} is not a redundant module of this network; these are {', '.join(modules)}")
         active = modules[name].active_branches()
         for number in numbers:
             if number not in active:
                 raise ValueError(f"{name} has no active branch {number}, it has {active}")
         if not allow_empty and set(numbers) >= set(active):
-            raise ValueError(f"all active branches of {name}, {active}, would be masked: at least one stays")
+            raise ValueError(f"all active branches of {name}, {active}, would be masked: at least one has to stay")
     for name, numbers in chosen.items():
         modules[name].mask(numbers)
 
 
 def unmask_branches(network: nn.Module) -> None:
-    """Compute all branches again that are there, in place; they are what they were when they were masked.
+    """Unmask all branches in place. They have not changed since they were masked.
 
     Raises:
         TypeError: if the network has no redundant module.
@@ -229,12 +229,12 @@ def unmask_branches(network: nn.Module) -> None:
 
 
 def remove_branches(network: nn.Module, optimizer: Optimizer | None = None) -> nn.Module:
-    """A network without the branches that are masked, which computes the same.
+    """Make a network without the masked branches, which computes the same.
 
     Args:
         network: a :class:`PSPSeg`; it stays as it is.
-        optimizer: that trains the network; it is changed in place and trains the new one from then on, with what it
-            had gathered for the branches that stay, and knows nothing of the others any more.
+        optimizer: that trains the network. It is changed in place and trains the new network from then on. It keeps its
+            state for the branches that stay and drops the state of the others.
 
     Returns:
         A network of the same class, in the same mode, on the same device. Hooks are not carried over.

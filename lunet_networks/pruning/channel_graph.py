@@ -8,7 +8,7 @@ from lunet_networks.nets import UNet, UNetPlusPlus
 
 __all__ = ["IMAGE", "prunable_convolutions", "refuse_deployed", "wiring"]
 
-IMAGE = "image"  # the source of what the network itself takes
+IMAGE = "image"  # the input of the network, as a source
 
 
 def prunable_convolutions(network: nn.Module) -> list[str]:
@@ -49,14 +49,14 @@ def wiring(network: nn.Module) -> dict[str, list[str]]:
     """
     if type(network) not in _WIRINGS:
         known = " or ".join(network_class.__name__ for network_class in _WIRINGS)
-        raise TypeError(f"channels can be pruned of a {known}, not of a {type(network).__name__}")
+        raise TypeError(f"channels can only be pruned from a {known}, not from a {type(network).__name__}")
     return _WIRINGS[type(network)](network)
 
 
 def refuse_deployed(network: nn.Module) -> None:
-    """Raise ValueError for a network whose batch norms are gone, as removal has to know them."""
+    """Raise ValueError for a deployed network, which no longer has the batch norms that removal needs."""
     if network.deployed:
-        raise ValueError("this is a deployed network: prune the one that it was made of, and deploy what is left")
+        raise ValueError("this is a deployed network: prune the network that it was made from, then deploy the result")
 
 
 def _unet(network: UNet) -> dict[str, list[str]]:

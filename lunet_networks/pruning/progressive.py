@@ -8,35 +8,36 @@ from typing import Any, Literal
 
 __all__ = ["LOSSES", "Action", "ProgressiveSchedule"]
 
-LOSSES = ("total", "l1", "l2")  # of an epoch: all of the loss, its feature term and its decoder term
+LOSSES = ("total", "l1", "l2")  # of an epoch: the whole loss, its feature term and its decoder term
 Action = Literal["nothing", "prune", "restore", "stop"]
 
 
 class ProgressiveSchedule:
     """Decides after every epoch, from its losses alone, how the pruning goes on.
 
-    The training has **converged** when the least of each loss since the last event is older than ``patience`` epochs.
-    It is **over-pruned** when, of any loss, the least since the last event is worse than the least ever by more than
-    ``tolerance`` of the range that this loss has covered. Whoever follows the schedule does as it says:
+    The training has **converged** when the minimum of each loss since the last event is older than ``patience`` epochs.
+    It is **over-pruned** when the minimum of any loss since the last event is above its overall minimum by more than
+    ``tolerance`` times the range of this loss. The schedule answers with one of these actions:
 
     - ``"nothing"``: train on.
-    - ``"prune"``: it has converged and is not over-pruned. Remove what is masked, then mask ``step`` branches more of
+    - ``"prune"``: it has converged and is not over-pruned. Remove what is masked, then mask ``step`` more branches of
       every module. So a branch is removed only after a convergence without it.
     - ``"restore"``: it has converged and is over-pruned. Unmask what is masked, if anything is; ``step`` is one less
       from now on.
     - ``"stop"``: unmask what is masked, and prune no more. It comes when ``step`` has come down to 0, and at the latest
-      after ``stop_fraction`` of the epochs, whether the training has converged or not. After it there is nothing.
+      after ``stop_fraction`` of the epochs, whether the training has converged or not. From then on there is
+      nothing to do.
 
     Args:
         epochs: of the whole training.
         step: branches to mask in every module at first.
         patience: epochs without a new least loss.
-        tolerance: share of a loss's range, from its least to its largest, by which it may be worse. The published code
-            takes 0.001 in the units of the loss, whatever its level, which is negative there.
+        tolerance: share of a loss's range, from minimum to maximum, by which it may be worse. The published code takes
+            an absolute 0.001 at every level of the loss, which is negative there.
         stop_fraction: share of the epochs in which pruning takes place.
 
     Raises:
-        ValueError: if one of them is no such number.
+        ValueError: if one of these numbers is invalid.
 
     Source:
         PSP-Seg, arXiv 2509.09267, and its code, which looks at the last epoch of pruning only when the training
@@ -54,18 +55,18 @@ class ProgressiveSchedule:
     ) -> None:
         for name, value in {"epochs": epochs, "step": step, "patience": patience}.items():
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} is {value!r}: it is a whole number from 1 on")
+                raise ValueError(f"{name} is {value!r}: it has to be a whole number of at least 1")
         if not _is_number(tolerance) or tolerance < 0:
-            raise ValueError(f"tolerance is {tolerance!r}: it is a share of at least 0")
+            raise ValueError(f"tolerance is {tolerance!r}: it has to be a share of at least 0")
         if not _is_number(stop_fraction) or not 0 < stop_fraction <= 1:
-            raise ValueError(f"stop_fraction is {stop_fraction!r}: it is a share of the epochs above 0 and up to 1")
+            raise ValueError(f"stop_fraction is {stop_fraction!r}: it has to be a share above 0 and up to 1")
         self.epochs = epochs
         self.step = step
         self.patience = patience
         self.tolerance = tolerance
         self.stop_fraction = stop_fraction
         self.losses: list[dict[str, float]] = []  # of every epoch
-        self.last_event = 0  # epochs that were done then
+        self.last_event = 0  # number of epochs done at that time
         self.finished = False
 
     def update(self, losses: Mapping[str, float]) -> Action:
@@ -81,7 +82,7 @@ class ProgressiveSchedule:
             if name not in losses or not math.isfinite(losses[name]):
                 raise ValueError(
                     f"the loss {name} of epoch {len(self.losses) + 1} is {losses.get(name, 'missing')}, so the "
-                    "pruning cannot be steered by it"
+                    "pruning cannot depend on it"
                 )
         self.losses.append({name: float(losses[name]) for name in LOSSES})
         if self.finished:
@@ -98,7 +99,7 @@ class ProgressiveSchedule:
         return "restore" if self.step > 0 else self._stop()
 
     def finish(self) -> None:
-        """Ask for nothing more, because there is nothing left to prune."""
+        """End the pruning, because there is nothing left to prune."""
         self.finished = True
 
     def _stop(self) -> Action:

@@ -1,4 +1,4 @@
-"""How much the channels of a network matter, as far as its activations on data tell."""
+"""Rank the channels of a network by their activations on data."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _l2(activation: torch.Tensor) -> torch.Tensor:
 
 def _l1_std(activation: torch.Tensor) -> torch.Tensor:
     if len(activation) == 1:
-        return activation.new_zeros(activation.shape[1])  # of one sample there is no deviation
+        return activation.new_zeros(activation.shape[1])  # a single sample has no deviation
     return activation.abs().flatten(2).sum(dim=2).std(dim=0)
 
 
@@ -51,16 +51,16 @@ def rank_channels(
     ranking: str = "taylor",
     generator: torch.Generator | None = None,
 ) -> Scores:
-    """A raw score for every channel that can be removed, summed over batches; low is unimportant.
+    """A raw score for every channel that can be removed, summed over batches; a low score means unimportant.
 
-    The network runs in eval mode, so without dropout and with its running statistics, and is as before afterwards: its
-    mode, its parameters, their gradients. Scores are of the maps behind the ReLU:
+    The network runs in eval mode, without dropout and with its running statistics. Its mode, parameters and gradients
+    are the same afterwards. Scores are computed from the maps after the ReLU:
 
     ``taylor`` is the mean over samples and voxels of activation times gradient of the loss, with its sign, as STAMP has
     it; ``taylor_abs`` takes the absolute value of every sample's mean first (Molchanov et al., Pruning Convolutional
     Neural Networks for Resource Efficient Inference, ICLR 2017, section 2.2), so that samples do not cancel out;
     ``l1`` and ``l2`` are the mean over samples of the norm of the map, ``l1_std`` the standard deviation over samples
-    of the L1 norm; ``random`` draws from 0 to 1 and looks at no data.
+    of the L1 norm; ``random`` draws numbers from 0 to 1 and uses no data.
 
     Args:
         network: a :class:`UNet` or :class:`UNetPlusPlus`.
@@ -75,7 +75,7 @@ def rank_channels(
     Raises:
         TypeError: if the network is of another class.
         ValueError: if the network is a deployed one, there is no such ranking, no batch, no batch with the two samples
-            that ``l1_std`` takes, or a score is not finite.
+            that ``l1_std`` needs, or a score is not finite.
 
     Source:
         STAMP (Dinsdale et al., Medical Image Analysis 2022) and its code.
@@ -99,10 +99,10 @@ def rank_channels(
     if largest_batch == 0:
         raise ValueError("there is no batch to rank the channels on")
     if ranking == "l1_std" and largest_batch == 1:
-        raise ValueError("l1_std is a deviation between the samples of a batch: it takes batches of two or more")
+        raise ValueError("l1_std is a deviation between the samples of a batch: it needs batches of two or more")
     for name, score in scores.items():
         if not score.isfinite().all():
-            raise ValueError(f"the scores of {name} are not finite: is the loss, or has the training diverged?")
+            raise ValueError(f"the scores of {name} are not finite: is the loss finite, or has the training diverged?")
     return scores
 
 
@@ -143,7 +143,7 @@ def _run(
 
 @contextmanager
 def _with_fixed_parameters(network: nn.Module):
-    """No parameter asks for a gradient for a while."""
+    """Switch off the gradients of all parameters for a while."""
     trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
     for parameter in trainable:
         parameter.requires_grad_(False)

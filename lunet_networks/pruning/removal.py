@@ -1,4 +1,4 @@
-"""Channels are removed from a network, and from the state of the optimizer that trains it."""
+"""Remove channels from a network and from the state of the optimizer that trains it."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ Channels = Mapping[str, torch.Tensor]  # numbers of those that stay, by the name
 def remove_channels(
     network: nn.Module, removals: Iterable[tuple[str, int]], optimizer: Optimizer | None = None
 ) -> nn.Module:
-    """A network without some of its channels, which computes what the network computes when these channels are zero
-    behind the batch norm, apart from rounding.
+    """Make a network without some of its channels. Apart from rounding it computes what the network computes when these
+    channels are zero after the batch norm.
 
     Args:
         network: a :class:`UNet` or :class:`UNetPlusPlus`; it stays as it is.
         removals: names of :py:func:`prunable_convolutions`, each with the number of an output channel as the network
             counts them now.
-        optimizer: that trains the network; it is changed in place and trains the new one from then on, with what it
-            had gathered for the channels that stay.
+        optimizer: that trains the network. It is changed in place and trains the new network from then on. It keeps its
+            state for the channels that stay.
 
     Returns:
         A network of the same class, in the same mode, on the same device. Hooks are not carried over.
@@ -61,14 +61,14 @@ def _kept_channels(network: nn.Module, removals: Iterable[tuple[str, int]]) -> d
     kept = {name: list(range(_out_channels(network, name))) for name in wiring(network)}
     for name, channel in removals:
         if name not in units:
-            raise ValueError(f"no channels can be removed of {name!r}; there are {', '.join(units)}")
+            raise ValueError(f"no channels can be removed from {name!r}; they can be from {', '.join(units)}")
         width = _out_channels(network, name)
         if not 0 <= channel < width:
             raise ValueError(f"{name} has channels 0 to {width - 1}, {channel} cannot be removed")
         if channel not in kept[name]:
             raise ValueError(f"channel {channel} of {name} is named twice")
         if len(kept[name]) == 1:
-            raise ValueError(f"all {width} channels of {name} would be removed, at least one stays")
+            raise ValueError(f"all {width} channels of {name} would be removed, at least one has to stay")
         kept[name].remove(channel)
     return {name: torch.tensor(channels) for name, channels in kept.items()}
 
@@ -83,7 +83,7 @@ def _convolution(network: nn.Module, name: str) -> nn.Module:
 
 
 class _Cutter:
-    """Takes of a tensor what belongs to the channels that stay.
+    """Cuts tensors down to the channels that stay.
 
     Args:
         network: whose parameters and buffers are to be cut.
@@ -114,7 +114,7 @@ class _Cutter:
 
 
 def _kept_inputs(network: nn.Module, sources: list[str], kept: Channels) -> torch.Tensor:
-    """Numbers of the input channels that stay of what is concatenated."""
+    """Numbers of the concatenated input channels that stay."""
     parts, offset = [], 0
     for source in sources:
         width = network.in_channels if source == IMAGE else _out_channels(network, source)

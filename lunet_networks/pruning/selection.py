@@ -20,17 +20,18 @@ def select_channels(
     selection: str = "stamp",
     generator: torch.Generator | None = None,
 ) -> list[tuple[str, int]]:
-    """The channels to remove in one step. A channel of every convolution always stays.
+    """The channels to remove in one step. At least one channel of every convolution stays.
 
-    ``stamp`` takes the lowest scores of the whole network. ``random_in_layer`` lets the same scores name the
-    convolutions and takes any of their channels. ``largest_layer`` takes any channel of the convolution that has
-    most of them left, and looks at no score. Among equals the first in the order of convolutions and channels is taken.
+    ``stamp`` takes the lowest scores of the whole network. ``random_in_layer`` chooses the
+    convolutions by the same scores and takes random channels of them. ``largest_layer`` takes random channels of the
+    convolution that has most of them left, and ignores the scores. If several are equal, the first in the order of
+    convolutions and channels is taken.
 
     Args:
         scores: by the name of the convolution, made comparable by ``normalise_scores``.
         count: channels to remove.
         selection: one of ``SELECTIONS``.
-        generator: for what is drawn, on the CPU.
+        generator: for the random choices, on the CPU.
 
     Raises:
         ValueError: if there is no such selection, ``count`` is below 1 or more than can be removed, or a score is nan.
@@ -48,8 +49,7 @@ def select_channels(
     removable = sum(len(score) - 1 for score in scores.values())
     if not 1 <= count <= removable:
         raise ValueError(
-            f"{count} channels cannot be removed: the network has {removable} besides the one that every convolution "
-            "keeps"
+            f"{count} channels cannot be removed: the network can lose {removable}, because every convolution keeps one"
         )
     if any(score.isnan().any() for score in scores.values()):
         raise ValueError("a score is nan, so channels cannot be compared")
@@ -81,10 +81,10 @@ def _largest(left: Mapping[str, list[int]]) -> tuple[str, int]:
 
 
 def targeted_dropout(scores: Mapping[str, torch.Tensor], most: float = 0.1) -> dict[str, float]:
-    """Dropout of every convolution: the more unimportant channels it has, the more.
+    """Dropout of every convolution: it is higher for convolutions with more unimportant channels.
 
-    Of all ``M`` channels of the network in ascending order of their scores the first gets ``M - 1`` points, the next
-    ``M - 2``, the last none. A convolution's dropout is proportional to the mean of its points, the largest is
+    All ``M`` channels of the network are sorted by ascending score: the first gets ``M - 1`` points, the next
+    ``M - 2``, the last none. A convolution's dropout is proportional to the mean of its points; the largest dropout is
     ``most``.
 
     Args:
@@ -108,7 +108,7 @@ def targeted_dropout(scores: Mapping[str, torch.Tensor], most: float = 0.1) -> d
 
 
 def set_dropout(network: nn.Module, dropout: Mapping[str, float]) -> None:
-    """Give units a dropout of their own, in place.
+    """Set the dropout of single units in place.
 
     Args:
         network: a :class:`UNet` or :class:`UNetPlusPlus`.
@@ -127,5 +127,7 @@ def set_dropout(network: nn.Module, dropout: Mapping[str, float]) -> None:
     units = prunable_convolutions(network)
     for name, probability in dropout.items():
         if name not in units:
-            raise ValueError(f"dropout names {name!r}, which this network has not; its units are {', '.join(units)}")
+            raise ValueError(
+                f"dropout names {name!r}, which is not a unit of this network; its units are {', '.join(units)}"
+            )
         network.get_submodule(name).adn.D.p = probability

@@ -1,4 +1,4 @@
-"""What a pruned network takes over from the one that it is made of."""
+"""Transfer the state of a network to its pruned form."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ Cut = Callable[[str, torch.Tensor], torch.Tensor]
 
 
 def transfer_state(network: nn.Module, pruned: nn.Module, cut: Cut, optimizer: Optimizer | None = None) -> None:
-    """Give a pruned network the state dict and the gradients of the one that it is made of, and make an optimizer train
-    it from now on with what it had gathered for the part that stays.
+    """Copy the state dict and the gradients of a network to its pruned form, and make an optimizer train that from now
+    on, with the optimizer's state for the part that stays.
 
     Args:
         network: stays as it is.
         pruned: every key of its state dict is one of the network's.
-        cut: gives of an entry of the network's state dict, or of something of the same shape that belongs to it, a copy
-            of what stays, by the key.
+        cut: takes a key and its entry in the network's state dict, or something of the same shape that belongs to it,
+            and gives a copy of what stays.
         optimizer: that trains the network; changed in place.
 
     Raises:

@@ -191,10 +191,10 @@ def test_overwrite_starts_anew(again: Callable, output: Path, in_this_process: l
         ({"fold": 1}, r"--fold is not for crossval: --folds 0,2 names"),
         ({"resume": True}, "folds that were begun are always continued"),
         ({"ckpt_dir": "models"}, "every fold has its own"),
-        ({"loss_name": "dic"}, "loss_name is 'dic': it is one of dice"),
+        ({"loss_name": "dic"}, "loss_name is 'dic': it has to be one of dice"),
         ({"folds": 2}, r"--folds is 2: it names folds from 0 to 1, such as 0,1"),
         ({"folds": "all"}, r"--folds is 'all'"),
-        ({"num_folds": 7}, "num_folds is 7: 6 training cases can be cut into 2 to 6"),
+        ({"num_folds": 7}, "num_folds is 7: 6 training cases can be divided into 2 to 6"),
     ],
 )
 def test_mistakes(bundle: Path, dataset: Path, tmp_path: Path, settings: dict, error: str) -> None:

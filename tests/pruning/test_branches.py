@@ -177,7 +177,7 @@ def test_seven_branches_in_steps_of_two_end_at_one():
         left.append({len(active) for active in active_branches(network).values()})
     assert left == [{5}, {3}, {1}]
     before = active_branches(network)
-    with pytest.raises(ValueError, match="step is 2, but the modules have at most 0 active branches left besides the"):
+    with pytest.raises(ValueError, match="step is 2, but a module can lose at most 0 active branches, because it"):
         rank_branches(network, [image_for(network)], step=2)
     assert active_branches(network) == before
     assert masked_branches(network) == {}
@@ -292,7 +292,7 @@ def test_a_masked_and_pruned_network_comes_back_from_a_checkpoint():
 @pytest.mark.parametrize("numbers", [[0, 1], [0, 3], [0, 2, 3], []])
 def test_a_description_that_does_not_fit_the_weights(numbers, tmp_path):
     torch.save(new_pspseg(branches={"bottleneck": [0, 2]}).state_dict(), tmp_path / "model.pt")
-    with pytest.raises(ValueError, match=r"of another network: bottleneck\..* (is missing there|is only there|here)"):
+    with pytest.raises(ValueError, match=r"from another network: bottleneck\..* (missing|not part|in the file)"):
         load_weights(new_pspseg(branches={"bottleneck": numbers}), tmp_path / "model.pt")
     network = new_pspseg(branches={"bottleneck": numbers})
     with pytest.raises(RuntimeError, match=r"bottleneck\.branches"):
@@ -303,14 +303,14 @@ def test_steps_and_calibration_sets_that_are_none():
     network = new_pspseg()
     image = image_for(network)
     for step, message in {
-        0: "step is 0: it is a whole number",
+        0: "step is 0: it has to be a whole number",
         True: "step is True",
-        1.5: "step is 1.5: it is",
-        4: "step is 4, but the modules have at most 3 active branches left besides the one that each keeps",
+        1.5: "step is 1.5: it has",
+        4: "step is 4, but a module can lose at most 3 active branches, because it keeps one",
     }.items():
         with pytest.raises(ValueError, match=message):
             rank_branches(network, [image], step)
-    with pytest.raises(ValueError, match=r"step is 5, but the modules have at most 4 active branches left$"):
+    with pytest.raises(ValueError, match=r"step is 5, but a module can lose at most 4 active branches$"):
         rank_branches(network, [image], 5, allow_empty=True)
     with pytest.raises(ValueError, match="no batch to rank the branches on: the calibration set is empty"):
         rank_branches(network, [], 1)
@@ -322,7 +322,7 @@ def test_steps_and_calibration_sets_that_are_none():
 @pytest.mark.parametrize(
     ("chosen", "message"),
     [
-        ({"encoders.0": [1]}, r"'encoders\.0' is no redundant module of this network; they are encoders\.1, "),
+        ({"encoders.0": [1]}, r"'encoders\.0' is not a redundant module of this network; these are encoders\.1, "),
         ({"encoders.1": [0], "bottleneck": [4]}, r"bottleneck has no active branch 4, it has \[0, 1, 2\]"),
         ({"encoders.1": [0], "bottleneck": [3]}, r"bottleneck has no active branch 3"),
         ({"encoders.1": [0], "bottleneck": [0, 1, 2]}, r"all active branches of bottleneck, \[0, 1, 2\], would be mas"),
@@ -338,7 +338,7 @@ def test_what_cannot_be_masked(chosen, message):
 
 def test_networks_and_optimizers_of_others():
     for function in (active_branches, masked_branches, max_removable_branches, unmask_branches, remove_branches):
-        with pytest.raises(TypeError, match="branches can be pruned of a PSPSeg, not of a UNet"):
+        with pytest.raises(TypeError, match="branches can only be pruned from a PSPSeg, not from a UNet"):
             function(UNet(channels=(2, 2)))
     optimizer = torch.optim.SGD(new_pspseg().parameters(), lr=0.1)
     with pytest.raises(ValueError, match="parameters that are not this network's"):

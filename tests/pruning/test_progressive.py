@@ -116,12 +116,12 @@ def test_when_nothing_is_left_to_prune_it_asks_for_nothing():
 @pytest.mark.parametrize(
     ("keywords", "message"),
     [
-        ({"epochs": 0}, "epochs is 0: it is a whole number from 1 on"),
-        ({"step": 0}, "step is 0: it is"),
-        ({"step": 1.5}, "step is 1.5: it is"),
+        ({"epochs": 0}, "epochs is 0: it has to be a whole number of at least 1"),
+        ({"step": 0}, "step is 0: it has"),
+        ({"step": 1.5}, "step is 1.5: it has"),
         ({"patience": True}, "patience is True"),
-        ({"tolerance": -0.1}, "tolerance is -0.1: it is a share of at least 0"),
-        ({"stop_fraction": 1.2}, "stop_fraction is 1.2: it is a share of the epochs above 0 and up to 1"),
+        ({"tolerance": -0.1}, "tolerance is -0.1: it has to be a share of at least 0"),
+        ({"stop_fraction": 1.2}, "stop_fraction is 1.2: it has to be a share above 0 and up to 1"),
         ({"stop_fraction": "0.4"}, "stop_fraction is '0.4'"),
     ],
 )

@@ -201,7 +201,7 @@ def test_a_seed_makes_the_random_ones_the_same():
 def test_a_batch_that_is_too_small(batches):
     network = new_network(UNet, 2, 6)
     single = [(image[:1], label[:1]) for image, label in batches]
-    with pytest.raises(ValueError, match="takes batches of two or more"):
+    with pytest.raises(ValueError, match="needs batches of two or more"):
         rank_channels(network, single, LOSS, "l1_std")
     both = rank_channels(network, [batches[0], single[0]], LOSS, "l1_std")  # the last batch of an epoch may be one
     assert all(

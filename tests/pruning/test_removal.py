@@ -204,7 +204,7 @@ def test_mode_layout_and_fixed_parameters_are_those_of_the_network():
 @pytest.mark.parametrize(
     ("removals", "message"),
     [
-        ([("segmenter", 0)], r"no channels can be removed of 'segmenter'; there are encoders\.0\.0, "),
+        ([("segmenter", 0)], r"no channels can be removed from 'segmenter'; they can be from encoders\.0\.0, "),
         ([("encoders.0.0", 4)], r"encoders\.0\.0 has channels 0 to 3, 4 cannot be removed"),
         ([("encoders.0.0", -1)], r"encoders\.0\.0 has channels 0 to 3, -1 cannot be removed"),
         ([("encoders.0.0", 1)] * 2, r"channel 1 of encoders\.0\.0 is named twice"),
@@ -217,7 +217,7 @@ def test_what_cannot_be_removed(removals, message):
 
 
 def test_networks_and_optimizers_of_others():
-    with pytest.raises(TypeError, match="channels can be pruned of a UNet or UNetPlusPlus, not of a MedNeXt"):
+    with pytest.raises(TypeError, match="channels can only be pruned from a UNet or UNetPlusPlus, not from a MedN"):
         remove_channels(MedNeXt(), [])
     optimizer = torch.optim.SGD(UNet(channels=(4, 8)).parameters(), lr=0.1)
     with pytest.raises(ValueError, match="parameters that are not this network's"):
@@ -226,7 +226,9 @@ def test_networks_and_optimizers_of_others():
 
 @pytest.mark.parametrize("network_class", CLASSES)
 def test_widths_and_dropout_that_are_none(network_class):
-    with pytest.raises(ValueError, match=r"conv_channels names 'encoders\.9\.0', which this network has not; its conv"):
+    with pytest.raises(
+        ValueError, match=r"conv_channels names 'encoders\.9\.0', which this network does not have; its"
+    ):
         network_class(conv_channels={"encoders.9.0": 2})
     with pytest.raises(ValueError, match=r"conv_channels gives encoders\.0\.0 0 channels, it must be"):
         network_class(conv_channels={"encoders.0.0": 0})

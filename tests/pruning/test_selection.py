@@ -64,7 +64,7 @@ def test_the_largest_layer_gives_till_others_are_as_wide():
 
 @pytest.mark.parametrize("count", [0, 4])
 def test_more_than_there_is(count):
-    with pytest.raises(ValueError, match=rf"{count} channels cannot be removed: the network has 3 besides"):
+    with pytest.raises(ValueError, match=rf"{count} channels cannot be removed: the network can lose 3"):
         select_channels({"bottleneck.0": torch.zeros(4), "bottleneck.1": torch.zeros(1)}, count)
 
 

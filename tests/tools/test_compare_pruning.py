@@ -109,9 +109,9 @@ def test_other_settings_are_refused(done: Path, bundle: TrainableBundle) -> None
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"selections": "best"}, "--selections is 'best': it is one of stamp"),
+        ({"selections": "best"}, "--selections is 'best': it has to be one of stamp"),
         ({"presets": "lunet_tiny"}, "there is no preset 'lunet_tiny'"),
-        ({"epoch": 3}, "a setting is 'epoch': it is one of .*batch_size"),
+        ({"epoch": 3}, "a setting is 'epoch': it has to be one of .*batch_size"),
         ({"seeds": 0}, "--seeds is 0"),
         ({"max_steps": 0}, "max_steps is 0"),
         ({"start": "nowhere"}, "there are no weights in .*nowhere"),

@@ -77,9 +77,9 @@ def test_networks_are_chosen() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"networks": "lunet_smal_4f"}, "networks is 'lunet_smal_4f': it is one of all, missing, provisional, unet_"),
+        ({"networks": "lunet_smal_4f"}, "networks is 'lunet_smal_4f': it has to be one of all, missing, provisional"),
         ({"networks": "lv_unet", "sizes": 64}, "networks is 'lv_unet'"),
-        ({"sizes": 32}, "--sizes is '32': it is one of 64, 128, 256"),
+        ({"sizes": 32}, "--sizes is '32': it has to be one of 64, 128, 256"),
         ({"rounds": 0}, "--rounds is 0"),
         ({"num_threads": 0.5}, "--num_threads is 0.5"),
     ],

@@ -24,7 +24,7 @@ TRAINING = "training_step"
 FORMS = ("published", "ours", "deployed", *ENGINES, TRAINING)
 OF_PRESETS = {"ours", "deployed"}  # a peer has none of these: its layers are MONAI's
 PRODUCT_SIZE = 2048
-MEMORY_LAYOUT = "contiguous"  # as those have it who take one of MONAI's networks; it matters little for one volume
+MEMORY_LAYOUT = "contiguous"  # as for users of MONAI's networks; it matters little for one volume
 
 
 def forms(subject: Subject) -> list[str]:
@@ -120,7 +120,7 @@ class PlainUnit(ConvUnit):
 
 
 def with_plain_layers(network: nn.Module) -> nn.Module:
-    """Take all that ``lunet_networks`` does for speed away from a network.
+    """Undo everything that ``lunet_networks`` does for the speed of a network.
 
     Args:
         network: of this package; changed in place.

@@ -1,4 +1,4 @@
-"""Contenders that take turns, each in a process of its own, which computes when it is asked to."""
+"""Contenders that take turns. Each has its own process, which computes on request."""
 
 import multiprocessing
 import random
@@ -12,7 +12,7 @@ import torch
 
 from lunet_networks.bundle.runtime.freed_memory import keep_freed_memory
 
-# Seconds of a visit that do not count, and that do; a run at least each. Threads of the contender before, such as ONNX
+# Seconds of a visit that do not count, and that do; one run each at least. Threads of the contender before, as of ONNX
 # Runtime's, spin for some hundredths of a second when they wait for more work, and take a core away.
 WARM_UP, TIMED = 0.15, 0.15
 PATIENCE = 300  # seconds within which a contender is set up or visited; it takes a minute at most
@@ -77,7 +77,7 @@ class Contest:
         """
         seconds: list[list[float]] = [[] for _ in self.contenders]
         for number in range(rounds):
-            # nobody always stands behind the same neighbour
+            # change the order, so that no contender always follows the same one
             for which in random.Random(number).sample(range(len(seconds)), len(seconds)):
                 seconds[which].append(round(self.visit(which), 6))
                 done()
@@ -102,7 +102,7 @@ class Contest:
 def _serve(contender: Contender, connection: Connection) -> None:
     try:
         torch.set_num_threads(contender.num_threads)
-        keep_freed_memory()  # or which contender takes fresh pages, and how many, would be chance
+        keep_freed_memory()  # otherwise chance decides which contender takes fresh pages
         run = contender.prepare()
         connection.send(0.0)
         while True:
@@ -121,7 +121,7 @@ def _time(run: Run) -> float:
 
 
 def _runs(run: Run, together: float) -> list[float]:
-    """Seconds of each of the runs that take so many seconds together."""
+    """Seconds of each run; runs are repeated until they take ``together`` seconds."""
     seconds = [_seconds(run)]
     while sum(seconds) < together:
         seconds.append(_seconds(run))

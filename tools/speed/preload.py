@@ -1,6 +1,6 @@
-"""What the server that forks contenders imports: all that takes long to import, and leaves no thread at work.
+"""Imports of the server that forks contenders: packages that take long to import and leave no thread running.
 
-``import openvino`` by itself starts a thread that reports to its makers. A process that is forked while such a thread
+``import openvino`` by itself starts a thread that sends usage reports. A process that is forked while such a thread
 holds a lock waits for it for ever.
 """
 

@@ -52,7 +52,7 @@ def machine_text(setup: Setup) -> str:
 
 
 def times_text(setup: Setup) -> str:
-    """When times were measured, in how many rounds, and why they are no measure where they are not.
+    """When times were measured, in how many rounds, and, if they are provisional, why.
 
     Example:
         >>> times_text({"date": "2030-01-31", "rounds": 5, "load": 0.1})
@@ -66,7 +66,7 @@ def times_text(setup: Setup) -> str:
 
 
 def reservations(setup: Setup) -> list[str]:
-    """Why times that were measured with a set-up are no measure."""
+    """The reasons why times that were measured with a set-up are provisional."""
     reasons = []
     if setup["rounds"] < FEWEST_ROUNDS:
         reasons.append(f"fewer than {FEWEST_ROUNDS} rounds")

@@ -1,4 +1,4 @@
-"""What prunings and trainings of narrow networks have come to, as a table and as pictures."""
+"""Results of prunings and trainings of narrow networks, as a table and as pictures."""
 
 import statistics
 from collections import Counter
@@ -83,7 +83,7 @@ def write_results(results: Sequence[Result], planned: int, output_dir: Path, doc
 
     Args:
         results: of the runs that are finished.
-        planned: how many there shall be.
+        planned: number of runs in the end.
         output_dir: for ``comparison.csv``, ``dice.png`` and ``channels.png``.
         document: gets the tables between its marks, and CSV and pictures beside it under its name.
 
@@ -150,7 +150,7 @@ def dice_table(results: Sequence[Result]) -> str:
 
 
 def width_table(results: Sequence[Result]) -> str:
-    """Of which layers the channels come that a rule removes, by how wide they were at first; "" if nothing was."""
+    """Which layers a rule removes channels from, by their width at first; "" if nothing was removed."""
     pruned = by_contender(result for result in results if result.pruned)
     if not pruned:
         return ""
@@ -210,7 +210,7 @@ def draw_dice(results: Sequence[Result]) -> Figure:
 
 
 def draw_channels(results: Sequence[Result]) -> Figure:
-    """The share of its channels that every layer has left after each step, a field for every rule, mean over seeds."""
+    """The share of its channels that every layer has left after each step, one panel per rule, mean over seeds."""
     pruned = by_contender(result for result in results if result.pruned)
     figure = Figure(figsize=(3.2 + 3 * len(pruned), 5), facecolor="white", layout="constrained")
     image = None

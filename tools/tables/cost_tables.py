@@ -1,4 +1,4 @@
-"""The tables of what networks cost, out of the record. "not measured" stands where it has no figure."""
+"""The tables of what networks cost, made from the record. A missing figure is shown as "not measured"."""
 
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -123,12 +123,12 @@ def preset_table() -> str:
 
 
 def setups(record: Record, shown: Sequence[Subject], parts: Mapping[str, Part]) -> str:
-    """With what the figures of a table were measured, a sentence for every set-up.
+    """Say with which set-ups the figures of a table were measured, in one sentence per set-up.
 
     Args:
         record: of the figures.
         shown: networks in the table.
-        parts: of it, by title: for each the figure whose set-up stands for the whole part.
+        parts: of the table, by title; each gives a figure whose set-up is taken for the whole part.
     """
     names: dict[tuple[str, str], dict[str, list[str]]] = {}  # of the networks, by set-up and part
     for title, (part, figure) in parts.items():
@@ -149,7 +149,7 @@ def setups(record: Record, shown: Sequence[Subject], parts: Mapping[str, Part]) 
 
 
 def _part(title: str, setup: tuple[str, str], names: Mapping[tuple[str, str], Mapping[str, Sequence[str]]]) -> str:
-    """A part of a table, and of which networks it is if they do not all have one set-up."""
+    """The title of a part of a table, with the names of its networks if their set-ups differ."""
     counts = {each: len(by_part[title]) for each, by_part in names.items() if title in by_part}
     if len(counts) == 1:
         return title

@@ -1,4 +1,4 @@
-"""Names beside the points of a chart that cover neither each other nor what is drawn."""
+"""Place names beside the points of a chart so that they cover neither each other nor the drawing."""
 
 from collections.abc import Mapping, Sequence
 
@@ -71,7 +71,7 @@ def _size(axes: Axes, name: str, font_size: float) -> tuple[float, float]:
 
 
 def _squares(centres: np.ndarray, half: float | Sequence[float]) -> np.ndarray:
-    """Left, lower, right and upper edges, a row each."""
+    """Left, lower, right and upper edges, one row per box."""
     return np.concatenate([centres - half, centres + half], axis=1)
 
 

@@ -35,7 +35,7 @@ class Peer:
     Args:
         make_network: gives a new one.
         description: its configuration, and whose it is.
-        input_shape: that its costs are told of, ``(1, C, [D,] H, W)``.
+        input_shape: for which its costs are given, ``(1, C, [D,] H, W)``.
     """
 
     make_network: Callable[[], nn.Module]
@@ -110,7 +110,7 @@ PEERS = {
 
 
 class Subject(NamedTuple):
-    """A network and the size of its input: what costs are told of.
+    """A network and the size of its input, for which costs are given.
 
     Args:
         network: name of a preset or a peer.
@@ -149,7 +149,7 @@ def subjects() -> list[Subject]:
 
 
 def own_shape(name: str) -> tuple[int, ...]:
-    """Shape of the input that a preset's or a peer's costs are told of."""
+    """Shape of the input for which the costs of a preset or a peer are given."""
     return PEERS[name].input_shape if name in PEERS else input_shape(name)
 
 

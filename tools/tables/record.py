@@ -42,7 +42,7 @@ class Record:
         return found
 
     def setup(self, subject: Subject, part: str, name: str) -> Setup | None:
-        """With which a figure was measured; None where it was not.
+        """The set-up with which a figure was measured; None if it was not measured.
 
         Args:
             subject: the network.
@@ -75,7 +75,7 @@ class Record:
         return bool(lacking) or any(figures[name] != value for name, value in static_costs(subject).items())
 
     def is_provisional(self, subject: Subject) -> bool:
-        """Whether figures are missing, no measure, or of several runs."""
+        """Whether figures are missing, unreliable, or of several runs."""
         runs = [run for run in self.runs if any(_subject(each) == subject for each in run["figures"])]
         return len(runs) != 1 or bool(reservations(runs[0])) or self.is_missing(subject)
 

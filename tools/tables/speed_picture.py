@@ -23,7 +23,7 @@ GREY = "#555555"
 
 
 def draw_speed(record: Record) -> Figure:
-    """Draw the presets as they are here and as they are published, and peers in what is fastest for them.
+    """Draw the presets as they are here and as they are published, and peers in their fastest form.
 
     Args:
         record: whose networks with times for 64 x 64 x 64 are drawn; the others are left out.
@@ -67,7 +67,7 @@ def draw_speed(record: Record) -> Figure:
 
 
 def _milliseconds(record: Record, subject: Subject) -> float | None:
-    """As the network is here; of a peer in what is fastest."""
+    """Milliseconds of a preset as it is here, or of a peer in its fastest form."""
     times = (record.milliseconds(subject, "published"), record.best_engine(subject))
     return min(filter(None, times), default=None) if subject.is_peer else record.milliseconds(subject, "ours")
 

@@ -1,4 +1,4 @@
-"""All generated files of a bundle, out of a plan for its dataset."""
+"""Make all generated files of a bundle from a plan for its dataset."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from lunet_networks.authoring.planning.values import complete, licence_text
 
 
 def bundle_settings(fingerprint: Fingerprint, family: str, preset: str, plan: Plan) -> dict[str, Any]:
-    """What has to be chosen for the templates: the plan for a dataset, and what there is to say of it.
+    """The settings that the templates need: the plan for a dataset, and the texts about it.
 
     Args:
         fingerprint: of the dataset.

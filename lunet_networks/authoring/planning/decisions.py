@@ -24,15 +24,15 @@ from lunet_networks.bundle.data.labels import count_outputs
 from lunet_networks.bundle.data.picture_files import COLOURS
 
 ANISOTROPIC = 3  # nnU-Net: one spacing is this many times another
-TRAINING_SHARE = 0.8  # of the cases trains, with five folds
-STEPS = 5  # an epoch has at least; nnU-Net: a batch has at most a twentieth of the voxels of all cases
+TRAINING_SHARE = 0.8  # of the cases is trained on, with five folds
+STEPS = 5  # an epoch has at least so many; nnU-Net: a batch has at most a twentieth of the voxels of all cases
 SPECTROGRAM = re.compile("spectrogram", re.IGNORECASE)
 SIDES = re.compile(r"(^|[\W_])(left|right|l|r|lt|rt)([\W_]|$)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Decision:
-    """One setting of a bundle in words: what was chosen, why, and how to have it otherwise."""
+    """One setting of a bundle in words: what was chosen, why, and how to change it."""
 
     setting: str
     value: str
@@ -47,7 +47,7 @@ COLOUR_CHANNELS = Decision(
 
 @dataclass(frozen=True)
 class Plan:
-    """The decisions, and what of them ``lunet_networks.authoring.planning.values.complete`` takes."""
+    """The decisions, and their values for ``lunet_networks.authoring.planning.values.complete``."""
 
     decisions: tuple[Decision, ...]
     values: dict[str, Any]
@@ -67,7 +67,7 @@ def plan_bundle(
         fingerprint: of the dataset.
         family: a key of ``lunet_networks.authoring.planning.families.FAMILIES``.
         preset: of that family.
-        memory_gib: that a training may take.
+        memory_gib: memory that a training may take.
         pixdim: spacing in mm instead of the rule's.
         roi_size: patch in voxels instead of the rule's.
 
@@ -155,7 +155,7 @@ def _ignored(fingerprint: Fingerprint) -> Iterable[Decision]:
 
 
 def _in_colours(fingerprint: Fingerprint) -> Fingerprint:
-    """The dataset as a network sees it that takes colours."""
+    """The dataset as a network that takes colours sees it."""
     if fingerprint.in_channels != 1:
         return fingerprint
     modalities, intensities = COLOURS * fingerprint.modalities, COLOURS * fingerprint.intensities

@@ -80,7 +80,7 @@ class Family:
     note: Note = lambda network: ""
 
     def training_settings(self) -> dict[str, Any]:
-        """The settings of a training that do not hang on the data, by the names that configs give them."""
+        """The training settings that do not depend on the data, by their names in the configs."""
         names = ("epochs", "loss_name", "optimizer_name", "scheduler_name", "dropout")
         return {name: getattr(self, name) for name in names}
 
@@ -174,7 +174,7 @@ def choose_preset(family: str, preset: str | None) -> str:
     """The preset of a bundle: the family's own, or another one of the family.
 
     Raises:
-        ValueError: if there is no such family, or the preset is of another one; with those there are.
+        ValueError: if there is no such family, or the preset belongs to another one; the message lists the valid ones.
 
     Example:
         >>> choose_preset("lunet_small", None), choose_preset("lunet_small", "lunet_small_2f")

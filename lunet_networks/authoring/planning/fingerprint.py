@@ -25,7 +25,7 @@ class CaseFingerprint:
         name: of its image file without suffixes, and without the channel's number where each channel has a file.
         shape: in voxels along the patient's axes RAS (RA in 2D), as ``Orientationd`` gives it.
         spacing: in mm along the same axes.
-        orientation: of the file's own axes, such as "LPS"; "" of a picture (PNG, JPG, TIFF), whose axes are nobody's.
+        orientation: of the file's own axes, such as "LPS"; "" for pictures (PNG, JPG, TIFF), which have no such axes.
         label_volumes: in mm3 (mm2 in 2D) by label, 0.0 where it is absent.
     """
 
@@ -51,7 +51,7 @@ class Fingerprint:
         ignore_label: its value, or None.
         num_training: cases listed for training.
         num_validation: cases listed for validation; 0 where folds are made of the training cases.
-        num_test: cases listed as test cases, with or without labels. They are not looked at.
+        num_test: cases listed as test cases, with or without labels. They are not read.
         cases: the training cases, sorted by image, and the validation cases.
         intensities: of each channel.
     """
@@ -82,24 +82,24 @@ class Fingerprint:
 
     @property
     def median_shape(self) -> tuple[float, ...]:
-        """In voxels, of each axis by itself."""
+        """Median number of voxels along each axis."""
         return self.shape_percentile(50)
 
     @property
     def median_spacing(self) -> tuple[float, ...]:
-        """In mm, of each axis by itself."""
+        """Median spacing in mm along each axis."""
         return self.spacing_percentile(50)
 
     def shape_percentile(self, percentile: float) -> tuple[float, ...]:
-        """In voxels, of each axis by itself; 0 is the least side of any case, 100 the largest."""
+        """A percentile of the voxels along each axis; 0 gives the smallest side of any case, 100 the largest."""
         return tuple(np.percentile([case.shape for case in self.cases], percentile, axis=0).tolist())
 
     def spacing_percentile(self, percentile: float) -> tuple[float, ...]:
-        """In mm, of each axis by itself."""
+        """A percentile of the spacing in mm along each axis."""
         return tuple(np.percentile([case.spacing for case in self.cases], percentile, axis=0).tolist())
 
     def volumes(self, label: str) -> list[float]:
-        """Of one label in the cases that hold it, in mm3 (mm2 in 2D)."""
+        """Volumes of one label in the cases that contain it, in mm3 (mm2 in 2D)."""
         return [case.label_volumes[label] for case in self.cases if case.label_volumes[label]]
 
 
@@ -125,7 +125,7 @@ def read_fingerprint(path: str | Path) -> Fingerprint:
 
     Raises:
         OSError: if the file cannot be read.
-        ValueError: if it is no fingerprint, or one of another version of this tool.
+        ValueError: if it is not a fingerprint, or was written by another version of this tool.
     """
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -133,7 +133,7 @@ def read_fingerprint(path: str | Path) -> Fingerprint:
         content["intensities"] = tuple(_from_json(ChannelIntensities, channel) for channel in content["intensities"])
         return _from_json(Fingerprint, content)
     except (ValueError, TypeError, KeyError):
-        raise ValueError(f"{path} is no fingerprint: lunet fingerprint DATASET_DIR writes one") from None
+        raise ValueError(f"{path} is not a fingerprint: write one with lunet fingerprint DATASET_DIR") from None
 
 
 def _from_json(kind: type, content: Mapping[str, Any]) -> Any:

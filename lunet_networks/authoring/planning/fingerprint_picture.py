@@ -101,7 +101,7 @@ def _draw_cases(axes: Axes, values: np.ndarray, unit: str) -> None:
 
 
 def _case_edges(values: np.ndarray) -> np.ndarray:
-    """Bins with the least and the largest value in the middle of theirs, which whole numbers fill evenly."""
+    """Edges of bins. The smallest and the largest value are mid-bin, and whole numbers fill the bins evenly."""
     least, most, bins = values.min(), values.max(), _bins(len(values))
     if (values % 1).any():
         half = (most - least) / (bins - 1) / 2
@@ -111,7 +111,7 @@ def _case_edges(values: np.ndarray) -> np.ndarray:
 
 
 def _bins(cases: int) -> int:
-    """Few cases fill few bins."""
+    """The number of bins, which rises with the number of cases."""
     return min(MOST_BINS, 4 + cases // 4)
 
 
@@ -136,7 +136,7 @@ def _draw_intensities(axes: Axes, channel: ChannelIntensities) -> None:
 
 
 def _draw_volumes(axes: Axes, fingerprint: Fingerprint) -> None:
-    """A histogram for each label in a row of its own, on one scale, each as high as its row."""
+    """One histogram per label, each in its own row and as high as the row, all on one scale."""
     volumes = [fingerprint.volumes(label) for label in fingerprint.label_names]
     everything = [volume for row in volumes for volume in row]
     least, most = min(everything), max(everything)

@@ -14,7 +14,7 @@ LOGARITHMIC_SPAN = 50
 
 @dataclass(frozen=True)
 class ChannelIntensities:
-    """Intensities of one channel over all cases; each case counts by at most ``SAMPLED_VOXELS`` voxels.
+    """Intensities of one channel over all cases; each case contributes at most ``SAMPLED_VOXELS`` voxels.
 
     Args:
         mean: of the sampled foreground, which is all labels but the ignore label; so are the next two.
@@ -106,7 +106,7 @@ def describe_channel(samples: Sequence[Sample]) -> ChannelIntensities:
 
 
 def plain(value: float) -> float:
-    """Seven digits: what a float32 holds, without the noise behind them.
+    """Round to seven digits, the precision of float32.
 
     Example:
         >>> plain(np.float32(0.7))
@@ -120,7 +120,7 @@ def _some_of(count: int, random: np.random.Generator) -> np.ndarray:
 
 
 def _bin_edges(foreground: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """Bins that both fill."""
+    """Common bins for both."""
     ranges = np.percentile(foreground, HISTOGRAM_RANGE), np.percentile(whole, HISTOGRAM_RANGE)
     low, high = np.min(ranges), np.max(ranges)
     if low == high:

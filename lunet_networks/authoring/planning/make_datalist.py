@@ -17,19 +17,19 @@ def make_datalist(
     Known layouts, each of NIfTI (.nii, .nii.gz) or NRRD (.nrrd) files or pictures (.png, .jpg, .tif): imagesTr/ID with
     labelsTr/ID (an image may have a file per channel, ID_0000, ID_0001 ...), imagesTs and labelsTs beside them become
     the test cases; images/ID with masks/ID; ct_ID with label_ID in the folder itself, or in its train (train_dir) and
-    val (val_dir) folders, of which the latter validates. Masks that are pictures hold 0 and 255, or 0 and 1; where
+    val (val_dir) folders; val becomes the validation set. Masks that are pictures hold 0 and 255, or 0 and 1; if
     several labels are named, 0, 1, 2 ...
 
     Args:
         dataset_dir: the folder.
         label_names: names of the label values 1, 2 ..., such as anterior,posterior; without it label_1, label_2 ...
         modality: of the images, such as MRI or CT; or of each channel, such as T1,T2.
-        overwrite: replace a dataset.json that is there.
+        overwrite: replace an existing dataset.json.
     """
     folder = Path(str(dataset_dir))  # fire reads a folder named 2026 as a number
     path = folder / "dataset.json"
     if path.exists() and not as_bool("overwrite", overwrite):
-        raise FileExistsError(f"{path} is there already: replace it with --overwrite True")
+        raise FileExistsError(f"{path} already exists: replace it with --overwrite True")
     sections = find_cases(folder)
     labelled = [case for cases in sections.values() for case in cases if "label" in case]
     masks = all(is_picture(case["label"]) for case in labelled)
@@ -67,7 +67,7 @@ def _names(given: str | tuple[str, ...]) -> list[str]:
 
 
 def _label_names(values: tuple[int, ...], given: list[str]) -> list[str]:
-    """Names of the values from 1 on; without gaps, because the network has one output for each."""
+    """Names of the label values 1, 2 ... without gaps, because the network has one output for each."""
     names = given or [f"label_{value}" for value in range(1, len(values))]
     if not names or max(values) > len(names):
         listed = ", ".join(map(str, values))

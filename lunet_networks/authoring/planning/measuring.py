@@ -1,4 +1,4 @@
-"""A dataset is measured: every case is read once, checked, and described."""
+"""Measure a dataset: read every case once, check it and describe it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def fingerprint_dataset(dataset_dir: str | Path, spatial_dims: int | None = None
     Args:
         dataset_dir: the folder that holds dataset.json.
         spatial_dims: 2 or 3; None: what most images have.
-        seed: of the voxels that are sampled; each case has its own random numbers, whatever stands around it.
+        seed: of the sampling of voxels; the random numbers of a case do not depend on the other cases.
 
     Returns:
         The fingerprint.
@@ -103,18 +103,18 @@ def _label_names(path: Path, labels: Mapping[int, str]) -> tuple[tuple[str, ...]
 
 
 def _modalities(path: Path, modality: Any) -> tuple[str, ...]:
-    """Of each channel; none where dataset.json says nothing."""
+    """The modality of each channel; none if dataset.json does not name them."""
     if modality is None:
         return ()
     if not isinstance(modality, dict) or sorted(modality) != sorted(str(channel) for channel in range(len(modality))):
         raise ValueError(
-            f'{path}: modality has to be names by channel from 0 on, such as {{"0": "MRI"}}, not {modality!r:.60}'
+            f'{path}: modality has to name the channels, numbered from 0, such as {{"0": "MRI"}}, not {modality!r:.60}'
         )
     return tuple(str(modality[str(channel)]) for channel in range(len(modality)))
 
 
 def _all_cases(dataset_dir: str | Path) -> list[dict[str, Any]]:
-    """The training cases, sorted by image, and those of a validation list; where there is none, folds hold all."""
+    """The training cases, sorted by image, and those of a validation list; without one the folds contain all cases."""
     sections = [load_datalist(dataset_dir, section, num_folds=2) for section in ("training", "validation")]
     if "validation" not in read_dataset_json(dataset_dir):
         sections = [[case for section in sections for case in section]]

@@ -1,4 +1,4 @@
-"""A dataset becomes a complete bundle: measured, planned by the rules of docs/new_bundle.md, written."""
+"""Make a complete bundle for a dataset: measure it, plan by the rules of docs/new_bundle.md, write the files."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -42,9 +42,9 @@ def new_bundle(
         memory_gib: memory in GiB that a training may take, cached cases included.
         pixdim: spacing in mm to resample to, such as 1,1,1.
         roi_size: patch in voxels, such as 48,64,48.
-        modality: of the channels, such as CT or T1,T2, where dataset.json does not name it or is wrong.
+        modality: of the channels, such as CT or T1,T2, if dataset.json does not name it or is wrong.
         authors: for metadata.json.
-        overwrite: overwrite the generated files of a bundle that is there; its models and eval stay.
+        overwrite: overwrite the generated files of an existing bundle; its models and eval stay.
     """
     preset = choose_preset(family, preset)
     target = Path(str(output_dir)).resolve()  # fire reads a folder named 2026 as a number
@@ -73,7 +73,7 @@ def _check_numbers(name: str, given: object, kinds: tuple[type, ...], count: int
     numbers = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
     right = all(isinstance(number, kinds) and not isinstance(number, bool) and number > 0 for number in numbers)
     if not right or (count is not None and len(numbers) != count):
-        what = "a number above 0" if count is None else f"{count} numbers above 0, one an axis"
+        what = "a number above 0" if count is None else f"{count} numbers above 0, one per axis"
         raise ValueError(f"--{name} takes {what}, not {given!r}")
 
 

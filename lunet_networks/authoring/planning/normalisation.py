@@ -13,11 +13,11 @@ IMAGENET_IN_WORDS = "minus ImageNet's mean, divided by its standard deviation"
 
 
 def plan_normalisation(fingerprint: Fingerprint, imagenet: bool) -> tuple[dict[str, Any], str, str]:
-    """The transform, the same in words, and why.
+    """The transform, its description in words, and the reason.
 
     Args:
-        fingerprint: of the dataset, its channels those that the network is given.
-        imagenet: whether the network takes colours as those of ImageNet are given to networks.
+        fingerprint: of the dataset, with the channels that the network gets.
+        imagenet: whether the network needs colours that are normalised as for ImageNet.
     """
     if imagenet and _in_eight_bit_colours(fingerprint):
         return _imagenet_transform(), IMAGENET_IN_WORDS, "published for this network; the pictures have 8 bits"

@@ -1,4 +1,4 @@
-"""Which label belongs to which image, told by the names of the files."""
+"""Find the label of each image by the names of the files."""
 
 import re
 from pathlib import Path
@@ -37,7 +37,7 @@ def find_cases(folder: Path) -> dict[str, list[dict]]:
     if unpaired:
         raise ValueError(f"{len(unpaired)} files in {folder} have no partner:\n" + "\n".join(unpaired))
     if not sections["training"]:
-        raise ValueError(f"no training cases in {folder}; known are {LAYOUTS}")
+        raise ValueError(f"no training cases in {folder}; known layouts: {LAYOUTS}")
     return sections
 
 
@@ -63,7 +63,7 @@ def _prefixed(folder: Path, unpaired: list[str]) -> dict[str, list[dict]]:
             sections[section] += _pair(images, labels, unpaired)
             for name in images:
                 if name in ids:
-                    raise ValueError(f"case {name} is in {ids[name]} and in {folder / place}: a case belongs to one")
+                    raise ValueError(f"case {name} is in {ids[name]} and in {folder / place}: keep one of them")
                 ids[name] = folder / place
     if not sections["validation"]:
         del sections["validation"]  # without the list, folds are made
@@ -71,7 +71,7 @@ def _prefixed(folder: Path, unpaired: list[str]) -> dict[str, list[dict]]:
 
 
 def _files(folder: Path, place: str, prefix: str = "") -> dict[str, str]:
-    """Relative paths by id, in order; hidden files, such as those macOS leaves, are no data."""
+    """Relative paths by id, in order; hidden files, such as those that macOS leaves, are skipped."""
     found: dict[str, str] = {}
     directory = folder / place
     for path in sorted(directory.iterdir()) if directory.is_dir() else []:

@@ -1,4 +1,4 @@
-"""How large a patch, and how many of them, a training step takes: as nnU-Net asks, within the memory that there is."""
+"""Choose the patch size and the batch size of a training: by nnU-Net's rules, within the available memory."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -29,14 +29,14 @@ class Patch:
 def choose_patch(
     shapes: Sequence[Sequence[int]], multiple: int, batch_size: int, memory_needed: Memory, memory: int
 ) -> Patch:
-    """The largest patch that is of use, then the largest batch up to the published one.
+    """Choose the largest useful patch, then the largest batch up to the published one.
 
     Args:
         shapes: of the volumes at the spacing of the training, in voxels.
-        multiple: that the network divides by.
-        batch_size: published; more is never taken.
-        memory_needed: says what a training takes, cached cases left out.
-        memory: bytes that there are.
+        multiple: every side of a patch has to be a multiple of it.
+        batch_size: the published one, which is never exceeded.
+        memory_needed: gives the bytes that a training takes without cached cases.
+        memory: bytes that are available.
 
     Raises:
         ValueError: if the volumes are too small for the network, or even the smallest patch does not fit.
@@ -63,13 +63,13 @@ def keep_patch(roi_size: Sequence[int], multiple: int, batch_size: int, memory_n
     """A patch that the user has chosen, with the largest batch that fits.
 
     Raises:
-        ValueError: if the network does not take it, or it does not fit.
+        ValueError: if the network cannot take it, or it does not fit into the memory.
     """
     roi = tuple(roi_size)
     right = all(isinstance(side, int) and side > 0 and side % multiple == 0 for side in roi)
     if not right or _enough(roi, multiple) != roi:
         raise ValueError(
-            f"--roi_size {by_axis(roi)}: every side is a multiple of {multiple}, one at least {2 * multiple}"
+            f"--roi_size {by_axis(roi)}: every side has to be a multiple of {multiple}, one at least {2 * multiple}"
         )
     least_batch = min(LEAST_BATCH, batch_size)
     if memory_needed(least_batch, roi) > STEP_SHARE * memory:
@@ -78,12 +78,12 @@ def keep_patch(roi_size: Sequence[int], multiple: int, batch_size: int, memory_n
 
 
 def _check_extent(extent: np.ndarray, multiple: int) -> None:
-    """Volumes are padded to what the network divides by, but not till most of them is padding."""
+    """Refuse volumes that would be mostly padding after padding to a multiple of what the network needs."""
     if (extent < multiple / 2).any():
         raise ValueError(
             f"the volumes have {by_axis(round(side) for side in extent)} voxels at the spacing of the training, too "
-            f"few for this network, which divides every side by {multiple}: a finer --pixdim gives more of them, and "
-            "the large families divide by less than the small ones"
+            f"few for this network, which needs multiples of {multiple}: choose a finer --pixdim, or a large family, "
+            "which needs smaller multiples than a small one"
         )
 
 
@@ -92,14 +92,14 @@ def _rounded_up(sides: np.ndarray, multiple: int) -> list[int]:
 
 
 def _enough(roi: Sequence[int], multiple: int) -> tuple[int, ...]:
-    """The patch itself, or twice as long where the coarsest level would be a single voxel, which norms do not take."""
+    """The patch, made twice as long if the coarsest level would be a single voxel, which norms cannot take."""
     if math.prod(roi) == multiple ** len(roi):
         return (2 * roi[0], *roi[1:])
     return tuple(roi)
 
 
 def _shrunk(roi: tuple[int, ...], extent: np.ndarray, multiple: int) -> tuple[int, ...]:
-    """The patch, shorter along the axis of which it holds the largest share; the same if it cannot be smaller."""
+    """The patch made shorter along the axis of which it covers most; unchanged if it cannot be smaller."""
     by_share = sorted(range(len(roi)), key=lambda axis: (roi[axis] / extent[axis], roi[axis]), reverse=True)
     for axis in by_share:
         smaller = (*roi[:axis], roi[axis] - multiple, *roi[axis + 1 :])
@@ -120,6 +120,6 @@ def _largest_batch(
 def _too_little(needed: int, memory: int, batch_size: int, roi: Sequence[int]) -> str:
     least = math.ceil(needed / STEP_SHARE / GIB * 10) / 10
     return (
-        f"--memory_gib {memory / GIB:g} is too little: a training on patches of {by_axis(roi)} voxels, {batch_size} at "
-        f"a time, needs {least:g}. Give more, or choose a narrower --preset"
+        f"--memory_gib {memory / GIB:g} is too little: a training on patches of {by_axis(roi)} voxels with batch "
+        f"size {batch_size} needs {least:g}. Give more, or choose a narrower --preset"
     )

@@ -58,7 +58,7 @@ def render(values: Mapping[str, Any], *template_dirs: str | Path) -> dict[str, s
 
 
 def names_of_settings(template: str) -> list[str]:
-    """The settings of a template: what the registry knows of all that stands above the rest.
+    """Names of the settings of a template: those above the line ``END_OF_SETTINGS`` that are in the registry.
 
     Example:
         >>> names_of_settings("epochs: 3 # passes\\nimports: []\\n# ---- the rest follows\\nseed: 4")
@@ -76,9 +76,10 @@ def _with_settings(config: dict[str, Any], names: Mapping[str, None]) -> dict[st
 
 
 def _merge(config: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """A config with changes to parts of it, named by MONAI's ids (with ``+`` in front items are added to a list), and
-    with what else the changes hold: settings stand behind those that there are, ids of parts that another config has at
-    the end."""
+    """Merge changes into a config.
+
+    Changes to its parts are named by MONAI's ids; a ``+`` in front adds items to a list. New settings go after the
+    existing ones. Ids of parts of another config go to the end."""
     settings = {name: value for name, value in changes.items() if name not in config and "#" not in name}
     parts = {name: name.removeprefix("+").partition("#")[0] for name in changes}
     of_others = {name: value for name, value in changes.items() if parts[name] not in {*config, *settings}}

@@ -1,4 +1,4 @@
-"""What a bundle says of itself and its data, in metadata.json and documents; each figure is taken from its place."""
+"""What a bundle says about itself and its data in metadata.json and documents; each figure is read from its source."""
 
 import json
 import re
@@ -24,7 +24,7 @@ MODALITIES = {"MRI": "MR", "MR": "MR"}  # as the model zoo writes it
 
 
 def bundle_texts(fingerprint: Fingerprint, family: str, plan: Plan) -> dict[str, Any]:
-    """The texts that fill the templates, out of what dataset.json says.
+    """The texts that fill the templates, made from dataset.json.
 
     Args:
         fingerprint: of the dataset.
@@ -87,7 +87,7 @@ DESCRIBED = ("train", "evaluate", "visualize", "inference", "benchmark")  # conf
 
 
 def bundle_facts(values: Mapping[str, Any], records: Path | None) -> dict[str, str]:
-    """What README.md's placeholders stand for, beyond the values that fill the configs too.
+    """The values of README.md's placeholders that the configs do not use.
 
     Args:
         values: those of ``lunet_networks.authoring.planning.values.complete``.
@@ -130,7 +130,7 @@ models/model.pt`. It leaves in `output_dir` a bundle of the pruned network, `pru
 
 
 def _performance(values: Mapping[str, Any], records: Path | None) -> str:
-    """How the weights that come with the bundle were trained, and the means of their evaluation, a row a label."""
+    """How the weights that come with the bundle were trained, and the means of their evaluation, one row per label."""
     weights = (
         {"models": records, **{f"models/{preset}": records / preset for preset in PRESETS.names}} if records else {}
     )

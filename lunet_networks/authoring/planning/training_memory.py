@@ -12,17 +12,18 @@ from lunet_networks.nets.network import Network
 # (Linux, x86-64 with AVX-512, torch 2.13.0+cpu, MONAI 1.6.1).
 TRAINING_BASE_MEMORY = 512 * 2**20
 
-# A training keeps the memory that it frees (lunet_networks.bundle.runtime.freed_memory), in a heap that has gaps: in
-# steps of 9 presets, 1.3 to 2 times what lived there was resident, and the less the larger the tensors.
+# A training keeps the memory that it frees (lunet_networks.bundle.runtime.freed_memory), and its heap has gaps: in
+# steps of 9 presets, 1.3 to 2 times the bytes in use were resident, fewer with larger tensors.
 LARGE = 32 * 2**20
 HEAP_FACTOR, HEAP_FACTOR_OF_LARGE = 1.9, 1.25
 
 
 def estimate_training_memory(network: Network, input_shape: Sequence[int], loss_name: str) -> int:
-    """Bytes that a training takes on a CPU, all but the cached data.
+    """Estimate the bytes that a training takes on a CPU, without the cached data.
 
-    It does not rise with every voxel: tensors of 32 MiB and more leave smaller gaps in the heap, so that a step up to
-    them can take less. A single 3D volume takes up to three times its share, see ``lunet_networks.nets.fast_layers``.
+    It does not rise with every voxel: tensors of 32 MiB and more leave smaller gaps in the heap, so a step with
+    larger tensors can take less. A single 3D volume takes up to three times its share, see
+    ``lunet_networks.nets.fast_layers``.
 
     Args:
         network: unchanged.

@@ -19,13 +19,13 @@ ROTATION = round(math.radians(7.5), 3)
 
 
 def complete(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """All values that the templates need, out of those that had to be chosen.
+    """All values that the templates need, derived from those that were chosen.
 
     Args:
         settings: name, title, preset, label_names, ignore_label (None: there is none), in_channels, pixdim (mm),
             roi_size (voxels), turning_axes (those that augmentation turns about), mirrored_axes (along which it
             mirrors), quarter_turns (whether it turns by 90 degrees), by_class (whether patches are drawn label by
-            label) and whatever the templates name besides.
+            label) and everything else that the templates name.
 
     Returns:
         The same and what follows from them.
@@ -51,7 +51,7 @@ def complete(settings: Mapping[str, Any]) -> dict[str, Any]:
 def tested_versions() -> dict[str, str]:
     """Versions that the tests ran with, by package. Plain X.Y.Z: the model zoo's CI builds "torch==X.Y.Z" out of them.
 
-    ``python -m tools.build_bundles`` copies them from constraints.txt, which an installed package has not.
+    ``python -m tools.build_bundles`` copies them from constraints.txt, which an installed package does not have.
     """
     return json.loads((HERE / "tested_versions.json").read_text(encoding="utf-8"))
 
@@ -103,8 +103,8 @@ def _formats(dims: int, in_channels: int, num_labels: int) -> dict[str, Any]:
 
 
 def _crop(by_class: bool) -> dict[str, Any]:
-    """The transform that cuts patches: half of them around background, half around foreground. Voxels that are ignored
-    are of no class, none is cut around them."""
+    """The transform that cuts patches: half of them around background, half around foreground. Ignored voxels
+    belong to no class, so no patch is cut around them."""
     common = {"keys": ["image", "label"], "label_key": "label", "spatial_size": "@roi_size", "num_samples": 1}
     if not by_class:
         return {"_target_": "RandCropByPosNegLabeld", **common}

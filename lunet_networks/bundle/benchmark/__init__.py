@@ -1,4 +1,4 @@
-"""What a network costs on this machine: time and memory of inference and training, without data."""
+"""Benchmark a network on this machine: time and memory of inference and training, without data."""
 
 from lunet_networks.bundle.benchmark.benchmark import Benchmark
 from lunet_networks.bundle.benchmark.settings import BenchmarkSettings

@@ -1,4 +1,4 @@
-"""What a network costs on this machine: parameters, operations, time and memory of inference and training."""
+"""Benchmark a network on this machine: parameters, operations, time and memory of inference and training."""
 
 from __future__ import annotations
 
@@ -35,19 +35,18 @@ RESULT_NAME = "benchmark.json"
 
 
 class Benchmark:
-    """Measures a network on random data: neither a dataset nor trained weights are needed, speed and memory depend on
-    neither.
+    """Measures a network with random data and weights. Speed and memory do not depend on them.
 
-    Memory is measured first, in processes of its own: where there is too little of it, one of those ends and not this.
+    Memory is measured first, in separate processes: if there is too little, one of those is killed and not this one.
 
     Args:
-        make_network: gives a new network.
-        settings: what is measured, and how.
+        make_network: returns a new network.
+        settings: what to measure, and how.
         in_channels: of the network.
         loss: of logits and labels.
         optimizer_name: one of ``lunet_networks.bundle.training.optimizers.OPTIMIZERS``.
-        num_values: of labels, the background included.
-        output_dir: where ``benchmark.json`` goes.
+        num_values: number of label values, the background included.
+        output_dir: where to write ``benchmark.json``.
         device: where to compute.
 
     Example::
@@ -94,17 +93,17 @@ class Benchmark:
         """Measure, print a table and write ``benchmark.json``.
 
         Raises:
-            ValueError: if the network cannot take such a shape; names the multiple that it needs.
+            ValueError: if the network does not take the shape; the message names the multiple that it needs.
             ChildProcessError: if there is too little memory.
         """
         figures = self.measure()
         print(benchmark_table(figures))
         path = self.output_dir / RESULT_NAME
         write_atomically(path, (json.dumps(figures, indent=1) + "\n").encode())
-        print(f"{path} written; weights are random: neither speed nor memory depends on them")
+        print(f"{path} written; the weights are random, which changes neither speed nor memory")
 
     def measure(self) -> dict[str, Any]:
-        """The figures, as ``benchmark.json`` holds them: seconds, bytes."""
+        """The results as in ``benchmark.json``, in seconds and bytes."""
         settings, network = self.settings, self.make_network()
         self._check_shapes(network)
         figures = {
@@ -146,7 +145,7 @@ class Benchmark:
         }
 
     def _check_shapes(self, network: nn.Module) -> None:
-        """Fail at once on what a network would fail on after minutes."""
+        """Check the shapes first, since the measurement would fail on them only after minutes."""
         network = copy.deepcopy(network).to("meta")
         try:
             with torch.no_grad():
@@ -160,16 +159,16 @@ class Benchmark:
         runs = self.settings.repeats + WARM_UP + 1
         if self.training:
             runs += self.settings.training_repeats + WARM_UP + 1
-        return tqdm(total=runs, disable=None, leave=False)  # none where stderr is no terminal
+        return tqdm(total=runs, disable=None, leave=False)  # no bar if stderr is not a terminal
 
 
 def export_into(folder: Path, inference: Inference, network: nn.Module) -> Inference:
-    """The inference with its network exported into an empty folder; as it is where PyTorch itself computes."""
+    """Export the network into an empty folder and return the inference with it; unchanged for PyTorch itself."""
     if inference.backend == "eager":
         return inference
     path = folder / EXPORT_FILES[inference.backend]
     disabled = logging.root.manager.disable
-    logging.disable(logging.INFO)  # the exporter tells of every pair of weights that are still alike
+    logging.disable(logging.INFO)  # the exporter logs every pair of equal weights
     try:
         export_network(network.eval(), path, inference.backend, inference.input_shape)
     finally:
@@ -178,7 +177,7 @@ def export_into(folder: Path, inference: Inference, network: nn.Module) -> Infer
 
 
 def file_bytes(folder: Path, network: nn.Module) -> int:
-    """Bytes of the exported network in a folder; of the file of the network's weights where there is none."""
+    """Bytes of the exported network in a folder; if it is empty, of a file with the network's weights."""
     exported = sum(path.stat().st_size for path in folder.iterdir())
     if exported:
         return exported

@@ -1,4 +1,4 @@
-"""The memory that a step takes at its peak, measured in a process that does nothing else."""
+"""The peak memory of a step, measured in a separate process."""
 
 from __future__ import annotations
 
@@ -17,25 +17,24 @@ from lunet_networks.bundle.runtime.freed_memory import keep_freed_memory
 __all__ = ["measure_peak_memory"]
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-_RUNS = 2  # the second step of a training has the optimizer's moments as well
+_RUNS = 2  # from the second training step on, the optimizer's moments are in memory, too
 
 
 def measure_peak_memory(step: Step, num_threads: int) -> int | None:
-    """Bytes that a step takes at its peak, weights included, in a fresh process.
+    """Peak memory of a step in bytes, weights included, measured in a fresh process.
 
-    On a CPU it is the high-water mark of the process (``VmHWM``) less what was resident when Python, PyTorch, MONAI and
-    the engine were imported and had computed something small. On a GPU it is ``torch.cuda.max_memory_allocated``.
+    On a CPU it is the high-water mark of the process (``VmHWM``) minus its resident memory after Python, PyTorch, MONAI
+    and the engine were imported and have computed something small. On a GPU it is ``torch.cuda.max_memory_allocated``.
 
     Args:
-        step: what is measured, run twice.
+        step: what to measure; it runs twice.
         num_threads: of the process.
 
     Returns:
-        The bytes; None on a CPU where the system does not tell a process' high-water mark, that is anywhere but on
-        Linux.
+        The bytes; None on a CPU unless the system is Linux, as others do not report the high-water mark.
 
     Raises:
-        ChildProcessError: if the process ends before it has measured, most often for want of memory.
+        ChildProcessError: if the process ends before it has measured, most often because memory runs out.
 
     Example:
         >>> from functools import partial
@@ -57,7 +56,7 @@ def measure_peak_memory(step: Step, num_threads: int) -> int | None:
     )
     if process.returncode != 0:
         last = process.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
-        hint = "it was killed, most often for want of memory" if process.returncode < 0 else last[0]
+        hint = "it was killed, most likely because memory ran out" if process.returncode < 0 else last[0]
         shape = " x ".join(map(str, step.input_shape))
         raise ChildProcessError(
             f"the process that measured the memory of {type(step).__name__} with {shape} ended with status "
@@ -67,7 +66,7 @@ def measure_peak_memory(step: Step, num_threads: int) -> int | None:
 
 
 def _report() -> None:
-    """What the fresh process does."""
+    """Measure a step and print the bytes; runs in the fresh process."""
     step, num_threads = pickle.load(sys.stdin.buffer)
     torch.set_num_threads(num_threads)
     keep_freed_memory()  # as the training does
@@ -96,8 +95,8 @@ def _status(field: str) -> int:
 
 
 def _reset_high_water_mark() -> None:
-    """Forget what importing took at its peak; some containers forbid it, and then it is part of the measure only where
-    it was more than the step takes."""
+    """Reset the peak, to leave out that of the imports. Some containers forbid this; then the result is only too high
+    if the imports took more memory than the step."""
     try:
         _CLEAR.write_text("5")
     except OSError:

@@ -16,7 +16,7 @@ __all__ = ["BenchmarkSettings"]
 
 @dataclass(frozen=True)
 class BenchmarkSettings:
-    """What is measured, and how.
+    """What to measure, and how.
 
     Args:
         backend: one of ``lunet_networks.bundle.inference.exported.BACKENDS``.
@@ -27,11 +27,11 @@ class BenchmarkSettings:
         training_repeats: timed training steps; 0: no training step is measured.
         num_threads: of the CPU; None: as many as PyTorch takes.
         memory_layout: of PyTorch's tensors, "channels_last" or "contiguous".
-        preset: name of the network, where it has one.
+        preset: name of the network, if it has one.
 
     Raises:
-        ValueError: names the setting, what it was given and what it takes; for a backend that is not installed, what to
-            install.
+        ValueError: if a setting has no valid value; the message names the setting, its value and what it takes. If the
+            backend is not installed, it says what to install.
 
     Example:
         >>> BenchmarkSettings("eager", shape=(64, 64, 64), batch_size=2).input_shape(in_channels=1)
@@ -53,21 +53,21 @@ class BenchmarkSettings:
 
     def __post_init__(self) -> None:
         check_settings(**asdict(self))
-        choose("backend", self.backend, dict.fromkeys(BACKENDS))  # not all that an inference may have
+        choose("backend", self.backend, dict.fromkeys(BACKENDS))  # fewer than for an inference
         require_backend(self.backend, to_export=self.backend != "eager")
         sizes = self.shape if isinstance(self.shape, list | tuple) else ()
         if len(sizes) not in (2, 3) or not all(type(size) is int and size >= 1 for size in sizes):
-            raise ValueError(f"shape is {self.shape!r}: it is the sizes of an image in voxels, such as [64, 64, 64]")
+            raise ValueError(f"shape is {self.shape!r}: it has to be an image size in voxels, such as [64, 64, 64]")
 
     @property
     def threads(self) -> int:
-        """How many threads compute."""
+        """The number of threads."""
         return torch.get_num_threads() if self.num_threads is None else self.num_threads
 
     def input_shape(self, in_channels: int) -> tuple[int, ...]:
-        """Of an inference, ``(B, C, [D,] H, W)``."""
+        """The shape of an inference, ``(B, C, [D,] H, W)``."""
         return (self.batch_size, in_channels, *self.shape)
 
     def training_shape(self, in_channels: int) -> tuple[int, ...]:
-        """Of a training step, ``(B, C, [D,] H, W)``."""
+        """The shape of a training step, ``(B, C, [D,] H, W)``."""
         return (self.training_batch_size, in_channels, *self.shape)

@@ -1,6 +1,6 @@
-"""What a benchmark runs: one inference, or one step of a training, on random data.
+"""The steps that a benchmark runs: an inference or a training step on random data.
 
-Both travel to other processes, so they hold how the network is made and not the network.
+Both are sent to other processes, so they hold a function that makes the network instead of the network.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from lunet_networks.bundle.training.optimizers import create_optimizer
 __all__ = ["MEMORY_LAYOUTS", "Inference", "Step", "TrainingStep"]
 
 MEMORY_LAYOUTS = ("channels_last", "contiguous")
-_ENGINES = {"onnx": "onnxruntime", "openvino": "openvino"}  # backend: what computes
+_ENGINES = {"onnx": "onnxruntime", "openvino": "openvino"}  # backend: its package
 
 
 @dataclass(frozen=True)
 class Step:
-    """Something that a network does again and again.
+    """A step to benchmark.
 
     Args:
-        make_network: gives a new network, with any weights: speed and memory do not depend on them.
+        make_network: returns a new network. Its weights do not matter: speed and memory do not depend on them.
         input_shape: ``(B, C, [D,] H, W)``.
         device: where it computes.
-        memory_layout: one of ``MEMORY_LAYOUTS``, of weights and input.
+        memory_layout: of weights and input, one of ``MEMORY_LAYOUTS``.
     """
 
     make_network: Callable[[], nn.Module]
@@ -39,11 +39,11 @@ class Step:
     memory_layout: str = "channels_last"
 
     def prepare(self) -> Callable[[], object]:
-        """Make all that is needed; what comes back does the step."""
+        """Make all that is needed and return a function that does the step."""
         raise NotImplementedError
 
     def load_engine(self) -> None:
-        """Have in memory whatever computes, so that its own size is no part of the step's."""
+        """Load the engine into memory, so that its size does not count as memory of the step."""
 
     def _network(self) -> nn.Module:
         return self.make_network().to(self.device, memory_format=self._memory_format())
@@ -59,10 +59,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Inference(Step):
-    """Logits of a batch.
+    """The inference of a batch.
 
     Args:
-        backend: "eager", or one of those of ``lunet_networks.bundle.inference.exported``.
+        backend: "eager", or one of ``lunet_networks.bundle.inference.exported``.
         exported: file of the network for that backend.
 
     Example:
@@ -77,13 +77,13 @@ class Inference(Step):
     exported: str | None = None
 
     def prepare(self) -> Callable[[], torch.Tensor]:
-        """Make network and input; what comes back gives logits."""
+        """Make network and input and return a function that computes the logits."""
         image = self._image()
         if self.exported is None:
             network = self._network().eval()
         else:
             network = load_exported(self.exported, self.backend, self.device)
-            image = image.contiguous()  # the layout within is the engine's business
+            image = image.contiguous()  # the engine chooses its own layout inside
 
         def infer() -> torch.Tensor:
             with torch.no_grad():
@@ -92,7 +92,7 @@ class Inference(Step):
         return infer
 
     def load_engine(self) -> None:
-        """Import ONNX Runtime or OpenVINO where one of them computes; PyTorch reads its code when it first runs."""
+        """Import ONNX Runtime or OpenVINO if needed, and run PyTorch once, because it loads code at its first run."""
         if self.backend in _ENGINES:
             import_silently(_ENGINES[self.backend])
         _small_layer()(torch.zeros(2, 8, 8, 8, 8))
@@ -105,7 +105,7 @@ class TrainingStep(Step):
     Args:
         loss: of logits and labels.
         optimizer_name: one of ``lunet_networks.bundle.training.optimizers.OPTIMIZERS``.
-        num_values: of labels in the batch, the background included.
+        num_values: number of label values in the batch, the background included.
     """
 
     loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = nn.functional.binary_cross_entropy_with_logits
@@ -113,7 +113,7 @@ class TrainingStep(Step):
     num_values: int = 2
 
     def prepare(self) -> Callable[[], None]:
-        """Make network, optimizer and batch; what comes back does one step."""
+        """Make network, optimizer and batch and return a function that does one step."""
         network = self._network().train()
         optimizer = create_optimizer(self.optimizer_name, network, learning_rate=1e-3)
         image = self._image()
@@ -128,7 +128,7 @@ class TrainingStep(Step):
         return train
 
     def load_engine(self) -> None:
-        """Train a layer: the optimizer's first step imports much."""
+        """Train a small layer, because the optimizer's first step imports a lot."""
         layer = _small_layer()
         optimizer = create_optimizer(self.optimizer_name, layer, learning_rate=1e-3)
         layer(torch.zeros(2, 8, 8, 8, 8)).sum().backward()

@@ -1,4 +1,4 @@
-"""The figures of a benchmark as a person reads them."""
+"""The results of a benchmark as a table for people."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 
 __all__ = ["benchmark_table"]
 
-NOT_MEASURED = "not measured: the system does not tell it"
+NOT_MEASURED = "not measured: this system does not report it"
 
 
 def benchmark_table(figures: Mapping[str, Any]) -> str:
-    """The figures in lines of a name and a value each, in units that suit their size.
+    """The results, one line with name and value for each, in units that suit their size.
 
     Args:
-        figures: as ``Benchmark.measure`` gives them.
+        figures: the results of ``Benchmark.measure``.
     """
     rows = {
         "network": figures["network"],

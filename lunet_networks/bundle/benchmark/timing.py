@@ -1,4 +1,4 @@
-"""How long a step takes, run after run."""
+"""Measure the time of each run of a step."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.utils.benchmark import Measurement, TaskSpec, timer
 
 __all__ = ["WARM_UP", "spread", "time_runs"]
 
-WARM_UP = 3  # runs before those that count: the first ones compile kernels and fetch memory
+WARM_UP = 3  # runs that do not count: the first ones compile kernels and allocate memory
 
 
 def time_runs(
@@ -18,13 +18,13 @@ def time_runs(
 ) -> Measurement:
     """The seconds of each run of a step, measured by PyTorch's timer, which waits for a GPU.
 
-    PyTorch's ``Timer`` chooses the number of runs by itself, or gives the sum of a number of them; the spread of a
-    chosen number of runs is what a benchmark tells.
+    PyTorch's ``Timer`` chooses the number of runs itself, or returns only the sum of a given number of runs. A
+    benchmark needs the spread over a given number of runs.
 
     Args:
-        step: what is timed.
-        runs: how often it is timed.
-        warm_up: runs before that, which are not timed.
+        step: what to time.
+        runs: number of timed runs.
+        warm_up: number of runs before them that are not timed.
         done: called after every run, for a progress bar.
 
     Example:

@@ -1,5 +1,5 @@
-"""The cases of a run: which they are, whether they can be used, how they are read, resampled, normalised, cached and
-shared out.
+"""The cases of a run: listing, checking, reading, resampling, normalising and caching them, and sharing them out among
+processes.
 """
 
 from lunet_networks.bundle.data.checks import check_data

@@ -1,4 +1,4 @@
-"""Checks of the files themselves, made when a run starts: every header and every voxel, each file read once."""
+"""Checks of the data files when a run starts: every header and every voxel. Each file is read once."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from lunet_networks.bundle.runtime.errors import shortened_list
 
 __all__ = ["DataFacts", "check_data", "readable_only"]
 
-# Writers round the affine in their own ways: a tenth of a voxel is no other grid.
+# Programs round the affine differently: a shift of a tenth of a voxel still counts as the same grid.
 GRID_TOLERANCE = 0.1
 FAULTS_SHOWN = 20
 logger = logging.getLogger(__name__)
 
-ImagePath = str | Sequence[str]  # a sequence where every channel has a file of its own
+ImagePath = str | Sequence[str]  # a sequence if every channel has its own file
 Visit = Callable[[Mapping[str, Any], MetaTensor, MetaTensor], None]  # case, image and label, each (C, [D,] H, W)
 
 
@@ -38,10 +38,10 @@ class DataFacts:
     """What the cases of a datalist have in common, and how their grids vary.
 
     Args:
-        in_channels: channels of every image.
-        label_values: the values that occur in the labels, in order.
-        shapes: of each case, in voxels.
-        spacings: of each case, in mm.
+        in_channels: number of channels of every image.
+        label_values: the values that occur in the labels, in ascending order.
+        shapes: shape of each case, in voxels.
+        spacings: voxel spacing of each case, in mm.
     """
 
     in_channels: int
@@ -57,25 +57,25 @@ def check_data(
     spatial_dims: int | None = None,
     visit: Visit | None = None,
 ) -> DataFacts:
-    """Read every image and label once and report all that a training could not use.
+    """Read every image and label once and report everything that a training cannot use.
 
     Args:
-        datalist: cases, ``{"image": path or paths, "label": path}``, as ``load_datalist`` gives them.
-        in_channels: channels that the network takes; None: as many as most images have.
-        label_values: values that the labels may hold; None: any integers from 0 on.
-        spatial_dims: 2 or 3; None: as many as most images have.
-        visit: is handed each case with its image and label while they are in memory, until a fault is found. Where
-            ``in_channels`` or ``spatial_dims`` is None, it may see a case that differs from the most before that is
-            known.
+        datalist: cases, ``{"image": path or paths, "label": path}``, as returned by ``load_datalist``.
+        in_channels: number of input channels of the network; None: the number that most images have.
+        label_values: values that the labels may hold; None: any integers of at least 0.
+        spatial_dims: 2 or 3; None: the number that most images have.
+        visit: called for each case with its image and label while they are in memory, until the first fault. If
+            ``in_channels`` or ``spatial_dims`` is None, it may be called for a case that later turns out to have an
+            unusual number of channels or dimensions.
 
     Returns:
-        What was found.
+        What the cases have in common, and their shapes and spacings.
 
     Raises:
-        ValueError: lists what is wrong with which file and what would be right: a file that cannot be read, another
-            number of channels or dimensions, an affine without a place for each axis, a label of another shape or grid
-            than its image (a corner of it more than a tenth of a voxel away), a label value that is no integer or not
-            among the labels, nan or infinite values, a channel of one value only.
+        ValueError: lists every faulty file, what is wrong with it and what it should be: a file that cannot be read,
+            a wrong number of channels or dimensions, an affine in which an axis has no length, a label whose shape or
+            grid differs from that of its image (a corner more than a tenth of a voxel away), a label value that is not
+            an integer or not among the labels, nan or infinite values, a channel with one value only.
 
     Example::
 
@@ -118,15 +118,15 @@ def check_data(
 def readable_only(
     images: Sequence[ImagePath], in_channels: int, spatial_dims: int = 3
 ) -> tuple[list[ImagePath], list[tuple[str, str]]]:
-    """Part the images that a network can label from the rest, before an inference starts.
+    """Separate the images that a network can label from the others, before an inference starts.
 
     Args:
-        images: paths; a list of paths where every channel has a file of its own.
-        in_channels: channels that the network takes.
+        images: paths; a list of paths if every channel has its own file.
+        in_channels: number of input channels of the network.
         spatial_dims: 2 or 3.
 
     Returns:
-        The images that can be used, and (path, reason) for each of the others.
+        The usable images, and a pair (path, reason) for each of the others.
 
     Example::
 
@@ -159,21 +159,21 @@ def _loader(key: str) -> LoadImaged:
 
 
 def _read(path: ImagePath, key: str = IMAGE) -> tuple[MetaTensor | None, str]:
-    """The image, channels first, as the transforms of a run will see it; or None and what is wrong with the file."""
+    """Read an image as the transforms of a run do, channels first; if that fails, return None and the reason."""
     try:
         return _loader(key)({key: path})[key], ""
     except FileNotFoundError:
-        return None, "is not there"
-    except Exception as error:  # nibabel, pynrrd, gzip and PIL raise whatever a broken file leads them to
+        return None, "does not exist"
+    except Exception as error:  # nibabel, pynrrd, gzip and PIL raise many kinds of errors for a broken file
         if "cannot find a suitable reader" in str(error):
-            known = "NIfTI (.nii, .nii.gz) and NRRD (.nrrd) are, and of 2D images PNG, JPG and TIFF"
-            return None, f"is in no format that is read here: {known}"
+            known = "NIfTI (.nii, .nii.gz) or NRRD (.nrrd), for 2D images also PNG, JPG or TIFF"
+            return None, f"has a format that cannot be read: use {known}"
         return None, f"cannot be read: {str(error) or type(error).__name__}"
 
 
 @dataclass(frozen=True)
 class _Layout:
-    """How an image is made up."""
+    """Channels and shape of an image, and whether it is a picture (PNG, JPG or TIFF)."""
 
     name: str
     channels: int
@@ -181,7 +181,7 @@ class _Layout:
     is_picture: bool
 
     def becomes_colour(self, channels: _Wanted) -> bool:
-        """Whether ``GreyToColourd`` gives a network what it takes."""
+        """Whether ``GreyToColourd`` turns the grey picture into the three channels that the network takes."""
         return self.is_picture and self.channels == 1 and channels.number == COLOURS
 
 
@@ -197,14 +197,14 @@ def _tell_of_grey(layouts: Sequence[_Layout], channels: _Wanted) -> None:
 
 @dataclass(frozen=True)
 class _Wanted:
-    """A number that every image has to have, and why."""
+    """A number of channels or dimensions that every image has to have, and the reason."""
 
     number: int
     reason: str
 
 
 def _wanted(given: int | None, found: Sequence[int] = ()) -> _Wanted:
-    """What was asked for, otherwise what most have: so a message names the odd one and not all others."""
+    """The given number, otherwise the most frequent one: the message then names only the images that differ."""
     if given is not None:
         return _Wanted(given, f"{given} are needed")
     number, count = Counter(found).most_common(1)[0] if found else (0, 0)
@@ -221,21 +221,21 @@ def _odd(layout: _Layout, channels: _Wanted, dims: _Wanted) -> Iterable[str]:
 def _image_faults(image: MetaTensor, layout: _Layout) -> Iterable[str]:
     if image.ndim in (3, 4) and None in aff2axcodes(_affine(image)):
         plane = " in the plane of x and y (right and front), where a 2D image has to lie" if image.ndim == 3 else ""
-        yield f"has an affine that gives one of its axes no length{plane}"
+        yield f"has an affine in which one axis has no length{plane}"
     voxels = image.numpy()
     if not np.isfinite(voxels).all():
         yield "holds nan or infinite values, only finite ones can be used"
         return
-    for channel in [voxels] if layout.is_picture else voxels:  # a picture may well be without one of its colours
+    for channel in [voxels] if layout.is_picture else voxels:  # a colour of a picture may be constant
         if channel.min() == channel.max():
-            yield f"holds nothing but the value {channel.min():g}, nothing can be told apart there"
+            yield f"has a channel with the value {channel.min():g} only, so there is nothing to segment"
 
 
 def _label_faults(path: str, found: list[float], allowed: list[int] | None) -> Iterable[str]:
     broken = [value for value in found if not value.is_integer() or value < 0]
     strange = [value for value in found if value not in broken and allowed is not None and value not in allowed]
     if broken:
-        yield f"holds the values {_some(broken)}, labels are integers from 0 on"
+        yield f"holds the values {_some(broken)}, labels have to be integers of at least 0"
     if strange:
         yield f"holds the values {_some(strange)}, the labels are {_some(allowed)}{_of_masks(path, allowed)}"
 
@@ -251,7 +251,7 @@ def _grid_faults(image: MetaTensor, label: MetaTensor) -> Iterable[str]:
     if len(label) != 1:
         yield f"has {len(label)} channels, a label has one"
     if image.shape[1:] != label.shape[1:]:
-        hint = " (a 2D image of several channels has a file for each)" if image.shape[1:-1] == label.shape[1:] else ""
+        hint = " (a 2D image of several channels needs a file for each)" if image.shape[1:-1] == label.shape[1:] else ""
         yield f"is {_by(label.shape[1:])} voxels, its image {_by(image.shape[1:])}: they have to be equal{hint}"
         return
     corners = np.array([[*corner, 1] for corner in product(*((0, side - 1) for side in image.shape[1:]))], float)
@@ -262,7 +262,7 @@ def _grid_faults(image: MetaTensor, label: MetaTensor) -> Iterable[str]:
 
 
 def _affine(image: MetaTensor) -> np.ndarray:
-    """Voxel to mm, without the rows and columns of axes that a 2D image lacks."""
+    """The affine from voxels to mm; for a 2D image without the row and column of the third axis."""
     return to_affine_nd(image.ndim - 1, image.affine.numpy())
 
 

@@ -1,7 +1,7 @@
 """Cases of a dataset in the layout of the Medical Segmentation Decathlon: its dataset.json, and folds of its cases.
 
-Nothing here runs while a config is parsed: the configs call it when a run starts, and MONAI Label brings lists of its
-own. MONAI's ``load_decathlon_datalist`` reads such a list as well, without folds and without a check of what it says.
+Nothing here runs while a config is parsed: the configs call it when a run starts, and MONAI Label brings its own lists.
+MONAI's ``load_decathlon_datalist`` reads such a list too, but makes no folds and does not check the content.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ SECTIONS = ("training", "validation", "test")
 def load_datalist(
     dataset_dir: str | Path, section: str, fold: int = 0, num_folds: int = 5, seed: int = 0
 ) -> list[dict[str, Any]]:
-    """The labelled cases of one section of a dataset.
+    """Load the labelled cases of one section of a dataset.
 
-    A dataset.json with a ``validation`` list decides the split itself. Otherwise the cases of ``training``, sorted by
-    image, shuffled with ``seed``, are dealt out to ``num_folds`` folds: fold ``fold`` validates, the others train.
+    If dataset.json has a ``validation`` list, that list is the split. Otherwise the cases of ``training`` are sorted by
+    image, shuffled with ``seed`` and divided into ``num_folds`` folds: fold ``fold`` validates, the others train.
 
     Args:
         dataset_dir: the folder that holds dataset.json.
         section: "training", "validation" or "test".
-        fold: which fold validates, from 0.
-        num_folds: into how many folds ``training`` is cut.
-        seed: of the shuffle.
+        fold: number of the fold that validates, counted from 0.
+        num_folds: number of folds that ``training`` is divided into.
+        seed: seed of the shuffle.
 
     Returns:
-        One ``{"image": path, "label": path}`` a case, paths absolute; "image" is a list of paths where every channel
-        has a file of its own. "test" gives an empty list when the dataset has no test cases with labels.
+        One ``{"image": path, "label": path}`` for each case, with absolute paths; "image" is a list of paths if every
+        channel has its own file. For "test" the list is empty if the dataset has no test cases with labels.
 
     Raises:
-        FileNotFoundError: if the folder, its dataset.json or files that it lists are absent.
+        FileNotFoundError: if the folder, its dataset.json or a file that it lists is missing.
         ValueError: if dataset.json is malformed or a setting is out of range.
 
     Example::
@@ -50,7 +50,7 @@ def load_datalist(
         held_out = load_datalist("data/phantom", "validation", fold=0)
     """
     if section not in SECTIONS:
-        raise ValueError(f"section is one of {', '.join(SECTIONS)}, not {section!r}")
+        raise ValueError(f"section is {section!r}: it has to be one of {', '.join(SECTIONS)}")
     description = read_dataset_json(dataset_dir)
     if section == "test":
         return _existing(_labelled_test(description), dataset_dir)
@@ -58,16 +58,18 @@ def load_datalist(
         if fold != 0:
             raise ValueError(
                 f"fold is {fold}, but {Path(dataset_dir, 'dataset.json')} has a validation list of its own: "
-                "leave fold at 0, or take the list out to have folds"
+                "keep fold 0, or remove that list to use folds"
             )
         return _existing(description[section], dataset_dir)
     cases = sorted(_existing(description["training"], dataset_dir), key=lambda case: str(case["image"]))
     if len(cases) < 2:
         raise ValueError(f"{Path(dataset_dir, 'dataset.json')} needs at least two training cases, or a validation list")
     if not 2 <= num_folds <= len(cases):
-        raise ValueError(f"num_folds is {num_folds}: {len(cases)} training cases can be cut into 2 to {len(cases)}")
+        raise ValueError(
+            f"num_folds is {num_folds}: {len(cases)} training cases can be divided into 2 to {len(cases)} folds"
+        )
     if not 0 <= fold < num_folds:
-        raise ValueError(f"fold is {fold}: with num_folds {num_folds} it is one of 0 to {num_folds - 1}")
+        raise ValueError(f"fold is {fold}: with num_folds {num_folds} it has to be from 0 to {num_folds - 1}")
     folds = partition_dataset(cases, num_partitions=num_folds, shuffle=True, seed=seed)
     if section == "validation":
         return folds[fold]
@@ -75,26 +77,26 @@ def load_datalist(
 
 
 def read_dataset_json(dataset_dir: str | Path) -> dict[str, Any]:
-    """The dataset.json of a folder, its structure checked; the files that it lists are not looked at.
+    """Read the dataset.json of a folder and check its structure, but not the files that it lists.
 
     Raises:
-        FileNotFoundError: if the folder or its dataset.json is absent.
-        ValueError: if it is no JSON, or not in the Decathlon's form; every fault is listed.
+        FileNotFoundError: if the folder or its dataset.json is missing.
+        ValueError: if it is not valid JSON or not in the form of the Decathlon; every fault is listed.
     """
     folder = Path(dataset_dir)
     if not folder.is_dir():
-        raise FileNotFoundError(f"dataset_dir {folder} is not a folder: name the one that holds dataset.json")
+        raise FileNotFoundError(f"dataset_dir {folder} is not a folder: give the folder that holds dataset.json")
     path = folder / "dataset.json"
     if not path.is_file():
         raise FileNotFoundError(
-            f"{path} is absent: lunet make-datalist {folder} writes it for a folder of images and labels"
+            f"{path} does not exist: write it for a folder of images and labels with lunet make-datalist {folder}"
         )
     try:
         description = json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is no valid JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
+        raise ValueError(f"{path} is not valid JSON: {error.msg}, line {error.lineno}, column {error.colno}") from None
     except UnicodeDecodeError:
-        raise ValueError(f"{path} is no valid JSON: it is not UTF-8 text") from None
+        raise ValueError(f"{path} is not valid JSON: it is not UTF-8 text") from None
     faults = list(_faults(description))
     if faults:
         raise ValueError(f"{path} does not describe a dataset:\n{shortened_list(faults)}")
@@ -102,7 +104,7 @@ def read_dataset_json(dataset_dir: str | Path) -> dict[str, Any]:
 
 
 def labels_of(description: dict[str, Any]) -> dict[int, str]:
-    """Label names by voxel value, in order.
+    """Label names by voxel value, in ascending order of the values.
 
     Example:
         >>> labels_of({"labels": {"0": "background", "2": "posterior", "1": "anterior"}})
@@ -112,7 +114,7 @@ def labels_of(description: dict[str, Any]) -> dict[int, str]:
 
 
 def _faults(description: Any) -> Iterable[str]:
-    """What is wrong with the structure of a dataset.json, and what would be right."""
+    """The faults in the structure of a dataset.json, and how to correct them."""
     if not isinstance(description, dict):
         yield "it has to be an object with labels and training"
         return
@@ -125,7 +127,7 @@ def _faults(description: Any) -> Iterable[str]:
             yield f"{section} has to be a list, not {cases!r:.60}"
             continue
         if section == "validation" and "validation" in description and not cases:
-            yield "validation is empty: leave it out to have folds"
+            yield "validation is empty: remove it to use folds"
         for number, case in enumerate(cases):
             fault = _case_fault(case, needs_label=section != "test")
             if fault:
@@ -133,10 +135,10 @@ def _faults(description: Any) -> Iterable[str]:
     images = Counter(image for section in SECTIONS for image in _images(description.get(section)))
     for image, count in images.items():
         if count > 1:
-            yield f"{image} is listed {count} times: a case belongs to one section, once"
+            yield f"{image} is listed {count} times: list every case once, in one section"
     labelled = {"label" in case for case in description.get("test") or [] if isinstance(case, (dict, str))}
     if len(labelled) > 1:
-        yield "test has cases with and without a label: all or none"
+        yield "test has cases with and without a label: give a label to all of them or to none"
 
 
 def _label_faults(labels: Any) -> Iterable[str]:
@@ -173,7 +175,7 @@ def _labelled_test(description: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _existing(cases: list[dict[str, Any]], dataset_dir: str | Path) -> list[dict[str, Any]]:
-    """The cases with absolute paths, every file of which is there."""
+    """The cases with absolute paths; raises an error if a file is missing."""
     root = Path(dataset_dir).resolve()
 
     def absolute(path: str | list[str]) -> str | list[str]:
@@ -184,6 +186,6 @@ def _existing(cases: list[dict[str, Any]], dataset_dir: str | Path) -> list[dict
     missing = [path for path in files if not Path(path).is_file()]
     if missing:
         raise FileNotFoundError(
-            f"{root / 'dataset.json'}: {len(missing)} of {len(files)} files are not there:\n{shortened_list(missing)}"
+            f"{root / 'dataset.json'}: {len(missing)} of {len(files)} files are missing:\n{shortened_list(missing)}"
         )
     return found

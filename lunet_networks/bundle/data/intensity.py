@@ -1,4 +1,4 @@
-"""Intensities of images whose channels are not all to be treated alike."""
+"""Normalisation of images whose channels need different treatment, such as CT beside MRI."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ __all__ = ["NormalizeChannelsd"]
 
 
 class NormalizeChannelsd(MapTransform):
-    """Normalises every channel in its own way: CT by the dataset's statistics, others by those of the image itself.
+    """Normalises each channel separately: CT by the statistics of the dataset, other channels by those of the image.
 
     Args:
         keys: images ``(C, [D,] H, W)``.
-        channels: one a channel: None for mean 0 and standard deviation 1 over the image, otherwise "lower" and "upper"
-            to clip to, then "mean" to subtract and "std" to divide by.
+        channels: one entry for each channel: None for mean 0 and standard deviation 1 over the image, otherwise
+            "lower" and "upper" to clip to, then "mean" to subtract and "std" to divide by.
 
     Source:
         nnU-Net, Isensee et al., Nature Methods 18 (2021), supplementary note 2.

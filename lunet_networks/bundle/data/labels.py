@@ -1,4 +1,4 @@
-"""What the names of a dataset's labels say of its label maps and of a network for them."""
+"""Number of output channels and values of the label maps, derived from the names of the labels."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ __all__ = ["count_outputs", "label_values"]
 
 
 def count_outputs(label_names: Sequence[str]) -> int:
-    """Channels that a network gives: one for a sigmoid, or one for each label and the background.
+    """Number of output channels: one (sigmoid) for a single label, otherwise one for each label and the background.
 
     Args:
-        label_names: of the foreground labels 1, 2, ...
+        label_names: names of the foreground labels 1, 2, ...
 
     Example:
         >>> count_outputs(["tumour"]), count_outputs(["anterior", "posterior"])
@@ -21,11 +21,11 @@ def count_outputs(label_names: Sequence[str]) -> int:
 
 
 def label_values(label_names: Sequence[str], ignore_label: int | None = None) -> list[int]:
-    """The values that label maps may hold: the background, the labels, and what is ignored.
+    """The values that label maps may hold: the background, the labels and the ignored value.
 
     Args:
-        label_names: of the foreground labels 1, 2, ...
-        ignore_label: value of the voxels that nobody has annotated; None: there are none.
+        label_names: names of the foreground labels 1, 2, ...
+        ignore_label: value of voxels without annotation; None: there are none.
 
     Example:
         >>> label_values(["tumour"]), label_values(["tumour"], ignore_label=2)

@@ -1,4 +1,4 @@
-"""Batches that are made while the network computes on the one before."""
+"""A data loader that prepares the next batch while the network computes."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ __all__ = ["PrefetchDataLoader"]
 
 
 class PrefetchDataLoader(DataLoader):
-    """MONAI's ``DataLoader``, one batch ahead: a thread loads and augments the next one during a step.
+    """MONAI's ``DataLoader``, one batch ahead: a thread loads and augments the next batch during a training step.
 
     The batches and their order are those of ``DataLoader``, with any number of workers. MONAI's ``ThreadDataLoader``
-    does the same but for errors, after which it ends the epoch as if there were no more cases; here they reach whoever
-    asks for the batch.
+    does the same, but after an error in the thread it ends the epoch as if there were no more cases. This class raises
+    the error where the batch is requested.
 
     Iterate over one epoch at a time: all iterations share the dataset's random transforms.
 
@@ -38,8 +38,11 @@ class PrefetchDataLoader(DataLoader):
 
 
 def _compute_with_one_core(thread: ThreadPoolExecutor) -> None:
-    """Leave the others to the network: for another thread OpenMP starts as many once more, and where there are more of
-    them than cores it puts them to sleep, the network's too, after every loop."""
+    """Let the loading thread use one core and leave the others to the network.
+
+    OpenMP would otherwise start as many threads again for the loading thread. If there are more threads than cores, it
+    puts all of them to sleep after every loop, those of the network too.
+    """
     num_threads = torch.get_num_threads()
     thread.submit(torch.set_num_threads, 1).result()
-    torch.set_num_threads(num_threads)  # else threads that start later would have one, too
+    torch.set_num_threads(num_threads)  # otherwise threads that start later would use one core too

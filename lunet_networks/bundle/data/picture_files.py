@@ -1,4 +1,4 @@
-"""PNG, JPG and TIFF: read as a viewer shows them, and label maps that lie over them."""
+"""PNG, JPG and TIFF pictures, read as a viewer shows them, and masks in these formats."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ __all__ = [
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 COLOURS = 3
 WHITE = 255
-# Rows run downwards, so that Orientationd turns a picture as it turns a slice: to the right and upwards.
+# Rows run downwards, so that Orientationd orients a picture in the same way as a slice: to the right and upwards.
 DOWNWARDS = np.diag([1.0, -1.0, 1.0])
 
 
 def is_picture(path: PathLike | Sequence[PathLike]) -> bool:
-    """Whether a file, or each of several, is a picture, by its name.
+    """Whether a file, or every file of a sequence, is a picture according to its suffix.
 
     Example:
         >>> is_picture("images/cell.PNG"), is_picture(["t1.nii.gz", "t2.nii.gz"])
@@ -43,15 +43,15 @@ def is_picture(path: PathLike | Sequence[PathLike]) -> bool:
 
 
 class PictureReader(image_reader.PILReader):
-    """MONAI's reader of pictures, which takes TIFF, too, and reads what a viewer shows.
+    """MONAI's reader for pictures, extended to TIFF; it reads what a viewer shows.
 
-    A picture comes as ``(W, H)`` or ``(W, H, 3)``, turned as its EXIF data ask for, 16 bits as they are. Three equal
-    channels are read as grey, a palette as its colours, and an opaque alpha channel is left out. Its pixels are 1 mm
-    long, its columns run to the right, its rows downwards (posterior).
+    A picture is returned as ``(W, H)`` or ``(W, H, 3)``, rotated according to its EXIF data; values of 16 bits are
+    kept. Three equal channels are read as grey, a palette as its colours, and an opaque alpha channel is left out.
+    Pixels are 1 mm wide, columns run to the right and rows downwards (posterior).
 
     Raises:
         ValueError: if parts of a picture are transparent, or a TIFF holds several pages.
-        OSError: if a file is no picture, or damaged.
+        OSError: if a file is not a picture or is damaged.
 
     Example::
 
@@ -73,24 +73,24 @@ def _as_seen(picture: Image) -> Image:
     from PIL import ImageOps
 
     if picture.format == "TIFF" and picture.n_frames > 1:
-        raise ValueError(f"it holds {picture.n_frames} pages, a picture has one")
+        raise ValueError(f"it holds {picture.n_frames} pages, but only files with one page can be read")
     picture = ImageOps.exif_transpose(picture)
     if picture.mode in ("1", "L", "F") or picture.mode.startswith("I"):
         return picture.convert("L") if picture.mode == "1" else picture
-    picture = picture.convert("RGBA")  # of palettes, of CMYK and of grey with alpha, too
+    picture = picture.convert("RGBA")  # also from a palette, CMYK, or grey with alpha
     *colours, alpha = picture.split()
     if alpha.getextrema() != (WHITE, WHITE):
-        raise ValueError("parts of it are transparent: what shall be seen there? Save it without an alpha channel")
+        raise ValueError("parts of it are transparent: save it without an alpha channel")
     values = [np.asarray(colour) for colour in colours]
     grey = all(np.array_equal(values[0], others) for others in values[1:])
     return colours[0] if grey else picture.convert("RGB")
 
 
 def mask_values(mask: MetaTensor) -> MetaTensor:
-    """A mask as labels: where a picture holds nothing but black and white, 0 and 255 become 0 and 1.
+    """The label values of a mask: in a mask of black and white only, 255 becomes 1.
 
     Args:
-        mask: of a picture, of any shape.
+        mask: mask read from a picture, of any shape.
 
     Example:
         >>> mask_values(MetaTensor(torch.tensor([0.0, 255.0]))).tolist()
@@ -101,8 +101,9 @@ def mask_values(mask: MetaTensor) -> MetaTensor:
 
 
 class GreyToColourd(transforms.MapTransform):
-    """Repeats the one channel of a grey image for a network that takes three; colours stay as they are, which MONAI's
-    ``RepeatChanneld`` would repeat too.
+    """Repeats the channel of a grey image for a network that takes three channels.
+
+    Colour images stay as they are; MONAI's ``RepeatChanneld`` would repeat their channels too.
 
     Args:
         keys: images ``(1, H, W)`` or ``(3, H, W)``.

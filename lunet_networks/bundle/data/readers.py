@@ -1,4 +1,4 @@
-"""Loading images: MONAI's transform, NRRD files that MONAI alone refuses, and pictures."""
+"""Loading of images: MONAI's transform, extended to NRRD files that MONAI cannot read and to pictures."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from lunet_networks.bundle.data.picture_files import PictureReader, is_picture, 
 __all__ = ["LoadImaged", "PlainNrrdReader", "SharedNibabelReader"]
 
 LPS = "left-posterior-superior"
-IMAGE = "image"  # the key of what is no mask
+IMAGE = "image"  # the key of images; a picture under any other key is a mask
 SPACES = {LPS: LPS, "LPS": LPS, "right-anterior-superior": "RAS", "RAS": "RAS"}  # as MONAI knows them
 
 
 class PlainNrrdReader(image_reader.NrrdReader):
-    """MONAI's NRRD reader, for headers without orientation too, which ``nrrd.write(path, array)`` writes.
+    """MONAI's NRRD reader, which also reads headers without orientation, as ``nrrd.write(path, array)`` writes them.
 
-    Such a file has its axes along those of the patient, its first voxel at the origin, and the spacing that its header
-    gives, otherwise 1 mm. ``Orientationd`` takes files in the space RAS, too, by its long name and its short one.
+    The axes of such a file are taken to run along those of the patient, with the first voxel at the origin and the
+    spacing of the header, otherwise 1 mm. Files in the space RAS are read too, by its long or its short name.
     """
 
     def get_data(self, img: Any) -> tuple[np.ndarray, dict]:
         for image in ensure_tuple(img):
             space = image.header.get("space", LPS)
             if space not in SPACES:
-                raise ValueError(f"its space is {space!r}: {' and '.join(SPACES)} are read")
+                raise ValueError(f"its space is {space!r}: it has to be one of {', '.join(SPACES)}")
             image.header["space"] = SPACES[space]
             spacings = image.header.get("spacings", np.full(image.array.ndim, np.nan))
             image.header.setdefault("space directions", np.diag(np.nan_to_num(spacings, nan=1.0)))
@@ -41,10 +41,10 @@ class PlainNrrdReader(image_reader.NrrdReader):
 
 
 class SharedNibabelReader(image_reader.NibabelReader):
-    """MONAI's NIfTI reader, for several threads at once, such as those that fill a ``CacheDataset``.
+    """MONAI's NIfTI reader, safe for several threads at once, such as those that fill a ``CacheDataset``.
 
-    MONAI's remembers in ``read`` the names of the files whose data ``get_data`` is asked for: when another thread reads
-    in between, an image whose channels have a file each ends with too few of them.
+    MONAI's reader stores the file names in ``read`` for the later call of ``get_data``. If another thread reads in
+    between, an image with one file for each channel ends up with too few channels.
     """
 
     @property
@@ -57,8 +57,9 @@ class SharedNibabelReader(image_reader.NibabelReader):
 
 
 class LoadImaged(transforms.LoadImaged):
-    """MONAI's ``LoadImaged`` with its arguments; it reads by ``SharedNibabelReader``, ``PlainNrrdReader`` and
-    ``PictureReader``. A picture under any other key than "image" is a mask, whose 255 is read as 1.
+    """MONAI's ``LoadImaged``, which also uses ``SharedNibabelReader``, ``PlainNrrdReader`` and ``PictureReader``.
+
+    It takes the same arguments. A picture under any key other than "image" is a mask, and its value 255 is read as 1.
 
     Example::
 
@@ -68,9 +69,9 @@ class LoadImaged(transforms.LoadImaged):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.register(SharedNibabelReader())
-        with suppress(OptionalImportError):  # without pynrrd, NIfTI is read all the same
+        with suppress(OptionalImportError):  # NIfTI can be read without pynrrd
             self.register(PlainNrrdReader())
-        with suppress(OptionalImportError):  # nor is Pillow needed for it
+        with suppress(OptionalImportError):  # and without Pillow
             self.register(PictureReader())
 
     def __call__(

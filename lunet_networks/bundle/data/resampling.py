@@ -1,4 +1,4 @@
-"""Resampling to a spacing: MONAI's transforms, computed along one axis after another wherever that gives the same."""
+"""Resampling to a spacing: MONAI's transforms, computed axis by axis wherever that gives the same result."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from monai.utils import GridSampleMode, GridSamplePadMode, TraceKeys, get_equiva
 
 __all__ = ["AxiswiseResample", "Spacingd"]
 
-PLANES = 4  # of the result, computed at a time: what lies between the axes then stays in the processor's cache
+PLANES = 4  # planes of the result computed at a time, so that intermediate results stay in the cache of the CPU
 
-Neighbours = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # voxel below, voxel above, how far from the one below
+Neighbours = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # voxel below, voxel above, distance from the voxel below
 
 
 class AxiswiseResample(transforms.SpatialResample):
-    """MONAI's ``SpatialResample`` with its arguments; where the new axes run along the old ones, an image is
-    interpolated along one after another.
+    """MONAI's ``SpatialResample``, which interpolates axis by axis if the new axes are parallel to the old ones.
 
-    That takes a fraction of the time, and no memory beside image and result, where MONAI makes a grid of three float64
-    for every voxel and copies of image and result in float64. The values are the same but for the last bit. Axes
-    count as parallel as long as no voxel is moved by ``AFFINE_TOL`` of a voxel, by which MONAI tells whether two
-    affines are equal. All that is not linear, padded by its border and computed at once is left to MONAI.
+    It takes the same arguments. It needs a fraction of the time and no memory beyond image and result; MONAI makes a
+    grid of three float64 for every voxel and float64 copies of image and result. The values differ in the last bit at
+    most. Axes count as parallel if no voxel moves by ``AFFINE_TOL`` of a voxel or more, MONAI's tolerance for equal
+    affines. MONAI's own code runs for other modes than linear, for padding other than by the border, and for lazy
+    resampling.
 
     Shapes:
         Image ``(C, [D,] H, W)``; result ``(C, *spatial_size)`` in float32.
@@ -93,7 +93,7 @@ class AxiswiseResample(transforms.SpatialResample):
 
 
 def _steps(img: torch.Tensor, dst_affine: Any, spatial_size: Any) -> np.ndarray | None:
-    """From voxels of the result to voxels of the image, if it is another grid whose axes are parallel."""
+    """The affine from voxels of the result to voxels of the image; None if axes are not parallel or nothing changes."""
     if not isinstance(img, MetaTensor) or dst_affine is None or not isinstance(spatial_size, Sequence | np.ndarray):
         return None
     rank = img.ndim - 1
@@ -138,13 +138,13 @@ def _between(planes: torch.Tensor, axis: int, neighbours: Neighbours) -> torch.T
 
 
 class Spacingd(transforms.Spacingd):
-    """MONAI's ``Spacingd`` that resamples by ``AxiswiseResample`` and leaves items such as ``image_path`` alone.
+    """MONAI's ``Spacingd``, which resamples with ``AxiswiseResample`` and leaves items such as ``image_path`` alone.
 
-    For a NIfTI file MONAI 1.6.0 and 1.6.1 call ``.update`` of every item whose name starts with ``image_``, as if each
-    were a dictionary of metadata; MONAI Label keeps the file's path there, a ``str``.
-    ``tests/bundle/data/test_resampling.py`` fails as soon as MONAI's own class does without this one.
+    For a NIfTI file MONAI 1.6.0 and 1.6.1 call ``.update`` on every item whose name starts with ``image_``, as if it
+    were a dictionary of metadata; MONAI Label stores the path of the file there, which is a ``str``.
+    ``tests/bundle/data/test_resampling.py`` fails as soon as MONAI no longer needs this workaround.
 
-    The arguments are those of :py:class:`monai.transforms.Spacingd`, and ``Invertd`` works as it does there.
+    The arguments are those of :py:class:`monai.transforms.Spacingd`, and ``Invertd`` works as with that class.
 
     Example:
         >>> from monai.data import MetaTensor

@@ -1,6 +1,6 @@
-"""All randomness of a training as a function of (seed, epoch, case or rank): what makes a resumed run exact.
+"""Seeds that make all randomness of a training a function of (seed, epoch, case or rank), so that resuming is exact.
 
-The order of the cases is MONAI's DistributedSampler, which is such a function by itself.
+MONAI's DistributedSampler determines the order of the cases; it depends on seed and epoch only.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["EpochSeed", "SeededCacheDataset", "mix_seed"]
 
 
 def mix_seed(*numbers: int) -> int:
-    """One seed out of several numbers, from 0 to 2 ** 32 - 1; (1, 2) and (2, 1) give different ones.
+    """Combine several numbers into one seed from 0 to 2 ** 32 - 1; (1, 2) and (2, 1) give different seeds.
 
     Example:
         >>> mix_seed(42, 1, 0) == mix_seed(42, 1, 0), mix_seed(42, 1, 0) == mix_seed(42, 0, 1)
@@ -31,14 +31,14 @@ def mix_seed(*numbers: int) -> int:
 class SeededCacheDataset(CacheDataset):
     """MONAI's ``CacheDataset`` whose random transforms depend on (seed, epoch, index) only.
 
-    Not on the number of workers, nor on what was drawn before. Workers see a new epoch because they are started at
-    every epoch: a loader with ``persistent_workers=True`` would repeat the first.
+    They depend neither on the number of workers nor on earlier random numbers. Workers see a new epoch because they are
+    started at every epoch: with ``persistent_workers=True`` a loader would repeat the first epoch.
 
     Args:
         data: cases, ``{"image": path, "label": path}``.
         transform: deterministic transforms, whose results are cached, then random ones.
-        seed: of the run.
-        cache_rate: share of the cases that is cached.
+        seed: seed of the run.
+        cache_rate: share of the cases to cache.
         num_workers: threads that fill the cache.
 
     Example:
@@ -63,7 +63,7 @@ class SeededCacheDataset(CacheDataset):
     ) -> None:
         self.seed = seed
         self.epoch = 1
-        # MONAI's bar is drawn into log files too
+        # MONAI would draw its progress bar into log files too
         super().__init__(
             data,
             transform,
@@ -73,7 +73,7 @@ class SeededCacheDataset(CacheDataset):
         )
 
     def set_epoch(self, epoch: int) -> None:
-        """Say which epoch is about to start."""
+        """Set the epoch that is about to start."""
         self.epoch = epoch
 
     def _transform(self, index: int) -> Any:
@@ -82,10 +82,10 @@ class SeededCacheDataset(CacheDataset):
 
 
 class EpochSeed:
-    """Handler that seeds what an epoch draws from: the network's dropout and the random transforms.
+    """Handler that sets the seeds of an epoch: for the dropout of the network and for the random transforms.
 
     Args:
-        seed: of the run.
+        seed: seed of the run.
         dataset: the training's ``SeededCacheDataset``.
 
     Example::
@@ -98,10 +98,10 @@ class EpochSeed:
         self.dataset = dataset
 
     def attach(self, engine: Engine) -> None:
-        """Follow a trainer."""
+        """Attach this handler to a trainer."""
         engine.add_event_handler(Events.EPOCH_STARTED, self)
 
     def __call__(self, engine: Engine) -> None:
         self.dataset.set_epoch(engine.state.epoch)
-        # each process of a training on several devices drops out other channels
+        # with several devices, each process drops out different channels
         torch.manual_seed(mix_seed(self.seed, engine.state.epoch, idist.get_rank()))

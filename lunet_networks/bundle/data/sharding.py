@@ -1,4 +1,4 @@
-"""The cases of a validation shared out among processes, and put together again so that each counts once."""
+"""Validation cases shared out among processes, and their results joined again so that each case counts once."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ Case = TypeVar("Case")
 def share_of(cases: Sequence[Case], rank: int, num_processes: int) -> list[Case]:
     """The cases of one process, dealt out in turn by MONAI's ``partition_dataset``.
 
-    All get as many, since a process without one could not take part: the last turn is filled up from the front. MONAI
-    refuses fewer cases than processes; here they are repeated.
+    All processes get the same number of cases, as a process without a case could not take part: the last turn is filled
+    up with the first cases. MONAI refuses fewer cases than processes; this function repeats them.
 
     Example:
         >>> [share_of("abcde", rank, num_processes=3) for rank in range(3)]
@@ -34,12 +34,12 @@ def share_of(cases: Sequence[Case], rank: int, num_processes: int) -> list[Case]
 
 
 def join_shares(shares: torch.Tensor, num_cases: int, num_processes: int) -> torch.Tensor:
-    """Values of all cases in their order, each once. MONAI gathers values process by process, and has no way back.
+    """Put the gathered values back into the order of the cases, each case once; MONAI gathers them by process.
 
     Args:
         shares: values of the first process' cases, then those of the second's ...: ``(turns * num_processes, ...)``.
-        num_cases: how many cases were dealt out.
-        num_processes: to how many processes.
+        num_cases: number of cases that were dealt out.
+        num_processes: number of processes.
 
     Returns:
         ``(num_cases, ...)``.
@@ -52,7 +52,7 @@ def join_shares(shares: torch.Tensor, num_cases: int, num_processes: int) -> tor
 
 
 class SharedCacheDataset(CacheDataset):
-    """MONAI's ``CacheDataset`` of those cases that this process validates.
+    """MONAI's ``CacheDataset`` of the cases that this process validates.
 
     MONAI's ``DistributedSampler`` would share out cases too, but each process would cache all of them, and it refuses
     fewer cases than processes.
@@ -60,8 +60,8 @@ class SharedCacheDataset(CacheDataset):
     Args:
         data: all cases, ``{"image": path, "label": path}``.
         transform: deterministic transforms.
-        cache_rate: share of the cases that is cached.
-        progress: whether to show a bar while they are.
+        cache_rate: share of the cases to cache.
+        progress: whether to show a bar while the cache is filled.
     """
 
     def __init__(
@@ -77,12 +77,12 @@ class SharedCacheDataset(CacheDataset):
 
 
 class SharedMeanDice(IgniteMetricHandler):
-    """MONAI's handler ``MeanDice`` for shared cases: its value is to the last bit that of a single process.
+    """MONAI's handler ``MeanDice`` for shared cases: the value equals that of a single process to the last bit.
 
     Args:
-        dataset: what is validated.
-        output_transform: takes prediction and label from the engine's output.
-        settings: of ``monai.metrics.DiceMetric``.
+        dataset: the validation cases.
+        output_transform: returns prediction and label from the output of the engine.
+        settings: arguments of ``monai.metrics.DiceMetric``.
     """
 
     def __init__(self, dataset: SharedCacheDataset, output_transform: Callable, **settings: Any) -> None:

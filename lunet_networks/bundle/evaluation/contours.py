@@ -54,10 +54,10 @@ class CasePicture:
         name: of the case.
         planes: through it.
         pixels: of the image on each plane, ``(H, W)`` or ``(H, W, 3)``.
-        ignored: mask of each plane, of voxels that nobody has annotated; None where there are none.
+        ignored: mask of each plane, of voxels without annotation; None if there are none.
         label_names: of the foreground labels.
         found: metrics by label.
-        share_outside: of the prediction, which is on none of the planes because it is too far away.
+        share_outside: share of the prediction that is too far away to be on any of the planes.
     """
 
     name: str
@@ -69,17 +69,17 @@ class CasePicture:
     share_outside: float
 
     def draw_on(self, panels: Sequence[Axes]) -> None:
-        """Draw each plane on axes of its own."""
+        """Draw each plane on its own axes."""
         window = intensity_window(self.pixels)
         masks = self.ignored or [None] * len(self.planes)
         for axes, plane, pixels, ignored in zip(panels, self.planes, self.pixels, masks, strict=True):
             draw_plane(axes, pixels, plane, window, self.label_names, ignored)
 
     def panels(self, encode: Callable[[Figure], bytes]) -> list[bytes]:
-        """Each plane as a picture of its own, with nothing around.
+        """Each plane as a separate picture, without margins.
 
         Args:
-            encode: gives the content of a picture's file.
+            encode: turns a figure into the content of a picture file.
         """
         from matplotlib.figure import Figure
 
@@ -122,7 +122,7 @@ class CasePicture:
 
 
 def legend_entries(label_names: Sequence[str]) -> list[tuple[str, str, str]]:
-    """Text, colour and kind of line of all lines that a picture may hold."""
+    """Text, colour and line style of every line that a picture can have."""
     styles = label_styles(label_names)
     several = len(styles) > 1
     return [
@@ -133,7 +133,7 @@ def legend_entries(label_names: Sequence[str]) -> list[tuple[str, str, str]]:
 
 
 def _add_legend(figure: Figure, label_names: Sequence[str]) -> None:
-    """As dark as the images, on which the lines' colours are to be seen."""
+    """The legend has a dark background like the images, so the colours of the lines look the same."""
     from matplotlib.lines import Line2D
 
     lines = [
@@ -147,7 +147,7 @@ def _add_legend(figure: Figure, label_names: Sequence[str]) -> None:
 
 
 def label_figures(found: Mapping[str, CaseMetrics]) -> list[str]:
-    """Dice and HD95 of each label of a case in words; the union is left out where there is a single label.
+    """Dice and HD95 of each label of a case as text; the union is left out if there is a single label.
 
     Example:
         >>> missed, hit = CaseMetrics(0.0, math.nan, 0.0, 40.0, 0.0), CaseMetrics(0.91, 1.41, 1.0, 50.0, 48.0)
@@ -169,7 +169,7 @@ def _figures(metrics: CaseMetrics) -> str:
 
 
 def case_title(name: str, rank: str, found: Mapping[str, CaseMetrics]) -> str:
-    """Which case it is and how well it was labelled, in two lines.
+    """The title of a case in two lines: which case it is and how well it was labelled.
 
     Args:
         name: of the case.
@@ -182,15 +182,15 @@ def case_title(name: str, rank: str, found: Mapping[str, CaseMetrics]) -> str:
 
 
 class CasePictures:
-    """Handler of an evaluation: draws the case of median Dice when all cases are done, and any other when asked to.
+    """Handler of an evaluation: draws the case of median Dice when all cases are done, and others on request.
 
     Each item of ``engine.state.output`` holds "pred" and "label", label maps ``(1, [D,] H, W)`` on the voxels of the
-    image file, and "image", whose metadata name that file. With several processes it is the median of the first one's
-    cases. Where no truth holds a label, none is drawn.
+    image file, and "image", whose metadata name that file. With several processes the median is taken over the cases of
+    the first one. If the truth of no case has a label, nothing is drawn.
 
     Args:
-        path: of the picture of the median case, a PNG; missing folders are made.
-        report: measures the same cases; it stands before this one among the handlers.
+        path: of the picture of the median case, a PNG; missing folders are created.
+        report: measures the same cases; put it before this one in the list of handlers.
         data: the cases, ``{"image": path or paths, "label": path}``.
 
     Example::
@@ -203,12 +203,12 @@ class CasePictures:
         self.path = Path(path)
         self.report = report
         self.files = {str(ensure_tuple(case["image"])[0]): case for case in data}
-        # Which cases are drawn is known at the end. Three small planes of every label map are kept until then.
+        # Which cases to draw is only known at the end. Until then three small planes of every label map are kept.
         self.planes: dict[str, list[Plane]] = {}
         self.outside: dict[str, float] = {}
 
     def attach(self, engine: Engine) -> None:
-        """Called by the evaluator that this is a handler of."""
+        """Add the event handlers; the evaluator calls this."""
         if idist.get_rank() != 0:
             return
         engine.add_event_handler(Events.STARTED, self.clear)
@@ -239,14 +239,14 @@ class CasePictures:
                 picture.write(self.path, case_title(picture.name, rank, picture.found))
                 logger.info("%s shows the %s case", self.path, rank)
                 return
-        logger.info("no case has a label in its truth: there is no picture of one")
+        logger.info("there is no picture of a case, because the truth of no case has a label")
 
     def picture(self, path: str, channel: int | None = None) -> CasePicture:
-        """What a picture of a case shows; its image and label are read again for that.
+        """The picture of a case. Its image and label are read again.
 
         Args:
-            path: of the image, or of that of its first channel.
-            channel: which one to show; None: the first one, or the colours of a 2D image of three channels.
+            path: of the image, or of the file of its first channel.
+            channel: which one to show; None: the first one, or the colours of a 2D image with three channels.
         """
         case, planes, label_names = self.files[path], self.planes[path], self.report.label_names
         loaded = LoadImaged(["image", "label"], ensure_channel_first=True)(case)

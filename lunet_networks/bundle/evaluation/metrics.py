@@ -22,17 +22,17 @@ class CaseMetrics:
     """How well one label of one case was found.
 
     Args:
-        dice: from 0 to 1; 1 where neither truth nor prediction hold the label.
-        hd95: the larger of the two directed 95th percentiles of the distances between the surfaces, in mm. 0 where
-            neither holds the label, nan where only one does: there is no surface to measure to.
+        dice: from 0 to 1; 1 if neither truth nor prediction has the label.
+        hd95: the larger of the two directed 95th percentiles of the distances between the surfaces, in mm. 0 if
+            neither has the label, nan if only one does, since there is no distance between surfaces then.
         nsd: normalised surface Dice, the share of both surfaces' areas that lies within ``NSD_TOLERANCE`` of the other
             surface, after Nikolov et al., Clinically Applicable Segmentation of Head and Neck Anatomy (2018), with the
-            surface elements of their reference code; 1 where neither holds the label, 0 where only one does.
+            surface elements of their reference code; 1 if neither has the label, 0 if only one does.
         volume_truth: in mm3.
         volume_prediction: in mm3.
-        iou: intersection over union, which is Dice / (2 - Dice), of a 2D case; nan of a volume.
-        accuracy: share of the pixels of a 2D case that are rightly said to have the label or not to have it, those
-            included that nobody has annotated; nan of a volume, most of which is background whatever is found.
+        iou: intersection over union, which is Dice / (2 - Dice), of a 2D case; nan for a volume.
+        accuracy: share of the pixels of a 2D case where truth and prediction agree on whether they have the label,
+            pixels without annotation included; nan for a volume, which is mostly background anyway.
     """
 
     dice: float
@@ -47,7 +47,7 @@ class CaseMetrics:
 def measure_case(
     prediction: torch.Tensor, truth: torch.Tensor, spacing: Sequence[float], label_names: Sequence[str]
 ) -> dict[str, CaseMetrics]:
-    """Compare two label maps of the same grid, label by label and as a whole.
+    """Compare two label maps on the same grid, for each label and for their union.
 
     Args:
         prediction: label values, ``([D,] H, W)``; value ``i + 1`` stands for ``label_names[i]``.
@@ -59,7 +59,7 @@ def measure_case(
         The metrics by label name, and under ``WHOLE`` those of the union of all labels.
 
     Raises:
-        ValueError: if the shapes differ or there is not one spacing an axis.
+        ValueError: if the shapes differ or there is not one spacing per axis.
 
     Example:
         >>> truth = torch.zeros(8, 8, 8)
@@ -74,7 +74,7 @@ def measure_case(
         raise ValueError(f"{truth.ndim} axes need as many spacings, not {tuple(spacing)}")
     spacing = [float(step) for step in spacing]
     num_pixels = truth.numel() if truth.ndim == 2 else None
-    # Surfaces take no notice of what lies around them: of a large volume only the box of the labels is looked at.
+    # The box of the labels is enough to measure surfaces, and much smaller than a large volume.
     corners = generate_spatial_bounding_box(((prediction > 0) | (truth > 0))[None])
     box = tuple(slice(start, end) for start, end in zip(*corners, strict=True))
     # plain tensors: MONAI's carry their metadata through every single operation
@@ -98,7 +98,7 @@ def _measure(
         return CaseMetrics(0.0, math.nan, 0.0, *volumes, **flat)
     masks = prediction[None, None], truth[None, None]
     with warnings.catch_warnings():
-        # MONAI 1.6 warns of an argument that it gives to a function of its own
+        # MONAI 1.6 warns about an argument that it passes itself
         warnings.filterwarnings("ignore", message=".*always_return_as_numpy", category=FutureWarning)
         hd95 = compute_hausdorff_distance(*masks, include_background=True, percentile=95, spacing=spacing)
         nsd = compute_surface_dice(
@@ -108,6 +108,6 @@ def _measure(
 
 
 def _measure_pixels(prediction: torch.Tensor, truth: torch.Tensor, num_pixels: int) -> dict[str, float]:
-    """What 2D cases have besides. Around the masks, which are cut to the labels' box, both are background."""
+    """The extra metrics of 2D cases. Outside the masks, which are cropped to the labels' box, all is background."""
     union, wrong = (prediction | truth).sum().item(), (prediction ^ truth).sum().item()
     return {"iou": (union - wrong) / union if union else 1.0, "accuracy": 1 - wrong / num_pixels}

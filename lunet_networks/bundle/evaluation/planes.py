@@ -27,15 +27,15 @@ __all__ = [
 ]
 
 MARGIN = 12.0  # mm of image around the structure
-# Each plane of a volume in RAS order: what it is called, the axis that it lies across, and the letters at its left,
-# right, bottom and top edge. As radiologists look at it: from the feet, from the front, and with the front at the left.
+# Each plane of a volume in RAS order: its name, the axis across it, and the letters at its left, right, bottom and top
+# edge. Shown as radiologists see it: from the feet, from the front, and with the front at the left.
 PLANES_3D = (("sagittal", 0, "APIS"), ("coronal", 1, "RLIS"), ("axial", 2, "RLPA"))
 PLANES_2D = (("", None, ""),)
-# After Okabe and Ito, for all kinds of colour vision, and bright enough for a dark image
+# After Okabe and Ito: colours for all kinds of colour vision, bright enough for a dark image
 LABEL_COLOURS = ("#56b4e9", "#f5a623", "#35d0a0", "#f0e442", "#e78ac3", "#ff7f5c", "#b8a6ff", "#c8c8c8")
-PREDICTION_OF_ONE = "#f5a623"  # beside the first colour, for the truth; several labels have a colour each
-MOST_PIXELS = 1000  # that are drawn along an axis
-NOT_ANNOTATED = 0.45  # how bright the image is there
+PREDICTION_OF_ONE = "#f5a623"  # if there is a single label; its truth has the first of LABEL_COLOURS
+MOST_PIXELS = 1000  # drawn along an axis
+NOT_ANNOTATED = 0.45  # factor for the brightness of voxels without annotation
 SCALE_BARS = [step * 10.0**power for power in range(-6, 4) for step in (1, 2, 5)]
 
 
@@ -44,12 +44,12 @@ class Plane:
     """A plane through a case, cropped to the surroundings of the structure.
 
     Args:
-        title: what the plane is called; "" of a 2D image.
-        edges: letters of the directions at its left, right, bottom and top edge; "" of a 2D image.
+        title: name of the plane; "" for a 2D image.
+        edges: letters of the directions at its left, right, bottom and top edge; "" for a 2D image.
         index: cuts it out of an image ``([D,] H, W)`` in RAS order.
         spacing: of its pixels along its two axes, in mm.
-        frame: first and last mm that the picture shows along its two axes, counted from the volume's first voxel. A
-            frame may be larger than the volume.
+        frame: start and end of the picture along its two axes in mm, counted from the volume's first voxel. It may be
+            larger than the volume.
         truth: label values ``(H, W)``.
         prediction: label values ``(H, W)``.
     """
@@ -67,7 +67,7 @@ def cut_planes(truth: MetaTensor, prediction: MetaTensor) -> list[Plane]:
     """The planes in which a structure is largest, cropped to its surroundings.
 
     Args:
-        truth: label map, ``(1, [D,] H, W)``; where it is empty, the prediction tells where the structure is.
+        truth: label map, ``(1, [D,] H, W)``; if it is empty, the structure is that of the prediction.
         prediction: label map of the same grid.
 
     Returns:
@@ -95,10 +95,10 @@ def cut_planes(truth: MetaTensor, prediction: MetaTensor) -> list[Plane]:
 
 
 def share_outside(planes: Sequence[Plane], prediction: MetaTensor) -> float:
-    """How much of a prediction is on no plane because it lies too far from the structure, from 0 to 1.
+    """The share of a prediction, from 0 to 1, that no plane shows because it is too far from the structure.
 
     Args:
-        planes: that were cut through the case.
+        planes: cut through the case.
         prediction: label map, ``(1, [D,] H, W)``.
     """
     found = in_ras_order(prediction)[0].numpy() > 0
@@ -108,13 +108,13 @@ def share_outside(planes: Sequence[Plane], prediction: MetaTensor) -> float:
 
 
 def in_ras_order(image: MetaTensor) -> MetaTensor:
-    """Axes to the patient's right, front and top, those of a 2D image to the right and upwards."""
+    """Turn the axes to the patient's right, front and top; those of a 2D image to the right and upwards."""
     return Orientation(axcodes="RAS"[: image.ndim - 1], labels=None)(image)
 
 
 def _frames(structure: np.ndarray, spacing: Sequence[float]) -> list[tuple[float, float]]:
-    """First and last mm of the surroundings along each axis: a cube around the middle of a volume's structure, of a 2D
-    image no more than there is."""
+    """Start and end of the surroundings along each axis, in mm. For a volume it is a cube around the middle of the
+    structure; for a 2D image it never exceeds the image."""
     starts, ends = generate_spatial_bounding_box(structure[None])
     lengths = [side * step for side, step in zip(structure.shape, spacing, strict=True)]
     wanted = max((end - start) * step for start, end, step in zip(starts, ends, spacing, strict=True)) + 2 * MARGIN
@@ -122,14 +122,14 @@ def _frames(structure: np.ndarray, spacing: Sequence[float]) -> list[tuple[float
     frames = []
     for start, end, step, length in zip(starts, ends, spacing, lengths, strict=True):
         side = min(wanted, length) if structure.ndim == 2 else wanted
-        room = length - side  # below 0 where the frame is larger than the volume, which is then put into its middle
+        room = length - side  # below 0 if the frame is larger than the volume, which is then centred in it
         low = room / 2 if room < 0 else min(max(0.0, (start + end) / 2 * step - side / 2), room)
         frames.append((low, low + side))
     return frames
 
 
 def _largest_slice(structure: np.ndarray, axis: int) -> int:
-    """Where most of the structure is seen; the middle one of equals."""
+    """The slice that shows most of the structure; the middle one if several are equal."""
     areas = structure.sum(axis=tuple(other for other in range(structure.ndim) if other != axis))
     largest = np.flatnonzero(areas == areas.max())
     return int(largest[len(largest) // 2])
@@ -140,8 +140,10 @@ def _without(values: Sequence, axis: int | None) -> tuple:
 
 
 def label_styles(label_names: Sequence[str]) -> list[tuple[str, str, str]]:
-    """Name, colour of the truth and colour of the prediction of each label. One label alone has two colours; of
-    several each has its own, and only the line tells truth from prediction.
+    """Name, colour of the truth and colour of the prediction of each label.
+
+    A single label has two colours. With several labels each has one colour, and truth and prediction differ only in
+    their line style.
 
     Example:
         >>> label_styles(["anterior", "posterior"])
@@ -154,7 +156,7 @@ def label_styles(label_names: Sequence[str]) -> list[tuple[str, str, str]]:
 
 
 def intensity_window(pixels: Sequence[np.ndarray]) -> tuple[float, float]:
-    """The intensities that become black and white: but for the darkest and brightest hundredth of all pixels."""
+    """The intensities shown as black and white: the 1st and 99th percentile of all pixels."""
     low, high = np.percentile(np.concatenate([part.ravel() for part in pixels]), [1, 99])
     return float(low), float(max(high, low + 1e-6))
 
@@ -170,12 +172,12 @@ def draw_plane(
     """Draw a plane of an image, with the outline of every label in truth (solid) and prediction (dashed).
 
     Args:
-        axes: to draw on; they are given the shape of the frame in mm.
+        axes: to draw on; they get the shape of the frame in mm.
         pixels: intensities ``(H, W)`` or colours ``(H, W, 3)`` of the plane.
         plane: what to draw.
-        window: intensities that become black and white.
+        window: intensities shown as black and white.
         label_names: of the foreground labels.
-        ignored: mask ``(H, W)`` of the voxels that nobody has annotated; they are shown darker.
+        ignored: mask ``(H, W)`` of voxels without annotation; they are shown darker.
     """
     every = math.ceil(max(plane.truth.shape) / MOST_PIXELS)
     pixels, truth, prediction = (_thinned(part, every) for part in (pixels, plane.truth, plane.prediction))
@@ -196,11 +198,11 @@ def draw_plane(
     for value, (_, solid, dashed) in enumerate(label_styles(label_names), start=1):
         _outline(axes, truth == value, extent, spacing, colors=solid, linestyles="solid")
         predicted = prediction == value, extent, spacing
-        if solid == dashed:  # dark gaps between the dashes, which show on the truth's line of the same colour
+        if solid == dashed:  # black gaps between the dashes, to show them on the truth's line
             _outline(axes, *predicted, colors="black", linestyles="solid")
         _outline(axes, *predicted, colors=dashed, linestyles=[(0, (3, 2))])
     (low, high), (bottom, top) = plane.frame
-    flipped = bool(plane.edges)  # right and front, where the axes of a volume point to, are at the left
+    flipped = bool(plane.edges)  # the axes point to the patient's right and front, which are shown at the left
     axes.set(xlim=(high, low) if flipped else (low, high), ylim=(bottom, top), aspect="equal", facecolor="black")
     axes.set(xticks=[], yticks=[])
     for spine in axes.spines.values():
@@ -214,12 +216,12 @@ def _slices(index: Sequence[int | slice]) -> list[slice]:
 
 
 def _thinned(pixels: np.ndarray, every: int) -> np.ndarray:
-    """Of a large plane as many pixels as a screen shows: every second, third ... one."""
+    """Only every second, third ... pixel of a large plane: a screen shows no more."""
     return pixels[every // 2 :: every, every // 2 :: every]
 
 
 def _outline(axes: Axes, mask: np.ndarray, extent: Sequence[float], spacing: Sequence[float], **line: object) -> None:
-    """The outline of a mask; it is closed along the edge of the picture, too."""
+    """Draw the outline of a mask. It is closed at the edge of the picture, too."""
     if mask.any():
         left, right, bottom, top = extent
         across, up = spacing
@@ -240,7 +242,7 @@ def _mark_edges(axes: Axes, plane: Plane) -> None:
 
 
 def _scale_bar(axes: Axes, plane: Plane) -> None:
-    """A round length at the lower right; of pixels where a 2D file gives no length."""
+    """Draw a scale bar of a round length at the lower right, in pixels if a 2D file has no spacing."""
     (low, high), (bottom, top) = plane.frame
     width, height = high - low, top - bottom
     length = max((bar for bar in SCALE_BARS if bar <= width / 4), default=width / 4)
@@ -265,7 +267,7 @@ def _white() -> dict[str, object]:
 
 
 def _dark_rim(width: float) -> list:
-    """White on a white image needs one."""
+    """A dark rim, so that white text and lines show on a white image."""
     from matplotlib.patheffects import withStroke
 
     return [withStroke(linewidth=width, foreground="black")]

@@ -1,4 +1,4 @@
-"""The cases of an evaluation in order of their Dice, and those that a picture is drawn of."""
+"""Rank the cases of an evaluation by Dice and choose the cases to draw."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ Found = Mapping[str, CaseMetrics]  # by label
 
 
 def mean_dice(found: Found) -> float:
-    """Mean Dice over the labels of a case, without their union; labels that neither truth nor prediction hold are left
-    out. nan where there is none.
+    """Mean Dice over the labels of a case, without their union; labels in neither truth nor prediction are left out.
+    nan if no label remains.
 
     Example:
         >>> right, wrong = CaseMetrics(0.9, 1.0, 1.0, 20.0, 20.0), CaseMetrics(0.5, 4.0, 0.6, 20.0, 12.0)
@@ -31,12 +31,12 @@ def mean_dice(found: Found) -> float:
 
 
 def has_truth(found: Found) -> bool:
-    """Whether the truth of a case holds any label at all."""
+    """Whether the truth of a case has any label."""
     return found[WHOLE].volume_truth > 0
 
 
 def ranked_cases(measured: Mapping[str, Found]) -> list[str]:
-    """The cases by their mean Dice, the worst first; those without any label at the end.
+    """The cases sorted by mean Dice, the worst first; cases without any label are at the end.
 
     Args:
         measured: metrics by case, then by label.
@@ -46,8 +46,10 @@ def ranked_cases(measured: Mapping[str, Found]) -> list[str]:
 
 
 def chosen_cases(measured: Mapping[str, Found]) -> dict[str, str]:
-    """The best, the median and the worst of the cases whose truth holds a label: "best", "median", "worst" and which
-    case it is. The median is the better one of two in the middle. Of two cases there is no median, one is "only".
+    """The "best", "median" and "worst" of the cases whose truth has a label.
+
+    With an even number of cases the median is the better one of the two in the middle. Two cases have no "median"; a
+    single case is the "only" one.
 
     Example:
         >>> metrics = {dice: CaseMetrics(dice, 1.0, 1.0, 20.0, 20.0) for dice in (0.8, 0.5, 0.9, 0.7)}

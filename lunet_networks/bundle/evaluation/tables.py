@@ -1,4 +1,4 @@
-"""The report of an evaluation: a row per case and label, a summary over the cases, and the cases it was made on."""
+"""The tables of an evaluation: a row per case and label, and a summary that names the section of the cases."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ COLUMNS = {  # of cases.csv, by field of CaseMetrics
     "accuracy": "accuracy",
 }
 TABLE = {"dice": "Dice", "hd95": "HD95 (mm)", "nsd": "NSD at 1 mm"}  # what the log shows
-TABLE_2D = {"iou": "IoU", "accuracy": "accuracy"}  # the same of 2D cases, which alone have these columns
+TABLE_2D = {"iou": "IoU", "accuracy": "accuracy"}  # also shown for 2D cases, which alone have these columns
 logger = logging.getLogger(__name__)
 
 
@@ -53,16 +53,16 @@ class EvaluationReport:
     Each item of ``engine.state.output`` holds "pred" and "label", label maps ``(1, [D,] H, W)`` on the voxels of the
     label file, and "image", whose metadata name the case. With several processes the first one writes for all.
 
-    ``cases.csv`` has a row per case and label and one for their union, ``whole``; of 2D cases also IoU and accuracy.
+    ``cases.csv`` has a row per case and label and one for their union, ``whole``; for 2D cases also IoU and accuracy.
     ``summary.csv`` has a row per label and metric: mean, sd (of the sample), median, min and max over the ``n`` cases
-    that have the metric; ``missing`` counts those that have none (HD95 where truth or prediction lack the label);
-    ``cases`` says which cases these were and ``chose_best_model`` whether the training picked its best model by them.
-    MONAI's ``MetricsSaver`` writes a file a metric, and cases that several processes share out twice.
+    that have the metric; ``missing`` counts those without it (HD95 if truth or prediction lacks the label);
+    ``cases`` is their section and ``chose_best_model`` says whether the training chose its best model by them.
+    MONAI's ``MetricsSaver`` writes one file per metric, and may write a case twice when several processes evaluate.
 
     Args:
-        output_dir: where to write; made if need be.
+        output_dir: where to write; it is created if missing.
         label_names: of the foreground labels; value ``i + 1`` stands for ``label_names[i]``.
-        section: of dataset.json that is evaluated, see :py:func:`evaluated_section`.
+        section: the evaluated section of dataset.json, see :py:func:`evaluated_section`.
 
     Example::
 
@@ -76,7 +76,7 @@ class EvaluationReport:
         self.measured: dict[str, dict[str, CaseMetrics]] = {}  # by the image's path, then by label
 
     def attach(self, engine: Engine) -> None:
-        """Called by the evaluator that this is a handler of."""
+        """Add the event handlers; the evaluator calls this."""
         engine.add_event_handler(Events.STARTED, lambda: self.measured.clear())
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.measure)
         engine.add_event_handler(Events.COMPLETED, self.write)
@@ -90,7 +90,7 @@ class EvaluationReport:
 
     def write(self) -> None:
         """Write both files and log the summary."""
-        # samplers repeat cases to give every process as many: the paths tell
+        # samplers repeat cases so that every process has as many; keep one result per path
         measured = {path: found for part in idist.all_gather(self.measured) for path, found in part.items()}
         if idist.get_rank() != 0 or not measured:
             return
@@ -108,14 +108,14 @@ class EvaluationReport:
 
     @property
     def chose_best_model(self) -> bool:
-        """Whether the training picked its best model by these cases."""
+        """Whether the training chose its best model by these cases."""
         return self.section == "validation"
 
 
 def evaluated_section(dataset_dir: str | Path) -> str:
-    """The section of dataset.json to evaluate: "test" where it has labels, else "validation".
+    """The section of dataset.json to evaluate: "test" if it has labels, otherwise "validation".
 
-    The validation cases are those that the training chose its best model by, so their figures flatter it a little.
+    The training chose its best model by the validation cases, so their metrics are a little too good.
     """
     return "test" if load_datalist(dataset_dir, "test") else "validation"
 
@@ -126,7 +126,7 @@ def image_path(item: Mapping[str, Any]) -> str:
 
 
 def case_names(paths: Iterable[str]) -> dict[str, str]:
-    """What the reports call cases, by the path of the image: the name of the file, or the path where two files have
+    """The names of cases in the reports, by the path of the image: the name of the file, or its path if two files have
     the same name.
 
     Example:
@@ -140,7 +140,7 @@ def case_names(paths: Iterable[str]) -> dict[str, str]:
 
 
 def case_rows(measured: Measured) -> list[dict[str, Any]]:
-    """The rows of cases.csv, one a case and label, sorted by case.
+    """The rows of cases.csv, one per case and label, sorted by case.
 
     Args:
         measured: metrics by the path of the case's image, then by label.
@@ -164,12 +164,12 @@ def read_cases(path: str | Path) -> dict[str, dict[str, CaseMetrics]]:
 
 
 def summary_rows(measured: Measured, section: str, chose_best_model: bool) -> list[dict[str, Any]]:
-    """The rows of summary.csv, one a label and metric, see :py:class:`EvaluationReport`.
+    """The rows of summary.csv, one per label and metric, see :py:class:`EvaluationReport`.
 
     Args:
         measured: metrics by case, then by label; every case has the same labels.
-        section: which cases these are.
-        chose_best_model: whether the training picked its best model by them.
+        section: the section of dataset.json with these cases.
+        chose_best_model: whether the training chose its best model by them.
     """
     return [
         _summary_row(label, field, measured)
@@ -215,7 +215,7 @@ def _number(value: float) -> str:
 
 
 def summary_table(summary: Sequence[Mapping[str, Any]]) -> str:
-    """Mean and standard deviation of the metrics that matter most, a line a label.
+    """Mean and standard deviation of the most important metrics, one line per label.
 
     Args:
         summary: the rows of summary.csv.
@@ -237,7 +237,7 @@ def _mean_and_sd(row: Mapping[str, Any]) -> str:
 
 
 def write_csv(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write a table, the whole of it or nothing; the columns are those of its first row."""
+    """Write a table atomically; its columns are the keys of the first row."""
     text = io.StringIO(newline="")
     table = csv.DictWriter(text, rows[0].keys())
     table.writeheader()

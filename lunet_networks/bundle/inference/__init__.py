@@ -1,5 +1,5 @@
-"""From images to label maps: which images, how windows are predicted and averaged, what is made of logits, and exported
-networks in place of PyTorch.
+"""From images to label maps: finding images, predicting and averaging windows, turning logits into labels, and running
+exported networks instead of PyTorch.
 """
 
 from lunet_networks.bundle.inference.exported import BundleExport

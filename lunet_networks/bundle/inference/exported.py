@@ -1,4 +1,4 @@
-"""Exported networks: written, read, and called like the network itself; those of a bundle beside their weights."""
+"""Exported networks: write them, read them and call them like the network itself, also in a bundle."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ logger = logging.getLogger(__name__)
 
 
 def export_network(network: nn.Module, path: str | Path, backend: str, input_shape: Sequence[int]) -> None:
-    """Write a network for another engine.
+    """Export a network for another engine.
 
-    Batch and spatial sizes stay free; with TensorRT the batch alone does, which is all that MONAI's exporter offers.
-    The file tells which inputs the network takes and which weights it has.
+    The batch size and the spatial sizes stay free. With TensorRT only the batch size does: MONAI's exporter offers no
+    more. The file also stores which inputs the network takes and a digest of its weights.
 
     Args:
-        network: with its weights; set to evaluation, otherwise unchanged.
-        path: of the file; for OpenVINO NAME.xml, with NAME.bin beside it.
+        network: with its weights; it is set to evaluation mode, otherwise unchanged.
+        path: of the file. OpenVINO writes NAME.xml and NAME.bin beside it.
         backend: "torchscript", "onnx", "openvino" or "tensorrt".
         input_shape: ``(B, C, [D,] H, W)`` of an input that the network takes.
 
     Raises:
-        ValueError: if a package is missing, or ``input_shape`` is none that the network takes.
+        ValueError: if a package is missing, or the network does not take ``input_shape``.
 
     Example:
         >>> import tempfile
@@ -64,7 +64,7 @@ def export_network(network: nn.Module, path: str | Path, backend: str, input_sha
 
 
 def weights_digest(network: nn.Module | Mapping[str, torch.Tensor]) -> str:
-    """SHA-256 of a network's weights, or of a state dict: the same on every device and in every memory format.
+    """SHA-256 of the weights of a network or a state dict. It does not depend on the device or the memory format.
 
     Example:
         >>> layer = nn.Conv2d(2, 2, 3)
@@ -79,18 +79,18 @@ def weights_digest(network: nn.Module | Mapping[str, torch.Tensor]) -> str:
 
 
 class ExportedNetwork(nn.Module):
-    """An exported network that is called like the network itself, so that MONAI's inferers and evaluators take it.
+    """An exported network that is called like the network itself, so it works with MONAI's inferers and evaluators.
 
     Args:
-        run: takes and gives tensors.
-        facts: what the file tells of the network: ``weights``, see :py:func:`weights_digest`, and for the networks of
-            this package ``spatial_dims``, ``in_channels``, ``size_multiple``.
+        run: function from tensor to tensor.
+        facts: what the file says about the network: ``weights``, see :py:func:`weights_digest`, and for the networks of
+            this package also ``spatial_dims``, ``in_channels`` and ``size_multiple``.
 
     Shape:
-        Those of the network: input ``(B, C, [D,] H, W)``, logits ``(B, out_channels, [D,] H, W)``.
+        As for the network itself: input ``(B, C, [D,] H, W)``, logits ``(B, out_channels, [D,] H, W)``.
 
     Raises:
-        ValueError: if the input has other dimensions, channels or sizes than the network takes.
+        ValueError: if the network does not take the input's dimensions, channels or sizes.
     """
 
     def __init__(self, run: Run, facts: Facts) -> None:
@@ -106,14 +106,16 @@ class ExportedNetwork(nn.Module):
 
 
 def load_exported(path: str | Path, backend: str, device: torch.device | str = "cpu") -> ExportedNetwork:
-    """Read what :py:func:`export_network` wrote. It computes in float32 with ``torch.get_num_threads()`` threads.
+    """Read a file that :py:func:`export_network` wrote.
+
+    The network computes in float32 with ``torch.get_num_threads()`` threads.
 
     Args:
         path: of the file.
-        backend: that it was written for.
-        device: where to compute. Whatever the device, OpenVINO computes on the CPU, TensorRT on the GPU, and ONNX
-            Runtime on the CPU unless it is ``onnxruntime-gpu``. All take tensors of any device and give theirs back
-            on the same.
+        backend: the one that the file was written for.
+        device: where to compute. OpenVINO always computes on the CPU, TensorRT on the GPU, and ONNX Runtime on the CPU
+            unless ``onnxruntime-gpu`` is installed. All of them take tensors on any device and return the result on the
+            same device.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -126,7 +128,7 @@ def load_exported(path: str | Path, backend: str, device: torch.device | str = "
     try:
         with _quiet():
             run, facts = reader(str(path), torch.device(device))
-    except Exception as error:  # each engine has kinds of its own, and few say which file it is about
+    except Exception as error:  # each engine raises its own types of errors, and few of them name the file
         reason = (str(error).strip() or repr(error)).splitlines()[0]
         raise ValueError(f"{path} cannot be read as a network for {backend} ({reason})") from None
     if "state_dict" in facts:
@@ -136,7 +138,7 @@ def load_exported(path: str | Path, backend: str, device: torch.device | str = "
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without notices that are meant for those who write exporters."""
+    """Suppress messages that are meant for developers of exporters."""
     exporter = logging.getLogger("torch.onnx")
     level = exporter.level
     exporter.setLevel(logging.ERROR)
@@ -149,9 +151,9 @@ def _quiet() -> Iterator[None]:
 
 
 class BundleExport(nn.Module):
-    """The exported network in a bundle's folder of weights, called like the network itself.
+    """The exported network in a bundle's folder of weights. It is called like the network itself.
 
-    Nothing is read before :py:meth:`open`: MONAI constructs all of a config to check it.
+    Files are only read by :py:meth:`open`, because MONAI constructs all objects of a config to check it.
 
     Args:
         ckpt_dir: folder of the exported file and of ``model.pt``.
@@ -159,9 +161,9 @@ class BundleExport(nn.Module):
         device: where to compute, see :py:func:`lunet_networks.bundle.inference.exported.load_exported`.
 
     Raises:
-        ValueError: if there is no such backend; when it is opened, if a package is missing, the file cannot be read,
-            or ``model.pt`` stands beside it with other weights than it was made of.
-        FileNotFoundError: when it is opened, if there is no such file.
+        ValueError: if there is no such backend; by :py:meth:`open`, if a package is missing, the file cannot be read,
+            or it was not exported from the weights in ``model.pt`` beside it.
+        FileNotFoundError: by :py:meth:`open`, if there is no such file.
 
     Example::
 
@@ -182,7 +184,7 @@ class BundleExport(nn.Module):
         require_backend(self.backend)
         if not self.path.is_file():
             raise FileNotFoundError(
-                f"there is no {self.path}, which the backend {self.backend} runs: {self._command()} makes it"
+                f"the backend {self.backend} needs {self.path}, which does not exist: create it with {self._command()}"
             )
         self.network = load_exported(self.path, self.backend, self.device)
         self._check_weights(self.network.facts.get("weights"))
@@ -197,12 +199,12 @@ class BundleExport(nn.Module):
         weights = self.path.with_name("model.pt")
         if digest is not None and weights.is_file() and digest != weights_digest(read_state_dict(weights)):
             raise ValueError(
-                f"{self.path} was made of other weights than {weights} holds: "
-                f"{self._command()} --overwrite True makes it anew"
+                f"{self.path} was exported from other weights than those in {weights}: "
+                f"export it again with {self._command()} --overwrite True"
             )
 
     def _command(self) -> str:
-        """What makes the file, to be given in the repository's root."""
+        """The command that creates the file, to be run in the repository's root."""
         folder = self.path.parent.resolve()
         if folder.name == "models":
             return export_command(self.backend, str(folder.parent))
@@ -210,7 +212,7 @@ class BundleExport(nn.Module):
 
 
 def export_command(backend: str, bundle: str = "BUNDLE") -> str:
-    """The command that makes the file of a backend.
+    """The command that creates the file of a backend.
 
     Example:
         >>> export_command("openvino_int8")

@@ -1,9 +1,9 @@
-"""The formats that networks are exported to: how each is written and read, its file, and the packages that it takes.
+"""The formats that networks are exported to: how each is written and read, its file name and the packages it needs.
 
-The engines are imported where they are used, so that none has to be installed for the others.
+Each engine is imported only where it is used, so you need to install only the engines that you use.
 
-An exporter takes a network in evaluation, a path, the shape of an input and the facts that the file shall tell of it. A
-reader takes a path and a device, and returns a function from tensor to tensor and the facts.
+An exporter takes a network in evaluation mode, a path, the shape of an input and the facts to store in the file. A
+reader takes a path and a device. It returns a function from tensor to tensor, and the facts.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ OPENVINO_SECTION = "lunet_networks"
 
 
 def export_torchscript(network: nn.Module, path: str, input_shape: tuple[int, ...], facts: Facts) -> None:
-    """A script keeps weights and attributes, which are the facts."""
+    """Write TorchScript. The facts need no extra storage: a script keeps the weights and attributes."""
     convert_to_torchscript(network, path)
 
 
@@ -46,12 +46,12 @@ def read_torchscript(path: str, device: torch.device) -> tuple[Run, Facts]:
     script = torch.jit.load(path, map_location=device).eval()
     facts = {name: getattr(script, name) for name in INPUT_FACTS if hasattr(script, name)}
     facts["state_dict"] = script.state_dict()
-    # PyTorch's plain convolution of a single volume is slow on a CPU, see lunet_networks.nets.fast_layers. What this
-    # makes of it is fast, but for a batch it takes twice as long as the plain one.
+    # PyTorch's plain convolution of a single volume is slow on a CPU, see lunet_networks.nets.fast_layers. The
+    # optimised script is fast for one volume, but takes twice as long as the plain one for a batch.
     single = script if device.type == "cuda" else torch.jit.optimize_for_inference(script)
 
     def run(x: torch.Tensor) -> torch.Tensor:
-        with torch.no_grad(), torch.jit.optimized_execution(False):  # which compiles anew for every size
+        with torch.no_grad(), torch.jit.optimized_execution(False):  # otherwise it recompiles for every size
             return (single if x.shape[0] == 1 else script)(_plain(x).to(device)).to(x.device)
 
     return run, facts
@@ -59,7 +59,7 @@ def read_torchscript(path: str, device: torch.device) -> tuple[Run, Facts]:
 
 def export_onnx(network: nn.Module, path: str, input_shape: tuple[int, ...], facts: Facts) -> None:
     onnx = import_silently("onnx")
-    # twice the sizes: a single voxel at the lowest resolution, or a batch of one, would be taken for a constant
+    # twice the sizes: the exporter would fix an axis of size 1, at the lowest resolution or in the batch, as a constant
     example = torch.zeros(2, input_shape[1], *(2 * size for size in input_shape[2:]))
     free = dict.fromkeys((0, *range(2, len(input_shape))), torch.export.Dim.DYNAMIC)
     model = convert_to_onnx(
@@ -69,7 +69,7 @@ def export_onnx(network: nn.Module, path: str, input_shape: tuple[int, ...], fac
         output_names=[OUTPUT],
         filename=path,
         dynamic_shapes=(free,),
-        dynamo=True,  # the older exporter, which is faster, is to leave PyTorch
+        dynamo=True,  # the older exporter is faster, but PyTorch is going to remove it
         external_data=False,
         verbose=False,
     )
@@ -81,7 +81,7 @@ def export_onnx(network: nn.Module, path: str, input_shape: tuple[int, ...], fac
 
 
 def _clean(graph: Any, free_axes: list[str]) -> None:
-    """Name the free axes, and leave out where every line of source stood, which is most of a lean network's file."""
+    """Name the free axes and drop the source locations, which make up most of a lean network's file."""
     del graph.value_info[:], graph.metadata_props[:]
     for part in (*graph.node, *graph.initializer, *graph.input, *graph.output):
         del part.metadata_props[:]
@@ -107,7 +107,7 @@ def read_onnx(path: str, device: torch.device) -> tuple[Run, Facts]:
 
 def export_openvino(network: nn.Module, path: str, input_shape: tuple[int, ...], facts: Facts) -> None:
     openvino = import_silently("openvino")
-    # not by openvino.convert_model, which reports every call to its makers; the core reads ONNX and reports nothing
+    # openvino.convert_model reports every call to OpenVINO's developers; reading ONNX with the core reports nothing
     with tempfile.TemporaryDirectory() as folder:
         onnx_path = str(Path(folder, "model.onnx"))
         export_onnx(network, onnx_path, input_shape, facts)
@@ -123,7 +123,7 @@ def read_openvino(path: str, device: torch.device) -> tuple[Run, Facts]:
     config = {
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": "f32",  # else bfloat16 where the CPU has it, which loses a hundredth of a logit
+        "INFERENCE_PRECISION_HINT": "f32",  # otherwise CPUs with bfloat16 use it, with an error of 0.01 in the logits
     }
     compiled = core.compile_model(model, "CPU", config)
     noted = [name for name in (*INPUT_FACTS, "weights") if model.has_rt_info([OPENVINO_SECTION, name])]
@@ -132,10 +132,10 @@ def read_openvino(path: str, device: torch.device) -> tuple[Run, Facts]:
 
 
 def import_silently(name: str) -> ModuleType:
-    """Import an engine, which only its backend needs, and no bundle by itself.
+    """Import an engine without its telemetry. Only the engine's own backend needs it.
 
-    ``openvino`` and ``nncf`` report to their makers over the network that they were imported and how they are used, but
-    not where a CI job runs.
+    ``openvino`` and ``nncf`` report their import and use to their developers over the network, except in CI jobs. So
+    this sets ``CI`` during the import.
     """
     before = os.environ.get("CI")
     os.environ["CI"] = "true"
@@ -149,14 +149,14 @@ def import_silently(name: str) -> ModuleType:
 
 
 def export_tensorrt(network: nn.Module, path: str, input_shape: tuple[int, ...], facts: Facts) -> None:
-    """MONAI's exporter moves the network that it is given to the GPU."""
+    """Export a copy of the network, because MONAI's exporter moves its argument to the GPU."""
     batches = [1, input_shape[0], max(4, input_shape[0])]
     script = convert_to_trt(copy.deepcopy(network), "fp32", input_shape, dynamic_batchsize=batches, disable_tf32=True)
     torch.jit.save(script, path)
 
 
 def read_tensorrt(path: str, device: torch.device) -> tuple[Run, Facts]:
-    """It computes on the GPU whatever the device."""
+    """Read a TensorRT file. It always computes on the GPU."""
     import_silently("torch_tensorrt")  # teaches TorchScript to run its engines
     script = torch.jit.load(path, map_location="cuda")
 
@@ -180,11 +180,11 @@ class Format:
     """A format of exported networks.
 
     Args:
-        file: name of the file. None ends in .pt: MONAI Label takes all of those for weights of the bundle's network.
-        read: gives a function from tensor to tensor, and the facts, of a file and a device.
-        packages: that running it takes.
-        export: writes a network to a file; None where the format is made of another one.
-        export_packages: that exporting takes besides.
+        file: name of the file. It must not end in .pt: MONAI Label takes all such files for weights of the network.
+        read: takes a path and a device; returns a function from tensor to tensor, and the facts.
+        packages: needed to run it.
+        export: writes a network to a file; None where the format is made from another one.
+        export_packages: needed to export it, in addition to ``packages``.
     """
 
     file: str
@@ -207,17 +207,17 @@ BACKENDS = ("eager", "torchscript", "onnx", "openvino", *(["tensorrt"] if torch.
 
 
 def require_backend(backend: str, to_export: bool = False) -> None:
-    """Raise ValueError, which says what to install, unless a backend can be used here.
+    """Raise a ValueError that says what to install if a backend cannot be used here.
 
     Args:
         backend: "eager" or a key of ``FORMATS``.
-        to_export: whether a network shall be exported for it as well, which takes more packages than running it.
+        to_export: whether to check for the packages that exporting needs, too.
 
     Example:
         >>> require_backend("eager")
         >>> require_backend("caffe")
         Traceback (most recent call last):
-        ValueError: backend is 'caffe': it is one of eager, torchscript, onnx, openvino, openvino_int8, tensorrt
+        ValueError: backend is 'caffe': it has to be one of eager, torchscript, onnx, openvino, openvino_int8, tensorrt
     """
     if backend == "eager":
         return
@@ -227,7 +227,7 @@ def require_backend(backend: str, to_export: bool = False) -> None:
     if missing:
         all_of_them = "" if backend == "tensorrt" else ', or all of them: pip install "lunet-networks[export]"'
         raise ValueError(
-            f"the backend {backend} needs what is not installed here: pip install {' '.join(missing)}{all_of_them}"
+            f"the backend {backend} needs packages that are not installed: pip install {' '.join(missing)}{all_of_them}"
         )
     if backend == "tensorrt" and not torch.cuda.is_available():
-        raise ValueError("the backend tensorrt needs an NVIDIA GPU, and PyTorch sees none here")
+        raise ValueError("the backend tensorrt needs an NVIDIA GPU, but PyTorch finds none")

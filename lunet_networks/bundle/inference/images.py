@@ -1,4 +1,4 @@
-"""The images that an inference labels: found in a folder, a file or a list, and read once before the run starts."""
+"""The images to label: found in a folder, a file or a list, and read once before the run starts."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ logger = logging.getLogger(__name__)
 class InferenceImages:
     """The images that can be labelled, and those that cannot.
 
-    Nothing is read before :py:meth:`open`: MONAI constructs all of a config to check it, with no data at hand.
+    Files are only read by :py:meth:`open`, because MONAI constructs all objects of a config to check it, without data.
 
     Args:
         dataset_dir: see :py:func:`find_images`.
-        output_dir: where the label maps will be written, not a folder that images are taken from.
+        output_dir: where the label maps will be written. It must not be a folder of the images.
         in_channels: channels that the network takes.
         spatial_dims: 2 or 3.
 
     Attributes:
-        data: ``{"image": path}`` of each that can be labelled, as a ``Dataset`` takes it.
-        refused: path and reason of each of the others.
+        data: ``{"image": path}`` for each image that can be labelled, as a ``Dataset`` takes it.
+        refused: path and reason for each of the others.
 
     Example::
 
@@ -56,10 +56,10 @@ class InferenceImages:
         self.refused: list[tuple[str, str]] = []
 
     def open(self) -> None:
-        """Find the images and read each once; those that cannot be labelled are logged.
+        """Find the images, read each one once and log those that cannot be labelled.
 
         Raises:
-            FileNotFoundError: if ``dataset_dir`` names nothing.
+            FileNotFoundError: if ``dataset_dir`` does not exist.
             ValueError: if no image can be labelled, or two label maps would have the same name, or ``output_dir`` holds
                 images of this run: the next run would take the label maps for images.
         """
@@ -73,7 +73,7 @@ class InferenceImages:
             logger.warning("%d of %d images are left out:\n%s", len(self.refused), len(images), self._reasons())
 
     def finish(self) -> None:
-        """Say what was written where; end the process with status 1 if images were left out."""
+        """Log how many label maps are where. End the process with status 1 if images were left out."""
         logger.info("%d label maps are in %s", len(self.data), self.output_dir.resolve())
         if self.refused:
             sys.exit(f"error: {len(self.refused)} images could not be labelled:\n{self._reasons()}")
@@ -86,10 +86,10 @@ def find_images(dataset_dir: str | Path | Sequence[ImagePath], spatial_dims: int
     """The paths of the images to label.
 
     Args:
-        dataset_dir: a folder, of which all NIfTI and NRRD files are taken, sorted, or those of its ``imagesTs`` where
-            it holds none itself; or a file; or a list of files, of which an item may be a list itself, with a file for
-            every channel.
-        spatial_dims: with 2, PNG, JPG and TIFF files of a folder are taken, too.
+        dataset_dir: a folder, a file or a list of files. From a folder all NIfTI and NRRD files are taken, sorted, or
+            those in its ``imagesTs`` if it has none itself. An item of a list may itself be a list with one file per
+            channel.
+        spatial_dims: with 2, PNG, JPG and TIFF files in a folder are taken, too.
 
     Raises:
         FileNotFoundError: if it is a path that does not exist.
@@ -111,7 +111,7 @@ def find_images(dataset_dir: str | Path | Sequence[ImagePath], spatial_dims: int
     suffixes = (*IMAGE_SUFFIXES, *PICTURE_SUFFIXES) if spatial_dims == 2 else IMAGE_SUFFIXES
     images = _images_in(path, suffixes) or _images_in(path / "imagesTs", suffixes)
     if not images:
-        raise ValueError(f"neither {path} nor an imagesTs in it holds images ({', '.join(suffixes)})")
+        raise ValueError(f"there are no images in {path} or in its imagesTs ({', '.join(suffixes)})")
     return images
 
 
@@ -128,7 +128,7 @@ def image_name(path: str | Path) -> str:
 def _images_in(folder: Path, suffixes: tuple[str, ...]) -> list[str]:
     if not folder.is_dir():
         return []
-    # the Decathlon's archives bring a hidden ._NAME.nii.gz for each file, which is none
+    # the Decathlon's archives hold a hidden ._NAME.nii.gz for each file, which is not an image
     return sorted(
         str(path) for path in folder.iterdir() if path.name.lower().endswith(suffixes) and not path.name.startswith(".")
     )
@@ -139,11 +139,11 @@ def _check_names(images: Iterable[ImagePath], output_dir: Path) -> None:
     for image in images:
         path = image if isinstance(image, str) else image[0]
         if Path(path).resolve().parent == output_dir.resolve():
-            raise ValueError(f"output_dir {output_dir} holds {path}: give the label maps a folder of their own")
+            raise ValueError(f"output_dir {output_dir} holds the image {path}: choose another folder for label maps")
         name = image_name(path)
         if name in first_of_name:
             raise ValueError(
                 f"the label maps of {first_of_name[name]} and {path} would have the same name: label them one by one, "
-                "each with an output_dir of its own"
+                "each with its own output_dir"
             )
         first_of_name[name] = path

@@ -1,4 +1,4 @@
-"""Inferers that the bundles' configs wrap around MONAI's."""
+"""Inferers for the bundles' configs, which extend or wrap MONAI's."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ Network = Callable[..., torch.Tensor]
 
 
 class SlidingWindowInferer(inferers.SlidingWindowInferer):
-    """MONAI's ``SlidingWindowInferer`` with its arguments; windows that hold one value throughout, such as the air
-    around a body, are not given to the network again and again.
+    """MONAI's ``SlidingWindowInferer`` with the same arguments, faster on constant windows such as air.
 
-    It is windows of the same batch that have to be alike, since a network may round differently in a batch of another
-    size. Nothing is kept from one image to the next.
+    A batch whose windows all hold the same single value in each channel goes through the network once; its prediction
+    is used for equal batches. Batches of different size are never shared, since a network may round differently for
+    them. Nothing is kept from one image to the next.
 
     Shapes:
         As MONAI's; the network has to return one tensor.
@@ -35,7 +35,7 @@ class SlidingWindowInferer(inferers.SlidingWindowInferer):
         >>> network = lambda windows: batches.append(len(windows)) or windows + 1
         >>> SlidingWindowInferer(roi_size=(2,), sw_batch_size=2, overlap=0)(torch.zeros(1, 1, 12), network).sum().item()
         12.0
-        >>> batches  # of three
+        >>> batches  # instead of three
         [2]
     """
 
@@ -46,19 +46,19 @@ class SlidingWindowInferer(inferers.SlidingWindowInferer):
 class FlipInferer(Inferer):
     """Predicts an image and its mirror images and averages the probabilities.
 
-    MONAI's ``TestTimeAugmentation`` is no inferer: it draws random transforms, and takes a dataset's items itself.
+    MONAI's ``TestTimeAugmentation`` is not an inferer: it draws random transforms and takes the items of a dataset.
 
-    The mean is returned as logits, so that the activation that follows an inferer gives back the averaged
-    probabilities and nothing else of a config has to change.
+    The mean is returned as logits. The activation behind the inferer turns them back into the averaged probabilities,
+    so the rest of a config stays as it is.
 
     Args:
         inferer: predicts each of the mirror images, for example a ``SlidingWindowInferer``.
-        spatial_axes: the axes to mirror, from 0, in all 2 ** n combinations; with none the logits of ``inferer``
-            are passed on as they are.
+        spatial_axes: the axes to mirror, from 0, in all 2 ** n combinations. Without axes the logits of ``inferer`` are
+            returned unchanged.
 
     Shapes:
-        Image ``(B, C, [D,] H, W)``; logits ``(B, out_channels, [D,] H, W)``. One output channel stands for a sigmoid,
-        several for a softmax.
+        Image ``(B, C, [D,] H, W)``; logits ``(B, out_channels, [D,] H, W)``. One output channel means a sigmoid,
+        several mean a softmax.
 
     Example:
         >>> from monai.inferers import SimpleInferer
@@ -84,25 +84,25 @@ class FlipInferer(Inferer):
 
 
 class EnsembleInferer(Inferer):
-    """Predicts an image with several trained weights of one network and averages the probabilities, as the folds of a
-    cross-validation are.
+    """Predicts an image with several models of one network, such as the folds of a cross-validation, and averages the
+    probabilities.
 
-    The mean is returned as logits, as by :py:class:`FlipInferer`, which may stand inside or around it. The weights are
-    read when the first image comes, then kept in memory. The network is left with those of the last model. MONAI's
-    ``EnsembleEvaluator`` takes a network a model, and keeps all their outputs until they are averaged.
+    The mean is returned as logits, as by :py:class:`FlipInferer`, which can be put inside or around this inferer. The
+    weights are read with the first image and stay in memory. Afterwards the network has the weights of the last model.
+    MONAI's ``EnsembleEvaluator`` needs one network per model and keeps all outputs until they are averaged.
 
     Args:
         inferer: predicts with each of the models, for example a ``SlidingWindowInferer``.
-        ckpt_dirs: the folders of their ``model.pt``; with one of them its logits are passed on as they are.
+        ckpt_dirs: the folders of their ``model.pt``. With a single folder its logits are returned unchanged.
 
     Raises:
-        ValueError: if ``ckpt_dirs`` is no list or an empty one; with the first image, if a file holds no plain state
-            dict or that of another network.
+        ValueError: if ``ckpt_dirs`` is not a list or is empty; with the first image, if a file does not hold a plain
+            state dict of this network.
         FileNotFoundError: with the first image, if there is no such file.
 
     Shapes:
-        Image ``(B, C, [D,] H, W)``; logits ``(B, out_channels, [D,] H, W)``. One output channel stands for a sigmoid,
-        several for a softmax.
+        Image ``(B, C, [D,] H, W)``; logits ``(B, out_channels, [D,] H, W)``. One output channel means a sigmoid,
+        several mean a softmax.
 
     Example:
         >>> import tempfile
@@ -120,7 +120,7 @@ class EnsembleInferer(Inferer):
         super().__init__()
         if isinstance(ckpt_dirs, (str, Path)) or not ckpt_dirs:
             raise ValueError(
-                f"ckpt_dirs is {ckpt_dirs!r}: it is a list of folders, each with a model.pt, such as "
+                f"ckpt_dirs is {ckpt_dirs!r}: it has to be a list of folders, each with a model.pt, such as "
                 "\"['fold_0/models', 'fold_1/models']\""
             )
         self.inferer = inferer
@@ -138,7 +138,7 @@ class EnsembleInferer(Inferer):
 
 
 def _uniform_once(network: Network) -> Network:
-    """The network, except that it sees a batch whose channels each hold a single value only once."""
+    """The network with a cache for batches whose channels each hold a single value."""
     known: dict[tuple[float, ...], torch.Tensor] = {}
 
     def predict(windows: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
@@ -148,7 +148,7 @@ def _uniform_once(network: Network) -> Network:
         kind = (len(windows), *values.flatten().tolist())
         if kind not in known:
             known[kind] = network(windows, *args, **kwargs)
-        return known[kind].clone()  # MONAI weights it in place
+        return known[kind].clone()  # MONAI multiplies it by the window weights in place
 
     return predict
 
@@ -158,7 +158,7 @@ def _combinations(axes: Sequence[int]) -> list[tuple[int, ...]]:
 
 
 def _mean_of_probabilities(predictions: Iterable[torch.Tensor]) -> torch.Tensor:
-    """Logits of the mean of the probabilities that logits stand for; those of a single prediction as they are."""
+    """Average the probabilities of several logits and return logits; those of a single prediction stay unchanged."""
     predictions = iter(predictions)
     first, log_sum = next(predictions), None
     for logits in predictions:
@@ -166,8 +166,8 @@ def _mean_of_probabilities(predictions: Iterable[torch.Tensor]) -> torch.Tensor:
         log_sum = torch.logaddexp(log_sum, _log_probabilities(logits))
     if log_sum is None:
         return first
-    # A softmax takes no notice of a constant, hence of the number of terms; nor does the logit of a sigmoid,
-    # which is the difference of the logarithms of its two probabilities.
+    # The sum need not be divided by the number of terms: a constant does not change a softmax. Nor does it change the
+    # logit of a sigmoid, which is the difference of the logarithms of its two probabilities.
     return log_sum if first.shape[1] > 1 else log_sum[:, :1] - log_sum[:, 1:]
 
 

@@ -1,4 +1,4 @@
-"""From logits to label maps: probabilities, labels, the largest component of each."""
+"""From logits to label maps: probabilities, labels, the largest component of each label, and files."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ __all__ = [
     "softmax_in_place",
 ]
 
-ndimage, _ = optional_import("scipy.ndimage")  # only those who keep the largest component need scipy
+ndimage, _ = optional_import("scipy.ndimage")  # only needed to keep the largest component
 
 
 class AsLabelsd(MapTransform):
     """The most probable label of every voxel, as by MONAI's ``AsDiscreted``.
 
-    On a CPU torch takes six times as long for what that computes, and eight bytes a voxel.
+    On a CPU MONAI's takes six times as long, and eight bytes per voxel.
 
     Args:
         keys: probabilities, see :py:func:`most_probable`.
@@ -49,11 +49,11 @@ class AsLabelsd(MapTransform):
 
 
 def softmax_in_place(logits: torch.Tensor) -> torch.Tensor:
-    """The softmax over the first axis, written over the logits, which an evaluator would keep beside it.
+    """The softmax over the first axis. It overwrites the logits, which an evaluator would otherwise keep as well.
 
     Args:
-        logits: ``(C, [D,] H, W)``. Those of ``torch.inference_mode`` can be written over in that mode only; behind it
-            they stay.
+        logits: ``(C, [D,] H, W)``. Logits from ``torch.inference_mode`` can be overwritten only in that mode; outside
+            it they are kept and a new tensor is returned.
 
     Example:
         >>> logits = torch.tensor([[0.0], [3.0]])
@@ -69,11 +69,11 @@ def softmax_in_place(logits: torch.Tensor) -> torch.Tensor:
 
 
 def most_probable(probabilities: torch.Tensor) -> torch.Tensor:
-    """The first of the most probable labels of every voxel.
+    """The most probable label of every voxel; the lowest one if several are equal.
 
     Args:
-        probabilities: ``(C, [D,] H, W)`` of a softmax over background and labels, or ``(1, [D,] H, W)`` of the only
-            label, which is taken from a half on.
+        probabilities: ``(C, [D,] H, W)`` of a softmax over background and labels, or ``(1, [D,] H, W)`` of a single
+            label, which is chosen if its probability is at least 0.5.
 
     Returns:
         Labels ``(1, [D,] H, W)`` in uint8.
@@ -95,11 +95,11 @@ def most_probable(probabilities: torch.Tensor) -> torch.Tensor:
 class KeepLargestComponentd(MapTransform):
     """Set all but the largest connected component of every label to background.
 
-    MONAI's ``KeepLargestConnectedComponentd`` does the same, but needs scikit-image for it.
+    MONAI's ``KeepLargestConnectedComponentd`` does the same, but needs scikit-image.
 
     Args:
         keys: label maps, ``(1, [D,] H, W)``.
-        label_values: the labels that this is done for, each by itself.
+        label_values: the labels to do this for, each one separately.
 
     Example:
         >>> KeepLargestComponentd("pred", label_values=[1])({"pred": torch.tensor([[[1, 1, 0, 1, 2]]])})["pred"]
@@ -136,14 +136,14 @@ def keep_largest_component(label_map: torch.Tensor, label_values: Sequence[int])
 
 
 class SaveLabelsd(transforms.SaveImaged):
-    """MONAI's ``SaveImaged`` with its arguments; the label map of a picture becomes a PNG of its size.
+    """MONAI's ``SaveImaged`` with the same arguments; the label map of a picture is saved as a PNG of the same size.
 
     Example::
 
         SaveLabelsd(keys="pred", output_dir="labels", output_postfix="seg", resample=False)
     """
 
-    scale: int | None = None  # of the PNG: what PILWriter multiplies by
+    scale: int | None = None  # for the PNG: PILWriter multiplies by it
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -155,6 +155,6 @@ class SaveLabelsd(transforms.SaveImaged):
 
 
 class SaveMasksd(SaveLabelsd):
-    """``SaveLabelsd`` for a single label: the PNG is black and white, 0 and 255, so that it is seen in any viewer."""
+    """``SaveLabelsd`` for a single label: the PNG has the values 0 and 255, so any viewer shows it."""
 
     scale = WHITE

@@ -1,4 +1,4 @@
-"""Networks that are pruned while they train: handlers, history, checkpoints, and the bundle that is left."""
+"""Prune networks while they train: handlers, history, checkpoints and the pruned bundle."""
 
 from lunet_networks.bundle.pruning.branches import BranchPruning
 from lunet_networks.bundle.pruning.channels import ChannelPruning, PruningSchedule

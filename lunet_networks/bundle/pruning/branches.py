@@ -1,4 +1,4 @@
-"""Branches of a PSP-Seg are pruned while it trains: masked when it has converged, removed when it has again."""
+"""Prune the branches of a PSP-Seg during its training: mask them when it has converged, remove them the next time."""
 
 from __future__ import annotations
 
@@ -41,30 +41,30 @@ Branches = Mapping[str, Iterable[int]]
 
 
 class BranchPruning(PruningHandler):
-    """Handler that masks and removes branches of the network of a trainer between epochs, as a schedule says by losses.
+    """Handler that masks and removes branches of the trained network between epochs. A schedule decides by the losses.
 
-    The pruned bundle holds the best network since branches were masked or came back for the last time, without those
-    that are masked: so it is what the training ends with, however often it was changed before.
+    The pruned bundle holds the best network since branches were last masked or restored, without the masked branches.
+    So it always belongs to the final form of the network.
 
-    ``PruningCheckpoints`` attaches it, behind ``EpochRecorder``: every epoch has to be validated.
+    ``PruningCheckpoints`` attaches it, behind ``EpochRecorder``. Every epoch has to be validated.
 
     Args:
-        network: in training; a :class:`PSPSeg`.
+        network: the one in training, a :class:`PSPSeg`.
         optimizer: of the network.
         schedule: of the pruning.
         loader: of the training data, dictionaries of image and label.
-        calibration_batches: of ``loader``, on which branches are ranked.
+        calibration_batches: number of batches of ``loader`` on which branches are ranked.
         evaluator: of the validation.
         history: of the training, for Dice and losses of an epoch; its loss terms are l1 and l2.
-        steps: where to note what was masked and what came back.
-        bundle: where the network goes.
+        steps: records which branches were masked, removed or restored.
+        bundle: where the pruned network is written.
         patch_shape: spatial shape for which multiply-accumulates are counted.
-        val_interval: epochs between validations, of which there has to be one.
+        val_interval: epochs between validations; it has to be 1.
         allow_empty: whether a module may lose its last branch.
 
     Raises:
-        ValueError: if ``calibration_batches`` is no number from 1 on; during the training, if the network is not the
-            trainer's, a step is larger than what is left, or epochs are not validated.
+        ValueError: if ``calibration_batches`` is not a whole number of at least 1; when the training starts, if the
+            network is not the trainer's, no module has enough branches for a step, or ``val_interval`` is not 1.
 
     Source:
         PSP-Seg, arXiv 2509.09267, and its code.
@@ -92,23 +92,26 @@ class BranchPruning(PruningHandler):
         self.allow_empty = allow_empty
 
     def state(self) -> dict[str, Any]:
-        """For a checkpoint."""
+        """The state for a checkpoint."""
         return {**super().state(), "schedule": self.schedule.state()}
 
     def load(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Restore the state from a checkpoint."""
         super().load(state)
         self.schedule.load(state["schedule"])
 
     def _begin(self, engine: Engine) -> None:
         super()._begin(engine)
         if self.val_interval != 1:
-            raise ValueError(f"val_interval is {self.val_interval}: it has to be 1, as every epoch may be the best one")
+            raise ValueError(
+                f"val_interval is {self.val_interval}: it has to be 1, because pruning needs every epoch's Dice"
+            )
         spare = max_removable_branches(self.network, self.allow_empty)
         if self.schedule.step > spare:
-            rest = "" if self.allow_empty else " besides the one that it keeps"
+            rest = "" if self.allow_empty else ", because each module keeps one"
             raise ValueError(
-                f"branches_per_step is {self.schedule.step}, but no module has more than {spare} branches{rest}"
+                f"branches_per_step is {self.schedule.step}, but at most {spare} branches of a module can be "
+                f"removed{rest}"
             )
 
     def _end_epoch(self, engine: Engine) -> None:
@@ -128,7 +131,7 @@ class BranchPruning(PruningHandler):
             self._restore(engine)
 
     def _since_change(self) -> list[float]:
-        """Dice of the epochs since branches were masked or came back."""
+        """Dice of the epochs since branches were last masked or restored."""
         last = max((step["epoch"] for step in self.steps.steps[1:]), default=0)
         return [row[KEY_METRIC] for row in self.history.rows if row["epoch"] > last]
 
@@ -136,9 +139,9 @@ class BranchPruning(PruningHandler):
         return {name: len(numbers) for name, numbers in active_branches(self.network).items()}
 
     def _costs(self) -> tuple[int, int]:
-        """Parameters and multiply-accumulates of the network that is used: nothing masked, no heads of supervision."""
+        """Parameters and multiply-accumulates of the deployed network, without masked branches or extra heads."""
         description = {**self.network.describe(), "branches": active_branches(self.network)}
-        with torch.device("meta"):  # no weights are drawn
+        with torch.device("meta"):  # no memory for weights
             left = type(self.network)(**{**description, "deep_supervision": False})
         return count_parameters(left), count_macs(left, (1, left.in_channels, *self.patch_shape))
 
@@ -146,7 +149,7 @@ class BranchPruning(PruningHandler):
         replace_modules(self.network, remove_branches(self.network, self.optimizer))
         step = min(self.schedule.step, max_removable_branches(self.network, self.allow_empty))
         if step == 0:
-            logger.info("the pruning has ended, no module can do without another branch")
+            logger.info("the pruning has ended: no module has a branch left to remove")
             self.schedule.finish()
             return
         batches = islice(self.loader, self.calibration_batches)
@@ -165,7 +168,7 @@ class BranchPruning(PruningHandler):
         if masked:
             self._note(engine, "restored", masked, {})
         if self.schedule.finished:
-            logger.info("the pruning has ended, the network trains on as it is")
+            logger.info("the pruning has ended: the training goes on with the network as it is")
 
     def _note(self, engine: Engine, event: str, branches: Branches, scores: Mapping[str, float]) -> None:
         dice = self._dice_now(engine)

@@ -1,4 +1,4 @@
-"""A network is pruned while it trains: some channels go, it recovers, some more go."""
+"""Prune the channels of a network during its training: remove some, let the network recover, remove more."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class PruningSchedule:
-    """When channels go, how many, and when it is enough.
+    """When to remove channels, how many, and when to stop.
 
     Args:
-        start_epoch: channels go for the first time when this epoch has ended.
-        recovery_epochs: from then on every so many epochs.
-        channels_per_step: so many at a time.
-        max_steps: so often at most.
-        target_params: no more steps once the network has no more parameters than this; 0: no such target.
-        target_macs: likewise, multiply-accumulates for one patch.
-        min_dice: no more steps once the mean Dice after recovery is below this; 0: whatever it is.
+        start_epoch: channels are removed for the first time at the end of this epoch.
+        recovery_epochs: epochs of training after each step.
+        channels_per_step: channels removed in each step.
+        max_steps: number of steps at most.
+        target_params: stop once the network has at most this many parameters; 0: no target.
+        target_macs: stop once a patch takes at most this many multiply-accumulates; 0: no target.
+        min_dice: stop once the mean Dice after recovery is below this; 0: no limit.
 
     Raises:
-        ValueError: if one of them is no such number.
+        ValueError: if one of them has no valid value.
 
     Example:
         >>> schedule = PruningSchedule(start_epoch=2, recovery_epochs=3, max_steps=2)
@@ -70,46 +70,46 @@ class PruningSchedule:
 
     @property
     def epochs(self) -> int:
-        """All of the training, if it is not enough before."""
+        """The epochs of the whole training, unless it stops earlier."""
         return self.start_epoch + self.max_steps * self.recovery_epochs
 
     def steps_done(self, epoch: int) -> int | None:
-        """How many steps the network has recovered from when this epoch ends; None where one is going on."""
+        """The number of completed steps at the end of this epoch; None if a recovery is going on."""
         since = epoch - self.start_epoch
         return since // self.recovery_epochs if since >= 0 and since % self.recovery_epochs == 0 else None
 
     def reached(self, parameters: int, macs: int) -> bool:
-        """Whether a network is as small as was asked for."""
+        """Whether a network has reached one of the targets."""
         return parameters <= self.target_params or macs <= self.target_macs
 
 
 class ChannelPruning(PruningHandler):
-    """Handler that removes channels of the network of a trainer between epochs.
+    """Handler that removes channels of the trained network between epochs.
 
-    When a step's recovery has ended the network goes to the pruned bundle, unless its Dice is below ``min_dice``: so
-    the bundle holds the last one that was good enough. All channels are ranked on one pass over the training data.
+    After each recovery the network is written to the pruned bundle, unless its Dice is below ``min_dice``. So the
+    bundle holds the last network that was good enough. Channels are ranked in one pass over the training data.
 
-    ``PruningCheckpoints`` attaches it, behind ``EpochRecorder``: every epoch that ends a recovery has to be validated.
+    ``PruningCheckpoints`` attaches it, behind ``EpochRecorder``. Every epoch that ends a recovery has to be validated.
 
     Args:
-        network: in training; a :class:`UNet` or :class:`UNetPlusPlus`.
+        network: the one in training, a :class:`UNet` or :class:`UNetPlusPlus`.
         optimizer: of the network.
         schedule: of the pruning.
         loader: of the training data, dictionaries of image and label.
         loss: of logits and labels.
         evaluator: of the validation.
         history: of the training, for the Dice of an epoch.
-        steps: where to note what was removed.
-        bundle: where networks go that were good enough.
+        steps: records which channels were removed.
+        bundle: where networks that are good enough are written.
         patch_shape: spatial shape for which multiply-accumulates are counted.
         ranking: one of ``lunet_networks.pruning.RANKINGS``.
         selection: one of ``lunet_networks.pruning.SELECTIONS``.
-        dropout_from_ranks: whether every step gives the convolutions a dropout of their own, up to 0.1, by their ranks.
-        seed: of what is drawn.
+        dropout_from_ranks: whether every step sets the dropout of each convolution by its ranks, up to 0.1.
+        seed: of random rankings and selections.
 
     Raises:
-        ValueError: during the training, if a target cannot be reached, a step is larger than what is left, or not even
-            the unpruned network has ``min_dice``.
+        ValueError: during the training, if a target cannot be reached, there are too few channels for a step, an epoch
+            that ends a recovery was not validated, or already the unpruned network is below ``min_dice``.
     """
 
     def __init__(
@@ -140,14 +140,14 @@ class ChannelPruning(PruningHandler):
         removals = [(name, channel) for name, width in widths.items() for channel in range(1, width)]
         if self.schedule.channels_per_step > len(removals):
             raise ValueError(
-                f"channels_per_step is {self.schedule.channels_per_step}, but the network has {len(removals)} channels "
-                "besides the one that every convolution keeps"
+                f"channels_per_step is {self.schedule.channels_per_step}, but only {len(removals)} channels can be "
+                "removed, because every convolution keeps one"
             )
         least = self._costs(remove_channels(self.network, removals))
         for name, cost in zip(("target_params", "target_macs"), least, strict=True):
             if 0 < getattr(self.schedule, name) < cost:
                 raise ValueError(
-                    f"{name} is {getattr(self.schedule, name)}, but with a channel in every convolution the network "
+                    f"{name} is {getattr(self.schedule, name)}, but with one channel in every convolution the network "
                     f"still has {cost}"
                 )
 
@@ -173,9 +173,9 @@ class ChannelPruning(PruningHandler):
         good = dice >= self.schedule.min_dice
         if done == 0 and not good:
             raise ValueError(
-                f"the network has a mean Dice of {dice:.3f} before anything is pruned, min_dice is "
+                f"the network has a mean Dice of {dice:.3f} before it is pruned, below min_dice "
                 f"{self.schedule.min_dice}: train it longer, start from trained weights "
-                "with --pretrained, or ask for less"
+                "with --pretrained, or lower --min_dice"
             )
         self.steps.write()
         if good:
@@ -185,17 +185,17 @@ class ChannelPruning(PruningHandler):
         if not good:
             self._end(engine, f"a mean Dice of {dice:.3f} is below min_dice {self.schedule.min_dice}")
         elif self.schedule.reached(step["parameters"], step["macs"]):
-            self._end(engine, "the network is as small as was asked for")
+            self._end(engine, "the network has reached its target size")
         elif done == self.schedule.max_steps:
-            self._end(engine, f"{done} steps are taken")
+            self._end(engine, f"all {done} steps are done")
         elif left < self.schedule.channels_per_step:
-            self._end(engine, f"{left} channels could still be removed, fewer than a step takes")
+            self._end(engine, f"only {left} channels can still be removed, fewer than channels_per_step")
         else:
             self._prune(engine, done + 1)
 
     def _end(self, engine: Engine, why: str) -> None:
         self.steps.finished = True
-        logger.info(f"the pruning has ended, {why}; the pruned bundle is {self.bundle.folder}")
+        logger.info(f"the pruning has ended: {why}; the pruned bundle is {self.bundle.folder}")
         engine.terminate()
 
     def _prune(self, engine: Engine, step: int) -> None:

@@ -1,4 +1,4 @@
-"""Checkpoints of a training that changes the form of its network."""
+"""Checkpoints of a training that prunes its network."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ __all__ = ["PruningCheckpoints"]
 
 
 class PruningCheckpoints(Checkpoints):
-    """The checkpoints of a training that prunes: they know the form of the network, and write no model.pt of their own.
+    """The checkpoints of a training that prunes: they store the form of the network and do not write ``model.pt``.
 
     Args:
-        pruning: what prunes the network.
-        others: those of :class:`Checkpoints`.
+        pruning: the handler that prunes the network.
+        others: the arguments of :class:`Checkpoints`.
     """
 
     def __init__(self, pruning: PruningHandler, **others: Any) -> None:
@@ -26,21 +26,21 @@ class PruningCheckpoints(Checkpoints):
         self.pruning = pruning
 
     def attach(self, engine: Engine) -> None:
-        """Follow a trainer."""
+        """Add the event handlers to a trainer."""
         self.pruning.attach(engine)
         super().attach(engine)
         engine.add_event_handler(Events.STARTED, self._end_if_finished)
 
     def _end_if_finished(self, engine: Engine) -> None:
-        if self.pruning.steps.finished:  # resumed at the very end
+        if self.pruning.steps.finished:  # resumed after the pruning had ended
             engine.terminate()
 
     def form(self) -> dict[str, Any]:
-        """The network's description and what the pruning has to know."""
+        """The network's description and the state of the pruning."""
         return {"description": self.network.describe(), "pruning": self.pruning.state()}
 
     def restore_form(self, state: dict[str, Any]) -> None:
-        """Make the network what it was, with an optimizer of its parameters."""
+        """Give the network the form in a checkpoint, and the optimizer its parameters."""
         names = {parameter: name for name, parameter in self.network.named_parameters()}
         layout = {"device": next(iter(names)).device, "memory_format": channels_last(self.network.spatial_dims)}
         network = type(self.network)(**state["description"]).to(**layout)
@@ -51,4 +51,4 @@ class PruningCheckpoints(Checkpoints):
         self.pruning.load(state["pruning"])
 
     def save_model(self, epoch: int) -> None:
-        """The best epoch was before the pruning: what is kept is in the pruned bundle."""
+        """Write nothing: the best epoch may be from before the pruning. The pruned bundle holds the weights to keep."""

@@ -1,4 +1,4 @@
-"""A bundle that is made of another one: its configs, with a network of another form spelled out."""
+"""A bundle that is made from another one: the same configs, with a changed network spelled out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lunet_networks.bundle.runtime.files import config_text
 
 __all__ = ["derived_files", "spell_out", "without_preset"]
 
-TRAINING_ONLY = ("dropout", "deep_supervision")  # a config that trains nothing does not name them
+TRAINING_ONLY = ("dropout", "deep_supervision")  # configs without a training do not name them
 SOURCES = (".py", ".cpp", ".hpp")
 COPIED = ("LICENSE", "docs/data_license.txt", "configs/logging.conf")
 
@@ -21,18 +21,18 @@ COPIED = ("LICENSE", "docs/data_license.txt", "configs/logging.conf")
 def derived_files(
     source: str | Path, network: nn.Module, form: str, description: str, sections: Mapping[str, str]
 ) -> dict[str, bytes]:
-    """The files of such a bundle by their path in it, all but the weights.
+    """The files of the new bundle by their path in it, without the weights.
 
     Args:
-        source: folder of the bundle that it is made of.
-        network: whose class and arguments the configs are to name.
-        form: the word for what it is now, such as "pruned", behind the bundle's name.
+        source: folder of the original bundle.
+        network: the configs name its class and arguments.
+        form: a word to append to the bundle's name, such as "pruned".
         description: what was done to the network, without a full stop.
-        sections: of the model card, by heading: what stands there instead of what the source says of its own network.
+        sections: new texts for sections of the model card, by heading.
     """
     source = Path(source)
     package = [path.relative_to(source) for path in (source / "lunet_networks").rglob("*") if path.suffix in SOURCES]
-    copied = [*COPIED, *package]  # a packed bundle brings the package along
+    copied = [*COPIED, *package]  # a packed bundle contains the package
     content = {str(name): (source / name).read_bytes() for name in copied if (source / name).is_file()}
     for path in sorted((source / "configs").glob("*.json")):
         config = json.loads(path.read_text(encoding="utf-8"))
@@ -48,7 +48,7 @@ def derived_files(
 
 
 def spell_out(config: dict[str, Any], network: nn.Module) -> dict[str, Any]:
-    """A config in which a preset's place is taken by the class of a network with its channels.
+    """Replace the preset of a config by the class and arguments of a network.
 
     Args:
         config: of a bundle.
@@ -74,12 +74,12 @@ def spell_out(config: dict[str, Any], network: nn.Module) -> dict[str, Any]:
         elif name in spelled or name not in TRAINING_ONLY:
             spelled[name] = value
     if description.get("deployed") and "deep_training" in config:
-        config["deep_training"] = "none"  # there is no slope left to raise
+        config["deep_training"] = "none"  # a deployed network has no slope to raise
     return {**config, "network_def": spelled}
 
 
 def without_preset(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A config that does not offer the choice of a preset.
+    """A config without the setting ``preset``.
 
     Example:
         >>> without_preset({"preset": "unet_small_4f", "epochs": 3, "settings": {"preset": "@preset"}})
@@ -92,7 +92,7 @@ def without_preset(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _card(card: str, sections: Mapping[str, str]) -> str:
-    """A model card with other texts in some of its sections."""
+    """A model card with the texts of some sections replaced."""
     parts = card.split("\n## ")
     replaced = [
         f"{name}\n\n{sections[name]}\n" if (name := part.partition("\n")[0]) in sections else part for part in parts

@@ -1,4 +1,4 @@
-"""What handlers have in common that prune a network between the epochs of its training."""
+"""The base of the handlers that prune a network between the epochs of its training."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ __all__ = ["PruningHandler", "replace_modules"]
 
 
 def replace_modules(network: nn.Module, other: nn.Module) -> None:
-    """Give a network the parts of another one of its class, so that whoever holds it goes on with these."""
+    """Replace the modules of a network in place by those of another network of the same class."""
     for name, module in other.named_children():
         setattr(network, name, module)
-    network.to(memory_format=channels_last(network.spatial_dims))  # so that a resumed run has the same
+    network.to(memory_format=channels_last(network.spatial_dims))  # a resumed run has this layout, too
 
 
 class PruningHandler:
-    """Handler that prunes the network of a trainer in place: whoever holds it holds the pruned one.
+    """Handler that prunes the trained network in place, so all references to it see the pruned network.
 
     ``PruningCheckpoints`` attaches it, behind ``EpochRecorder``.
 
     Args:
-        network: in training.
+        network: the one in training.
         optimizer: of the network.
         evaluator: of the validation.
-        history: of the training, for the figures of an epoch.
-        steps: where to note what became of the network.
-        bundle: where networks go that are good enough.
+        history: of the training, for the metrics of an epoch.
+        steps: records each pruning step.
+        bundle: where networks that are good enough are written.
         patch_shape: spatial shape for which multiply-accumulates are counted.
     """
 
@@ -55,28 +55,29 @@ class PruningHandler:
         self.patch_shape = tuple(patch_shape)
 
     def attach(self, engine: Engine) -> None:
-        """Follow a trainer."""
+        """Add the event handlers to a trainer."""
         engine.add_event_handler(Events.STARTED, self._begin)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._end_epoch)
 
     def state(self) -> dict[str, Any]:
-        """For a checkpoint."""
+        """The state for a checkpoint."""
         return self.steps.state()
 
     def load(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Restore the state from a checkpoint."""
         self.steps.load(state)
 
     def _begin(self, engine: Engine) -> None:
         if engine.network is not self.network:
             raise ValueError(
-                "a network that is compiled or trained by several processes cannot be pruned: --compile False"
+                "a network that is compiled or trained by several processes cannot be pruned: train it in one "
+                "process with --compile False"
             )
 
     def _end_epoch(self, engine: Engine) -> None:
         raise NotImplementedError
 
     def _dice_now(self, engine: Engine) -> float:
-        """Mean Dice of the network as it has just become."""
+        """Mean Dice of the network right after a step."""
         self.evaluator.run(engine.state.epoch)
         return float(self.evaluator.state.metrics[KEY_METRIC])

@@ -1,4 +1,4 @@
-"""What was pruned so far: a row a channel, in pruning_history.csv, and as a picture."""
+"""The history of a pruning: pruning_history.csv with a row per channel or branch, and a picture."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ Row = dict[str, Any]
 class PruningHistory:
     """The steps of a pruning, and the files ``OUTPUT_DIR/pruning_history.csv`` and ``pruning.png``.
 
-    A step has the epoch at whose end it was taken; of every part that went, or came back, the layer, its number as the
-    network counted them then and its score; parameters and multiply-accumulates behind it; the mean Dice right behind
-    it and after recovery. Step 0 is the network before anything was removed.
+    A step has: the epoch at whose end it was taken; for every part that was removed, masked or restored its layer, its
+    number in the network at that time and its score; the parameters and multiply-accumulates after the step; the mean
+    Dice right after the step and after recovery. Step 0 is the network before anything was removed.
 
     Args:
         output_dir: folder of the run.
@@ -45,7 +45,7 @@ class PruningHistory:
         self.finished = False
 
     def begin(self, epoch: int, left: Mapping[str, int], parameters: int, macs: int, dice: float) -> None:
-        """Note the network before anything is removed: how many parts each layer has, its costs, its Dice."""
+        """Record the network before anything is removed: the parts of each layer, its costs and its Dice."""
         self.steps = []
         self._add(epoch, left, "", [], parameters, macs, dice_after_recovery=dice)
 
@@ -59,12 +59,12 @@ class PruningHistory:
         macs: int,
         dice: float,
     ) -> None:
-        """Note a step: what became of which parts (layer, number and score of each), the network that is left, and its
-        Dice."""
+        """Record a step: the event, the parts that it changed (layer, number and score of each), the costs of the
+        remaining network and its Dice."""
         self._add(epoch, left, event, [list(part) for part in parts], parameters, macs, dice_before_recovery=dice)
 
     def recovered(self, dice: float) -> None:
-        """Note the Dice that the network of the last step has recovered to."""
+        """Record the Dice after the recovery from the last step."""
         self.steps[-1]["dice_after_recovery"] = dice
 
     def _add(
@@ -75,16 +75,16 @@ class PruningHistory:
         self.steps.append(step | dice)
 
     def state(self) -> dict[str, Any]:
-        """For a checkpoint."""
+        """The state for a checkpoint."""
         return {"steps": self.steps, "finished": self.finished}
 
     def load(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Restore the state from a checkpoint."""
         self.steps, self.finished = state["steps"], state["finished"]
         self.write()
 
     def rows(self) -> list[Row]:
-        """Those of the file."""
+        """The rows of pruning_history.csv."""
         rows = []
         for step in self.steps:
             for layer, number, score in step["parts"] or [("", "", "")]:
@@ -92,7 +92,7 @@ class PruningHistory:
         return rows
 
     def write(self) -> None:
-        """Write both files, the whole of them."""
+        """Write both files, replacing older ones."""
         text = io.StringIO()
         columns = ("step", "epoch", "event", "layer", self.part, "score", *COSTS)
         table = csv.DictWriter(text, columns, restval="", extrasaction="ignore", lineterminator="\n")
@@ -105,7 +105,7 @@ class PruningHistory:
         write_figure(self.output_dir / PRUNING_PICTURE, self.draw())
 
     def line(self) -> str:
-        """The last step in words."""
+        """The last step as a line for the log."""
         step, names = self.steps[-1], [f"{layer} {number}" for layer, number, _ in self.steps[-1]["parts"]]
         shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
         return (
@@ -114,7 +114,7 @@ class PruningHistory:
         )
 
     def draw(self) -> Figure:
-        """The picture: Dice against parameters, and what every layer has left over the steps."""
+        """The picture: Dice against parameters, and the remaining share of every layer over the steps."""
         from matplotlib.figure import Figure
 
         layers = len(self.steps[0]["left"])

@@ -1,4 +1,4 @@
-"""A pruned network is a bundle: the configs of the one that it comes from, with the network spelled out."""
+"""Write a pruned network as a bundle: the configs of the original bundle, with the network spelled out."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ MARK = f"docs/{PRUNING_HISTORY}"
 
 
 class PrunedBundle:
-    """The folder of the bundle that a pruning makes.
+    """The bundle that a pruning writes.
 
     Args:
-        folder: where it goes.
+        folder: where to write it.
         source: the bundle whose network is pruned.
     """
 
@@ -30,33 +30,34 @@ class PrunedBundle:
         self.source = Path(source)
 
     def open(self, replace: bool) -> None:
-        """See that nothing is written over that shall stay, before hours are spent.
+        """Check that the folder may be written to, before the training starts.
 
         Args:
-            replace: whether an older pruned bundle may be written over.
+            replace: whether an older pruned bundle may be overwritten.
 
         Raises:
-            FileExistsError: if there is one and it may not, or something else lies in the folder.
+            FileExistsError: if there is an older pruned bundle that may not be overwritten, or the folder holds
+                anything else.
         """
         if not self.folder.is_dir() or not any(self.folder.iterdir()):
             return
         if not (self.folder / MARK).is_file():
             raise FileExistsError(
-                f"{self.folder} holds something else than a pruned bundle: name another folder with --pruned_dir"
+                f"{self.folder} holds files that are not a pruned bundle: choose another folder with --pruned_dir"
             )
         if not replace:
             raise FileExistsError(
-                f"{self.folder} is a pruned bundle already: --overwrite True replaces it, --resume True goes on with "
-                "its pruning, --pruned_dir names another folder"
+                f"{self.folder} already holds a pruned bundle: replace it with --overwrite True, continue its pruning "
+                "with --resume True, or choose another folder with --pruned_dir"
             )
 
     def write(self, network: nn.Module, steps: PruningHistory) -> None:
-        """Write the bundle with a network that is good enough. A kill in between is mended by resuming the pruning,
-        which writes the same again.
+        """Write the bundle with a network that is good enough. If the process is killed meanwhile, resume the pruning:
+        it writes the same files again.
 
         Args:
             network: with its weights.
-            steps: that led to it, written to their files.
+            steps: the pruning steps; their files have to be written.
         """
         tables = {name: steps.output_dir / name for name in (PRUNING_HISTORY, PRUNING_PICTURE)}
         content = {f"docs/{name}": path.read_bytes() for name, path in tables.items() if path.is_file()}
@@ -75,7 +76,7 @@ def _in_words(steps: PruningHistory) -> str:
 
 
 def _sections(steps: PruningHistory) -> dict[str, str]:
-    """What the model card says of the pruned network."""
+    """The sections of the model card about the pruned network."""
     first, last = steps.steps[0], steps.steps[-1]
     model = (
         f"{_in_words(steps)}. The configs spell out the channels of every convolution. `{MARK}` lists what was "

@@ -1,4 +1,4 @@
-"""The charts of a report, as SVG pictures that follow the page into the dark."""
+"""The charts of a report, as SVG pictures with colours for light and dark mode."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["FONTS", "chart", "draw_dice_of_cases", "svg"]
 
 FONTS = "system-ui, -apple-system, Segoe UI, Roboto, Helvetica Neue, Liberation Sans, Arial, sans-serif"
-# Colours that matplotlib draws with, and what they become on a light and on a dark page. The labels have on a dark page
-# the colours that they have on images; on white these would be too faint.
+# The colours that matplotlib draws with, and their replacements on a light and on a dark page. On a dark page labels
+# have the same colours as on images; on white those would be too faint.
 INK, PAGE, GREY = "#1f2328", "#fefefe", "#808080"
 LABELS_ON_WHITE = ("#0a6fb8", "#c96a00", "#0b8a65", "#8f8200", "#b04a8c", "#c94a28", "#6a55c9", "#6b6b6b")
 THEME = {
@@ -30,15 +30,15 @@ THEME = {
     GREY: ("#7a828c", "#939ba5"),
     **{light: (light, dark) for light, dark in zip(LABELS_ON_WHITE, LABEL_COLOURS, strict=True)},
 }
-POINTS_FROM = 3  # cases from which on a box is drawn around the middle half
+POINTS_FROM = 3  # least number of cases for a box around the middle half
 
 
 def chart(draw: Callable[[Axes], None], size: tuple[float, float]) -> bytes:
     """A chart as an SVG picture.
 
     Args:
-        draw: draws on the axes that it is given.
-        size: width and height in inches of 96 pixels of the page.
+        draw: draws on the given axes.
+        size: width and height in inches; an inch is 96 pixels of the page.
     """
     from matplotlib import cycler, rc_context
     from matplotlib.figure import Figure
@@ -67,8 +67,7 @@ def chart(draw: Callable[[Axes], None], size: tuple[float, float]) -> bytes:
 
 
 def svg(figure: Figure) -> bytes:
-    """A figure as SVG with the page's own letters; what is drawn in colours of the theme follows the reader's choice of
-    light or dark."""
+    """A figure as SVG with the page's fonts. Colours of the theme follow the reader's light or dark mode."""
     from matplotlib import rc_context
 
     content = io.StringIO()
@@ -86,9 +85,9 @@ def svg(figure: Figure) -> bytes:
 
 
 def draw_dice_of_cases(axes: Axes, measured: Mapping[str, Mapping[str, CaseMetrics]]) -> None:
-    """Dice of every case as a point, a row a label, with a box around the middle half and a line at the median.
+    """Dice of every case as a point, one row per label, with a box around the middle half and a line at the median.
 
-    Labels that neither truth nor prediction hold are left out.
+    Labels in neither truth nor prediction are left out.
 
     Args:
         axes: to draw on.
@@ -98,7 +97,7 @@ def draw_dice_of_cases(axes: Axes, measured: Mapping[str, Mapping[str, CaseMetri
 
     labels = list(next(iter(measured.values())))
     if len(labels) == 2:
-        labels = labels[:1]  # the union is the one label
+        labels = labels[:1]  # with a single label the union is the same
     for row, label in enumerate(labels):
         found = [of_case[label] for of_case in measured.values()]
         dice = np.array([one.dice for one in found if one.volume_truth > 0 or one.volume_prediction > 0])
@@ -122,6 +121,6 @@ def draw_dice_of_cases(axes: Axes, measured: Mapping[str, Mapping[str, CaseMetri
 
 
 def _spread(values: np.ndarray, width: float = 0.24) -> np.ndarray:
-    """Offsets that keep points of nearly the same value apart: even ones, in an order that looks like none."""
+    """Evenly spread offsets in an irregular order, which keep points of nearly the same value apart."""
     order = np.argsort(np.argsort(values))
     return width * (2 * ((order * 0.618034) % 1) - 1) if len(values) > 1 else np.zeros(len(values))

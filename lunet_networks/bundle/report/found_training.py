@@ -1,4 +1,4 @@
-"""What is known of the training of the weights that a report is about."""
+"""Find the records of the training that made the weights of a report."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from lunet_networks.bundle.training.history import History
 
 __all__ = ["RECORDS", "Training", "find_training", "read_history"]
 
-RECORDS = {  # what a training and its evaluation leave in output_dir, by its name in docs of a bundle with weights
+RECORDS = {  # file in output_dir: its name in the docs of a bundle with weights
     outputs.RUN_RECORD: "training_run.json",
     outputs.HISTORY: "training_history.csv",
     outputs.SUMMARY: "evaluation_summary.csv",
     outputs.CASES: "evaluation_cases.csv",
 }
-SAME_DICE = 0.01  # records whose mean Dice is further off are of other weights
+SAME_DICE = 0.01  # records that differ more in mean Dice belong to other weights
 
 Measured = Mapping[str, Mapping[str, CaseMetrics]]  # by the case's name, then by label
 
 
 @dataclass(frozen=True)
 class Training:
-    """A training, as its record tells it.
+    """A training, read from its records.
 
     Args:
-        run: run.json: settings, cases, versions.
+        run: the content of run.json: settings, cases, versions.
         history: its epochs.
-        sources: names of the files that this comes from.
+        sources: names of the files that were read.
     """
 
     run: dict[str, Any]
@@ -44,12 +44,12 @@ class Training:
 
     @property
     def duration(self) -> str:
-        """How long its epochs took."""
+        """The time that its epochs took, as text."""
         seconds = sum(row["seconds"] for row in self.history.rows)
         return f"{seconds:.0f} seconds" if seconds < 120 else f"{seconds / 60:.0f} minutes"
 
     def num_cases(self, section: str) -> int:
-        """How many cases it trained on or chose its best model by; a packed bundle keeps no more than that."""
+        """The number of cases in "training" or "validation"; a packed bundle keeps only the numbers."""
         cases = self.run["cases"][section]
         return cases if isinstance(cases, int) else len(cases)
 
@@ -61,10 +61,10 @@ def find_training(
     settings: Mapping[str, Any],
     measured: Measured,
 ) -> tuple[Training | None, str]:
-    """The training of the weights in ``ckpt_dir``: that in ``output_dir``, else the one that the bundle's docs tell of.
+    """Find the training of the weights in ``ckpt_dir``: in ``output_dir``, otherwise in the bundle's docs.
 
-    A record is taken for that of other weights if it is of another preset or of other labels, or, in docs, if the cases
-    that both it and ``measured`` know have another mean Dice.
+    A record belongs to other weights if its preset or labels differ. A record in docs also does if the mean Dice over
+    the cases that it shares with ``measured`` differs.
 
     Args:
         output_dir: of the training.
@@ -74,7 +74,7 @@ def find_training(
         measured: metrics by the case's name, then by label.
 
     Returns:
-        The training, or None and why there is none.
+        The training, or None, and the reason if there is none.
     """
     models = (Path(bundle_root) / "models").resolve()
     weights = Path(ckpt_dir).resolve()
@@ -91,9 +91,9 @@ def find_training(
         run = json.loads((folder / run_name).read_text(encoding="utf-8"))
         problem = _of_others(run["settings"], settings)
         if not problem and shown and not _same_figures(folder / names[outputs.CASES], measured):
-            problem = "weights of another Dice"
+            problem = "weights with another mean Dice"
         if problem:
-            reasons.append(f"{shown}{history_name} is that of {problem}")
+            reasons.append(f"{shown}{history_name} belongs to {problem}")
             continue
         history = read_history(folder / history_name, settings["label_names"])
         return Training(run, history, (f"{shown}{run_name}", f"{shown}{history_name}")), ""
@@ -108,7 +108,7 @@ def _of_others(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
 
 def read_history(path: str | Path, label_names: Sequence[str]) -> History:
-    """The history in a history.csv.
+    """Read a history.csv.
 
     Args:
         path: of the file.

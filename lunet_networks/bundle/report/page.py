@@ -1,6 +1,6 @@
-"""A report as one HTML page that opens from disk: nothing in it is fetched from anywhere.
+"""A report as one HTML page that opens from disk and loads nothing from elsewhere.
 
-``page.html`` is its Jinja2 template and ``page.css`` its style; here is what they are filled with.
+``page.html`` is its Jinja2 template and ``page.css`` its style. This module gathers the values for them.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ from lunet_networks.bundle.training.history import KEY_METRIC
 __all__ = ["ReportContent", "report_page"]
 
 Measured = Mapping[str, Mapping[str, CaseMetrics]]
-Values = dict[str, Any]  # texts, numbers, and lists and dicts of these: all that the template sees
+Values = dict[str, Any]  # for the template: texts, numbers, and lists and dicts of these
 DIGITS = {"dice": 3, "hd95": 2, "nsd": 3}
 DASH = "\N{EN DASH}"
 
 
 @dataclass(frozen=True)
 class ReportContent:
-    """What a report says.
+    """The content of a report.
 
     Args:
-        title: what was evaluated on which data.
-        cases: which cases these are, as the end of a sentence.
-        note: of the one who made it; "" for none.
-        tiles: figures for the head of the page, by what they are.
+        title: network and data of the evaluation.
+        cases: the evaluated cases, as the end of a sentence.
+        note: of the author; "" for none.
+        tiles: numbers for the head of the page, by their name.
         measured: metrics by the case's name, then by label.
         summary: the rows of summary.csv.
         pictures: of single cases, by a key of ``chosen_cases``.
-        training: of the weights; None where nothing is known of it.
-        no_training: why not.
-        sources: what the report was made from, by what it is.
+        training: of the weights; None if no record of it was found.
+        no_training: the reason why there is none.
+        sources: where the report comes from: a text for each heading.
     """
 
     title: str
@@ -60,7 +60,7 @@ class ReportContent:
 
 
 def report_page(content: ReportContent) -> str:
-    """The page as HTML. Names and notes stay text, whatever they hold."""
+    """The page as HTML. Names and notes are escaped."""
     templates = jinja2.Environment(
         loader=jinja2.PackageLoader(__package__, "."),
         autoescape=True,
@@ -87,7 +87,7 @@ def report_page(content: ReportContent) -> str:
 def _figures(content: ReportContent) -> Values:
     cells = {(row["label"], row["metric"]): row for row in content.summary}
     labels = list(dict.fromkeys(row["label"] for row in content.summary))
-    labels = labels if len(labels) > 2 else labels[:1]  # a single label is the whole
+    labels = labels if len(labels) > 2 else labels[:1]  # with a single label the union is the same
     rows = {
         label: [_mean_and_range(cells[label, COLUMNS[field]], DIGITS[field]) for field in TABLE] for label in labels
     }
@@ -192,7 +192,7 @@ def _dice_and_hd95(metrics: CaseMetrics) -> Values:
 
 
 def _dice(value: float) -> Values:
-    """A Dice, and the length of its bar in per cent."""
+    """The text of a Dice and the length of its bar in per cent."""
     return {"text": _or_dash(value, 3), "share": f"{0 if math.isnan(value) else 100 * value:.1f}"}
 
 
@@ -201,7 +201,7 @@ def _or_dash(value: float, digits: int) -> str:
 
 
 def _remark(found: Mapping[str, CaseMetrics]) -> str:
-    """Which labels are missing where."""
+    """Which labels are missing in the truth or the prediction."""
     labels = {label: metrics for label, metrics in found.items() if label != WHOLE}
     missing = {
         "in neither": [name for name, one in labels.items() if not one.volume_truth and not one.volume_prediction],

@@ -1,4 +1,4 @@
-"""What a training and the evaluation after it wrote, as documents and tables repeat it."""
+"""Read the results of a training and its evaluation, for documents and tables."""
 
 import csv
 import math
@@ -23,7 +23,7 @@ def read_rows(path: str | Path) -> list[dict[str, str]]:
 
 
 def best_epoch(history: Rows) -> str:
-    """The epoch of the best weights, the first of equals; "?" where none was validated.
+    """The epoch of the best weights, the first one if several are equal; "?" if no epoch was validated.
 
     Example:
         >>> best_epoch([{"epoch": "1", KEY_METRIC: "0.5"}, {"epoch": "2", KEY_METRIC: ""}])
@@ -34,7 +34,7 @@ def best_epoch(history: Rows) -> str:
 
 
 def means_by_label(summary: Rows) -> dict[tuple[str, str], float]:
-    """The means in summary.csv by label and metric; nan where no case has it."""
+    """The means in summary.csv by label and metric; nan if no case has the metric."""
     return {(row["label"], row["metric"]): float(row["mean"] or "nan") for row in summary}
 
 
@@ -45,7 +45,7 @@ def label_dice(summary: Rows) -> dict[str, float]:
 
 
 def means_table(summary: Rows) -> str:
-    """The means as a Markdown table, a row a label."""
+    """The means as a Markdown table, one row per label."""
     means = means_by_label(summary)
     lines = [f"| label | {' | '.join(TITLES.values())} |", f"|---|{'---:|' * len(TITLES)}"]
     for label in dict.fromkeys(label for label, _ in means):
@@ -55,12 +55,12 @@ def means_table(summary: Rows) -> str:
 
 
 def other_settings(used: Mapping[str, Any], defaults: Mapping[str, Any], besides: Collection[str] = ()) -> str:
-    """The settings of a training that were not the bundle's and change what is trained, as options; "" where all were.
+    """The settings of a training that differ from the bundle's and change its result, as options; "" if there are none.
 
     Args:
-        used: of the training.
-        defaults: of the bundle.
-        besides: settings that are of no interest.
+        used: settings of the training.
+        defaults: settings of the bundle.
+        besides: settings to leave out.
 
     Example:
         >>> other_settings({"epochs": 30, "seed": 42, "resume": True}, {"epochs": 100, "seed": 42, "resume": False})

@@ -1,4 +1,4 @@
-"""The report of an evaluation for the eyes: figures, pictures, curves, settings and sources on one page."""
+"""The visual report of an evaluation: metrics, pictures, curves, settings and sources on one page."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ logger = logging.getLogger(__name__)
 
 
 class VisualReport:
-    """Writes ``report.html``, and ``case_best.png``, ``case_median.png`` and ``case_worst.png``, after an evaluation.
+    """Writes ``report.html``, ``case_best.png``, ``case_median.png`` and ``case_worst.png`` after an evaluation.
 
     Args:
-        output_dir: of the evaluation; that of a training, too, has its curves in the report.
-        bundle_root: the bundle's folder, whose docs tell of the training of the weights that come with it.
+        output_dir: of the evaluation. If it also holds a training, the report shows the training curves.
+        bundle_root: the bundle's folder. Its docs hold the records of the training of its own weights.
         ckpt_dir: folder of the model.pt that was evaluated.
         dataset_dir: folder of the dataset.json that lists the cases.
         settings: of train.json.
-        network: that was evaluated.
-        report: which measured the cases.
-        pictures: which can draw them.
-        channel: of the image, from 0, that the pictures show; None: the first, or the colours of a 2D image of three.
+        network: the evaluated one.
+        report: has measured the cases.
+        pictures: draws the cases.
+        channel: of the image, from 0, that the pictures show; None: the first, or all of a 2D image with three.
         note: a sentence for the head of the page; None for none.
 
     Example::
@@ -78,20 +78,20 @@ class VisualReport:
         self.note = note
 
     def open(self) -> None:
-        """Refuse before the evaluation what could not be drawn after it.
+        """Check the channel before the evaluation starts.
 
         Raises:
             ValueError: if the images have no such channel.
         """
         channels = self.settings["in_channels"]
         if self.channel is not None and self.channel not in range(channels):
-            raise ValueError(f"channel is {self.channel!r}: the images have {channels}, the first one is 0")
+            raise ValueError(f"channel is {self.channel!r}: the images have {channels} channel(s), counted from 0")
 
     def write(self) -> None:
         """Write the report.
 
         Raises:
-            ValueError: if the truth of no case holds a label.
+            ValueError: if the truth of no case has a label.
         """
         measured = self.report.measured
         chosen = chosen_cases(measured)
@@ -104,7 +104,7 @@ class VisualReport:
         pictures = {rank: self.pictures.picture(path, self.channel) for rank, path in chosen.items()}
         for rank, picture in pictures.items():
             picture.write(self.output_dir / f"case_{rank}.png", case_title(picture.name, rank, picture.found))
-        for rank in RANKS.keys() - pictures.keys():  # of an earlier run
+        for rank in RANKS.keys() - pictures.keys():  # left by an earlier run
             (self.output_dir / f"case_{rank}.png").unlink(missing_ok=True)
         path = self.output_dir / "report.html"
         write_atomically(path, report_page(self._content(pictures)).encode())
@@ -115,7 +115,7 @@ class VisualReport:
         measured = {names[path]: found for path, found in self.report.measured.items()}
         training, no_training = find_training(self.output_dir, self.bundle_root, self.ckpt_dir, self.settings, measured)
         dataset = read_dataset_json(self.dataset_dir)
-        # a packed bundle's configs name no preset, its record of the training does
+        # the configs of a packed bundle have no preset, but its training record has
         named = [self.settings, training.run["settings"] if training else {}]
         network = next((names["preset"] for names in named if "preset" in names), type(self.network).__name__)
         return ReportContent(
@@ -142,17 +142,17 @@ class VisualReport:
         return f"{cases}{split}, which also chose the best epoch"
 
     def _trained_on(self, training: Training | None) -> str:
-        """What has to be known where another fold was evaluated than the one that the training left out."""
+        """A warning if cases of the training were evaluated, as with another fold than the one that it left out."""
         names = training.run["cases"]["training"] if training else []
         if isinstance(names, int):  # of a packed bundle
             return ""
         labels = [Path(self.pictures.files[path]["label"]).name for path in self.report.measured]
         seen = len(set(names).intersection(labels))
-        return f". {seen} of them bear the name of a case that the training learned from" if seen else ""
+        return f". {seen} of them have the name of a training case" if seen else ""
 
     def _tiles(self) -> dict[str, str]:
         found = self.report.measured.values()
-        dice = [value for value in map(mean_dice, found) if not math.isnan(value)]  # of a drawn case at the least
+        dice = [value for value in map(mean_dice, found) if not math.isnan(value)]  # not empty: a case was drawn
         parameters = sum(parameter.numel() for parameter in self.network.parameters())
         return {
             "cases": str(len(found)),

@@ -1,6 +1,4 @@
-"""What every run needs, whatever it does: settings and their checks, files and the names of outputs, errors, processes,
-versions, memory.
-"""
+"""What every run needs: settings and their checks, files and names of outputs, errors, processes, versions, memory."""
 
 from lunet_networks.bundle.runtime.distributed import (
     AverageBuffers,

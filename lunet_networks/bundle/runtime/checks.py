@@ -1,4 +1,4 @@
-"""Settings that name one of several things, or count them."""
+"""Checks of settings that are one of several names or a whole number."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ Chosen = TypeVar("Chosen")
 
 
 def choose(setting: str, name: object, choices: Mapping[str, Chosen]) -> Chosen:
-    """What ``name`` stands for among the choices of a setting.
+    """Return the choice that ``name`` stands for in a setting.
 
     Raises:
-        ValueError: names the setting, what it was given and what it takes.
+        ValueError: the message names the setting, its value and what is allowed.
 
     Example:
         >>> choose("loss_name", "focal", {"dice": 1, "bce": 2})
         Traceback (most recent call last):
-        ValueError: loss_name is 'focal': it is one of dice, bce
+        ValueError: loss_name is 'focal': it has to be one of dice, bce
     """
     if not isinstance(name, str) or name not in choices:
-        raise ValueError(f"{setting} is {name!r}: it is one of {', '.join(choices)}")
+        raise ValueError(f"{setting} is {name!r}: it has to be one of {', '.join(choices)}")
     return choices[name]
 
 
 def check_whole_number(setting: str, number: object, least: int) -> int:
-    """The number that a setting was given, if it is a whole one.
+    """Return the value of a setting if it is a whole number of at least ``least``.
 
     Raises:
-        ValueError: names the setting, what it was given and what it takes.
+        ValueError: the message names the setting, its value and what is allowed.
 
     Example:
         >>> check_whole_number("epochs", 0, least=1)

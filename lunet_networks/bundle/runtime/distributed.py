@@ -1,7 +1,7 @@
-"""Several processes that train one network together, each on a device of its own, as torchrun starts them.
+"""Training one network with several processes started by torchrun, each on its own device.
 
-``ignite.distributed`` tells rank and number of processes, gathers and averages; here is what it does not have.
-Everything works in a single process too, where it changes nothing.
+``ignite.distributed`` provides the rank, the number of processes, gathering and averaging; this module adds the rest.
+Everything also works in a single process, where it has no effect.
 """
 
 from __future__ import annotations
@@ -36,16 +36,17 @@ __all__ = [
 
 T = TypeVar("T")
 
-# One machine may take that much longer than another to read and cache the data. Nobody waits that long for a process
-# that has ended: torchrun sees it and ends the others.
+# One machine may take that much longer than another to read and cache the data. If a process has ended, the others do
+# not wait that long: torchrun ends them.
 PATIENCE = timedelta(hours=2)
 
-_store: dist.Store | None = None  # what the processes tell each other apart from tensors; outlives most of them
+_store: dist.Store | None = None  # for messages between the processes other than tensors; outlives most processes
 
 
 def local_device() -> torch.device:
-    """The device of this process: the GPU of its machine that has the process' number there, or the CPU where there is
-    none. It is asked for before the processes are connected, when ``ignite.distributed`` does not know the number.
+    """The device of this process: the GPU with the local rank of the process, or the CPU if there is no GPU.
+
+    It is needed before the processes are connected, when ``ignite.distributed`` does not know the local rank yet.
 
     Raises:
         ValueError: if the machine has fewer GPUs than processes.
@@ -55,40 +56,41 @@ def local_device() -> torch.device:
     number, gpus = int(os.environ.get("LOCAL_RANK", 0)), torch.cuda.device_count()
     if number >= gpus:
         raise ValueError(
-            f"process {number} of this machine has no GPU, there are {gpus}: start at most as many processes with "
-            f"--nproc_per_node={gpus}, or train on the CPU with --device cpu"
+            f"process {number} of this machine has no GPU, as there are only {gpus}: start at most {gpus} processes "
+            f"with --nproc_per_node={gpus}, or train on the CPU with --device cpu"
         )
     return torch.device("cuda", number)
 
 
 def start_processes(device: torch.device | str) -> None:
-    """Connect this process to the others that torchrun has started: by NCCL if they compute on GPUs, else by gloo. Only
-    the first of them goes on to write to the log.
+    """Connect this process to the others that torchrun has started: by NCCL on GPUs, otherwise by gloo.
+
+    From then on only rank 0 writes to the log.
 
     Args:
         device: where this process computes.
 
     Raises:
-        ValueError: if the process was not started by torchrun.
+        ValueError: if torchrun has not started the process.
     """
     global _store
     if "RANK" not in os.environ:
         raise ValueError(
-            "multi_gpu_train.json is for several processes, which torchrun starts: torchrun --standalone "
+            "multi_gpu_train.json needs several processes, start them with torchrun: torchrun --standalone "
             "--nproc_per_node=2 -m monai.bundle run training "
             "--config_file \"['configs/train.json','configs/multi_gpu_train.json']\""
         )
     backend = "gloo"
     if torch.device(device).type == "cuda":
         backend = "nccl"
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))  # NCCL and whoever says "cuda" mean the current one
-    # not by ignite.distributed.initialize: it does not give away the store, in which the processes also write of their
-    # failures, and it takes a GPU where the CPU was asked for
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))  # NCCL and the device "cuda" use the current one
+    # ignite.distributed.initialize is no alternative: it does not return the store, in which the processes also report
+    # failures, and it uses a GPU even if the CPU was requested
     store, number, size = next(dist.rendezvous("env://"))
-    # with --max_restarts torchrun keeps the store, and in it what the processes of an earlier attempt have written
+    # with --max_restarts torchrun keeps the store and the entries of earlier attempts in it
     _store = dist.PrefixStore(f"attempt_{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
     dist.init_process_group(backend, store=_store, rank=number, world_size=size, timeout=PATIENCE)
-    idist.sync()  # here, where all processes take part: the one that asks it first has to wait for the others
+    idist.sync()  # here, as all processes have to take part; a later call would wait for the others
     if number != 0:
         logging.disable(logging.ERROR)
 
@@ -101,27 +103,28 @@ def end_processes() -> None:
 
 
 def distribute(network: nn.Module) -> DistributedDataParallel:
-    """The form of a network in which a trainer averages the gradients of all processes. It has the network's own
-    parameters, so that whatever else needs the network takes it as it is.
+    """Wrap a network so that the gradients of all processes are averaged in training.
+
+    The wrapper shares the parameters of the network, so all other code can use the network itself.
 
     Args:
-        network: on the device of this process.
+        network: network on the device of this process.
     """
-    # a convolution of kernel 1 has its weights in either order at once, which costs a copy of these few numbers
+    # the weights of a convolution of kernel 1 fit both memory formats; the warning is about a copy of few numbers
     warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # torch 2.13 knows broadcast_buffers by a name of its own too
-        return DistributedDataParallel(network, broadcast_buffers=False)  # AverageBuffers does it once an epoch
+        warnings.simplefilter("ignore", FutureWarning)  # torch 2.13 has a new name for broadcast_buffers
+        return DistributedDataParallel(network, broadcast_buffers=False)  # AverageBuffers does it once per epoch
 
 
 def from_rank_0(step: Callable[[], T]) -> T:
-    """What a step gives that only the first process takes; the others wait for it.
+    """Run a step in rank 0 only and return its result in all processes; the others wait for it.
 
     Args:
-        step: writes files or reads those that other machines need not have. What it returns has to be picklable.
+        step: writes files, or reads files that other machines may lack. Its result has to be picklable.
 
     Raises:
-        Exception: whatever the step raises, in the first process. The others end, without a word about it.
+        Exception: in rank 0, any error of the step. The other processes end without a message.
 
     Example:
         >>> from_rank_0(lambda: 7)
@@ -134,7 +137,7 @@ def from_rank_0(step: Callable[[], T]) -> T:
         if idist.get_rank() == 0:
             outcome = [(True, step())]
     finally:
-        dist.broadcast_object_list(outcome, src=0)  # idist.broadcast takes tensors, numbers and texts only
+        dist.broadcast_object_list(outcome, src=0)  # idist.broadcast takes only tensors, numbers and strings
     succeeded, result = outcome[0]
     if not succeeded:
         _wait_until_told()
@@ -143,17 +146,18 @@ def from_rank_0(step: Callable[[], T]) -> T:
 
 
 def tell_failure(tell: Callable[[], None], message: str) -> None:
-    """Have the first process that fails say why. Those that lose it fail too, or all fail in the same way: of one
-    mistake a user should read once.
+    """Report a failure in the first process that fails only, so that the user reads about a mistake once.
+
+    The other processes fail too, either in the same way or because they lose the first one.
 
     Args:
-        tell: says why.
-        message: the same in a line, for the summary that torchrun writes at the end.
+        tell: prints the reason.
+        message: the reason in one line, for the summary that torchrun writes at the end.
     """
     if _store is None:
         tell()
         return
-    with suppress(RuntimeError):  # the process that kept the store has ended: it failed before
+    with suppress(RuntimeError):  # the process that holds the store has ended: it failed earlier
         if _store.add("failures", 1) > 1:
             _wait_until_told()
             return
@@ -166,13 +170,14 @@ def tell_failure(tell: Callable[[], None], message: str) -> None:
 
 
 class AverageBuffers:
-    """Handler that gives every process the mean of what their networks keep in buffers, whenever an epoch is over.
+    """Handler that averages the buffers of the network over all processes after every epoch.
 
-    These are the running statistics of batch norm. Training does not read them, so that each process may gather those
-    of its own cases; what is validated and saved then has those of all cases, and is the same everywhere.
+    The buffers are the running statistics of batch norm. Training does not read them, so each process can collect those
+    of its own cases. After averaging, the validated and saved network has the statistics of all cases and is the same
+    in every process.
 
     Args:
-        network: whose buffers.
+        network: the network whose buffers are averaged.
 
     Example::
 
@@ -183,7 +188,7 @@ class AverageBuffers:
         self.network = network
 
     def attach(self, engine: Engine) -> None:
-        """Follow a trainer."""
+        """Attach this handler to a trainer."""
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
@@ -191,12 +196,12 @@ class AverageBuffers:
             return
         for buffer in self.network.buffers():
             if buffer.is_floating_point():
-                dist.all_reduce(buffer)  # idist.all_reduce would take it to a GPU where the CPU was asked for
+                dist.all_reduce(buffer)  # idist.all_reduce would move it to a GPU even if the CPU was requested
                 buffer /= idist.get_world_size()
 
 
 def _wait_until_told() -> None:
-    """Go on when the process that failed has said why: torchrun ends it as soon as another one has ended."""
+    """Wait until the failed process has reported: torchrun ends it as soon as another process has ended."""
     if _store is not None:
         with suppress(RuntimeError):
             _store.wait(["told"], timedelta(seconds=10))

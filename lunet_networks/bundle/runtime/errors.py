@@ -1,4 +1,4 @@
-"""What went wrong, said last, where a user looks first."""
+"""Error messages: the cause of an error is printed last, where users look first."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ __all__ = ["root_cause", "shortened_list", "show_root_cause"]
 
 
 def show_root_cause() -> None:
-    """From now on an error that ends the process is followed by a line with its first cause.
+    """Print the first cause of an error in a last line, for every error that ends the process from now on.
 
-    MONAI wraps what a step of a config raises, so that a traceback ends with "Failed to evaluate ConfigExpression"
-    and the message that says what to do stands somewhere above.
+    MONAI wraps the errors of a config's steps: the traceback ends with "Failed to evaluate ConfigExpression", and the
+    message that says what to do is somewhere above.
     """
     sys.excepthook = _show
 
 
 def root_cause(error: BaseException) -> BaseException:
-    """The error that an error was raised from, and so on to the first.
+    """The first error in a chain of errors, each raised from the one before.
 
     Example:
         >>> try:
@@ -39,7 +39,7 @@ def root_cause(error: BaseException) -> BaseException:
 
 
 def shortened_list(lines: Iterable[str], limit: int = 10) -> str:
-    """The first ``limit`` lines, indented, and how many more there are.
+    """The first ``limit`` lines, indented, and the number of further lines.
 
     Example:
         >>> print(shortened_list(["a", "b", "c"], limit=2))

@@ -1,4 +1,4 @@
-"""Files that are whole at every moment, whatever ends the process that writes them."""
+"""Writing files so that they are complete at every moment, even if the process is killed."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ __all__ = ["config_text", "write_atomically", "write_figure"]
 
 
 def write_atomically(path: str | Path, content: bytes | memoryview) -> None:
-    """Write a file in such a way that ``path`` is at every moment the whole older or the whole newer file.
+    """Write a file so that at every moment ``path`` is either the complete old file or the complete new one.
 
-    The content goes to ``.NAME.tmp`` beside it, to the disk, and takes the name by a rename. The fixed name means that
-    what a killed process left half written is overwritten by the next attempt, and nobody's ``*.pt`` finds it.
+    The content is written to ``.NAME.tmp`` in the same folder, flushed to the disk and then renamed. As this name is
+    fixed, the next attempt overwrites what a killed process has left, and the pattern ``*.pt`` never matches it.
 
     Args:
-        path: the file; missing folders are made.
-        content: what it shall hold.
+        path: path of the file; missing folders are created.
+        content: content of the file.
 
     Raises:
-        OSError: if it cannot be written, for example because the disk is full. The older file is untouched, the
-            message names it.
+        OSError: if it cannot be written, for example because the disk is full; the message names the file. The old file
+            is unchanged.
 
     Example:
         >>> import tempfile
@@ -48,14 +48,14 @@ def write_atomically(path: str | Path, content: bytes | memoryview) -> None:
         os.replace(unfinished, path)
         _sync_folder(path.parent)
     except OSError as error:
-        with suppress(OSError):  # where it could not be made it cannot be removed either
+        with suppress(OSError):  # if it could not be created, it cannot be removed either
             unfinished.unlink(missing_ok=True)
-        state = "the older one is untouched" if path.is_file() else "there is none"
+        state = "the old file is unchanged" if path.is_file() else "the file does not exist"
         raise OSError(error.errno, f"cannot write {path} ({error.strerror}), {state}") from None
 
 
 def write_figure(path: str | Path, figure: Figure) -> None:
-    """Write a figure as PNG, as :py:func:`write_atomically` writes.
+    """Write a figure as PNG with :py:func:`write_atomically`.
 
     Raises:
         OSError: if it cannot be written.
@@ -76,7 +76,7 @@ def config_text(config: Mapping[str, Any]) -> str:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a rename outlive a power cut; not every system can open a folder."""
+    """Make a rename survive a power cut; not every system can open a folder."""
     if hasattr(os, "O_DIRECTORY"):
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:

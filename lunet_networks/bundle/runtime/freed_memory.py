@@ -1,4 +1,4 @@
-"""What a process does with memory that it has freed: keep it, as networks ask for the same again at every step."""
+"""Keeping freed memory in the process, as networks need the same amount again at every step."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["keep_freed_memory"]
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of glibc's malloc.h
 _NEVER = -1
-_SETTINGS = {  # of glibc's malloc, that a user may have made
+_SETTINGS = {  # environment variables with which a user may have set glibc's malloc
     "GLIBC_TUNABLES",
     "MALLOC_MMAP_MAX_",
     "MALLOC_MMAP_THRESHOLD_",
@@ -20,19 +20,19 @@ _SETTINGS = {  # of glibc's malloc, that a user may have made
 
 
 def keep_freed_memory(largest: int = 2**30) -> bool:
-    """Let this process keep the memory that it frees, for the next tensors, instead of giving it back to the system.
+    """Let this process keep freed memory for the next tensors, instead of returning it to the system.
 
-    glibc gives back what is large, and has the system fill fresh pages with zeros at the next step. Lean networks
-    compute so little with every byte that this can take as long as they do. The process then stays as large as it was
-    at its peak.
+    glibc returns large blocks to the system, which then has to fill new pages with zeros at the next step. Lean
+    networks compute so little per byte that this can take as long as the computation. With this setting, the process
+    keeps the memory of its peak.
 
     Args:
-        largest: bytes; tensors of more than these are given back when they are freed, and leave no gaps. At most 2 GiB
-            less one byte, as ``mallopt`` takes an int.
+        largest: in bytes; larger tensors are still returned to the system when they are freed, and leave no gaps. At
+            most 2 GiB less one byte, as ``mallopt`` takes an int.
 
     Returns:
-        Whether it does so: elsewhere than with glibc on Linux it does nothing, and neither where the environment says
-        how memory is to be allocated (``MALLOC_TRIM_THRESHOLD_`` and its like, ``GLIBC_TUNABLES`` even if empty).
+        Whether the setting was made. Nothing is done without glibc on Linux, or if the environment already controls the
+        allocation (``MALLOC_TRIM_THRESHOLD_`` and similar variables, ``GLIBC_TUNABLES`` even if empty).
 
     Example:
         >>> kept = keep_freed_memory()

@@ -1,7 +1,7 @@
-"""The machine that figures were measured on, without its name.
+"""A description of the machine on which figures were measured, without its host name.
 
-``monai.config.get_system_info`` does not tell the model of a CPU on Linux, needs psutil for the memory, and looks at
-the command and all open files; ``torch.utils.collect_env`` starts other programs. Both tell more than a record should.
+``monai.config.get_system_info`` does not report the CPU model on Linux, needs psutil for the memory, and reads the
+command and all open files; ``torch.utils.collect_env`` starts other programs. Both report more than a record should.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _CPU_INFO = Path("/proc/cpuinfo")
 
 
 def describe_machine() -> dict[str, Any]:
-    """Processor, its cores and instructions, memory, system, and the GPU where there is one.
+    """CPU model, cores and instruction set, memory, operating system, and the GPU if there is one.
 
     Example:
         >>> sorted(describe_machine())
@@ -36,7 +36,7 @@ def describe_machine() -> dict[str, Any]:
 
 
 def _cpu() -> str:
-    """Linux knows the model in /proc only."""
+    """The CPU model; Linux gives it in /proc only."""
     lines = _CPU_INFO.read_text(encoding="utf-8").splitlines() if _CPU_INFO.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
@@ -45,5 +45,5 @@ def _cpu() -> str:
 def _ram_gib() -> float | None:
     try:
         return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
-    except (AttributeError, ValueError, OSError):  # Windows has none of it
+    except (AttributeError, ValueError, OSError):  # Windows has no sysconf
         return None

@@ -1,4 +1,4 @@
-"""The order of a tensor in memory in which networks compute fastest, and batches in that order."""
+"""The memory format in which networks compute fastest, and training batches in that format."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def channels_last(spatial_dims: int) -> torch.memory_format:
 def prepare_batch(
     batchdata: dict[str, torch.Tensor], device: torch.device | str | None = None, non_blocking: bool = False, **_: Any
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Image and label of a training batch on the device: channels last, and without MONAI's meta data.
+    """Image and label of a training batch on the device: channels last, and without MONAI's metadata.
 
-    ``MetaTensor`` carries the meta data through every operation of the network and the loss, which nobody reads there.
+    ``MetaTensor`` would carry the metadata through every operation of the network and the loss, where it is not used.
 
     Args:
         batchdata: "image" ``(B, C, [D,] H, W)`` and "label" ``(B, 1, [D,] H, W)``.
-        device: where to compute.
+        device: device to compute on.
         non_blocking: copy to a GPU while it computes.
 
     Example:

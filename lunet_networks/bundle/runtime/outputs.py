@@ -1,4 +1,4 @@
-"""Names of the files that runs leave in ``output_dir``, for those who write them and those who look for them."""
+"""Names of the files that runs write to ``output_dir``."""
 
 __all__ = [
     "CASES",
@@ -28,5 +28,5 @@ PRUNING_PICTURE = "pruning.png"
 CASES = "cases.csv"
 SUMMARY = "summary.csv"
 
-# what a new training deletes where it is told to overwrite; copies of older models are kept
+# what a new training deletes if overwrite is set; copies of older models are kept
 OF_TRAINING = (RUN_RECORD, CHECKPOINT, HISTORY, CURVES, TENSORBOARD, EPOCH_MODELS, PRUNING_HISTORY, PRUNING_PICTURE)

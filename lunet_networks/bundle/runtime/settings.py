@@ -1,6 +1,6 @@
-"""The settings that a user may change: one registry, and the check of a run's settings when it starts.
+"""The settings that a user may change: one registry, and the check of the settings when a run starts.
 
-A template of ``lunet_networks/authoring/planning/templates`` gives a setting its default and says what it means.
+The templates in ``lunet_networks/authoring/planning/templates`` define the default and the meaning of each setting.
 """
 
 from __future__ import annotations
@@ -16,35 +16,35 @@ from lunet_networks.bundle.runtime.checks import check_whole_number, choose
 
 __all__ = ["SETTINGS", "Setting", "check_settings"]
 
-Check = Callable[[str, Any], Any]  # of a setting's name and value; gives the value with its type put right
+Check = Callable[[str, Any], Any]  # takes name and value of a setting, returns the value converted to the right type
 
 
 def check_settings(**settings: Any) -> dict[str, Any]:
-    """The settings of a run with their types put right, or what is wrong with the first that has none.
+    """Check the settings of a run and convert them to the right types.
 
-    On the command line fire hands ``true`` over as a string; taken as it is, ``false`` would count as true.
+    On the command line fire passes ``true`` as a string; without the conversion ``false`` would count as true.
 
     Args:
-        settings: by name, each in ``SETTINGS``.
+        settings: values by name; each name has to be in ``SETTINGS``.
 
     Returns:
-        The same settings, booleans and numbers as such.
+        The same settings, with proper booleans and numbers.
 
     Raises:
-        ValueError: names the setting, what it was given and what it takes.
+        ValueError: for the first wrong setting; the message names the setting, its value and what is allowed.
 
     Example:
         >>> check_settings(epochs=20, resume="true", loss_name="dice")
         {'epochs': 20, 'resume': True, 'loss_name': 'dice'}
         >>> check_settings(resume="yes")
         Traceback (most recent call last):
-        ValueError: resume is 'yes': it takes True or False
+        ValueError: resume is 'yes': it has to be True or False
     """
     checked = {name: choose("a setting", name, SETTINGS).check(name, value) for name, value in settings.items()}
     if "ckpt_dirs" in checked and checked["backend"] != "eager":
         raise ValueError(
-            f"backend is {checked['backend']!r}: an ensemble is computed by eager alone, as an exported network keeps "
-            "its weights"
+            f"backend is {checked['backend']!r}: use eager for an ensemble, as the weights of an exported network are "
+            "fixed"
         )
     return checked
 
@@ -58,11 +58,11 @@ def _boolean(name: str, value: Any) -> bool:
         return True
     if str(value) in ("False", "false"):
         return False
-    raise ValueError(f"{name} is {value!r}: it takes True or False")
+    raise ValueError(f"{name} is {value!r}: it has to be True or False")
 
 
 def _one_of(table: str, *besides: str) -> Check:
-    """One of the names in a table, which stands in the room of what they name and is imported when it is needed."""
+    """A check for one of the names in a table, which is imported only when it is needed."""
     module, _, name_of_table = table.rpartition(".")
 
     def check(name: str, value: Any) -> str:
@@ -84,14 +84,14 @@ def _or_none(check: Check) -> Check:
 def _number(fits: Callable[[float], bool], in_words: str) -> Check:
     def check(name: str, value: Any) -> float:
         if not isinstance(value, (int, float)) or isinstance(value, bool) or not fits(value):
-            raise ValueError(f"{name} is {value!r}: it is a number {in_words}")
+            raise ValueError(f"{name} is {value!r}: it has to be a number {in_words}")
         return float(value)
 
     return check
 
 
 def _one_or_several(check: Check) -> Check:
-    """One value, or a list with one for each axis."""
+    """A check for one value, or a list with one value for each axis."""
 
     def check_all(name: str, value: Any) -> Any:
         return [check(name, item) for item in value] if isinstance(value, (list, tuple)) else check(name, value)
@@ -101,18 +101,18 @@ def _one_or_several(check: Check) -> Check:
 
 def _label_names(name: str, value: Any) -> list[str]:
     if not isinstance(value, (list, tuple)) or not value or not all(isinstance(label, str) for label in value):
-        raise ValueError(f"{name} is {value!r}: it is a list of names, such as ['tumour']")
+        raise ValueError(f"{name} is {value!r}: it has to be a list of names, such as ['tumour']")
     return list(value)
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What is to be known of a setting, beside its default and its meaning.
+    """The properties of a setting, apart from its default and its meaning.
 
     Args:
-        check: of its value.
-        recorded: whether it belongs to the ``settings`` of a config, which are checked when a run starts and which
-            run.json keeps; places do not.
+        check: check of its value.
+        recorded: whether it belongs to the ``settings`` of a config, which are checked when a run starts and recorded
+            in run.json; paths and the device do not.
         may_change: whether a training may be resumed with another value.
         changes_result: whether the weights or the figures of a run depend on it.
     """
@@ -124,12 +124,12 @@ class Setting:
 
 
 def _unrecorded() -> Setting:
-    """A place, or what a report shows."""
+    """A path, the device, or a setting of a report."""
     return Setting(recorded=False, may_change=True, changes_result=False)
 
 
 def _without_effect(check: Check) -> Setting:
-    """A setting of the run alone: its result is the same whatever the value."""
+    """A setting that does not change the result of a run."""
     return Setting(check, may_change=True, changes_result=False)
 
 
@@ -139,7 +139,7 @@ _share = _number(lambda value: 0 <= value <= 1, "from 0 to 1")
 _share_below_1 = _number(lambda value: 0 <= value < 1, "of at least 0 and below 1")
 
 SETTINGS: dict[str, Setting] = {
-    # places
+    # paths and the device
     "bundle_root": _unrecorded(),
     "dataset_dir": _unrecorded(),
     "output_dir": _unrecorded(),
@@ -206,7 +206,7 @@ SETTINGS: dict[str, Setting] = {
     "sw_batch_size": Setting(_whole_number(1)),
     "save_probabilities": _without_effect(_boolean),
     "save_predictions": _without_effect(_boolean),
-    "section": Setting(recorded=False),  # found in dataset.json, which settings do not read
+    "section": Setting(recorded=False),  # depends on dataset.json, which is not read for the settings
     "channel": _unrecorded(),
     "note": _unrecorded(),
     # benchmark

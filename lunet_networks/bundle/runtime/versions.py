@@ -1,4 +1,4 @@
-"""Versions: those that figures were measured with, and the one that a bundle was packed with."""
+"""Versions of the packages that figures were measured with, and the version that a bundle was packed with."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ENGINES = ("onnxruntime", "openvino")
 
 
 def describe_versions() -> dict[str, str | None]:
-    """Versions of Python, of this package and of those that compute; None for those that are not installed."""
+    """Versions of Python, this package, torch, monai and the inference engines; None if an engine is not installed."""
     return {
         "python": platform.python_version(),
         "lunet_networks": lunet_networks.__version__,
@@ -35,26 +35,26 @@ def _installed(name: str) -> str | None:
 
 
 def require_version(version: str) -> None:
-    """Refuse to run a bundle on another version of this package than the one that was packed into it.
+    """Refuse to run a bundle with a version of this package other than the one packed into it.
 
-    Python imports a package once: where another bundle, or an installation, was first, its version stays for as long as
-    the process lives.
+    Python imports a package only once: if another bundle or an installation was imported first, its version stays until
+    the process ends.
 
     Args:
-        version: that the bundle was packed with.
+        version: the version that the bundle was packed with.
 
     Raises:
-        ImportError: if another one is imported; says where from, and what to do.
+        ImportError: if another version is imported; the message says from where, and what to do.
 
     Example:
         >>> require_version(lunet_networks.__version__)
         >>> require_version("0.0.1")  # doctest: +ELLIPSIS
         Traceback (most recent call last):
-        ImportError: this bundle was packed with lunet_networks 0.0.1, but ... of ... is imported already: ...
+        ImportError: this bundle was packed with lunet_networks 0.0.1, but ... from ... is already imported: ...
     """
     if lunet_networks.__version__ != version:
         folder = Path(lunet_networks.__file__).parent
         raise ImportError(
-            f"this bundle was packed with lunet_networks {version}, but {lunet_networks.__version__} of {folder} is "
-            "imported already: run the bundle in a process of its own, in its own folder, or take that other one away"
+            f"this bundle was packed with lunet_networks {version}, but {lunet_networks.__version__} from {folder} is "
+            "already imported: run the bundle in a new process, in its own folder, or remove the other version"
         )

@@ -1,4 +1,4 @@
-"""What a training is made of: losses, optimizers, schedules, and the handlers that record, save and resume it."""
+"""The parts of a training: losses, optimizers, schedules, and the handlers that record, save and resume it."""
 
 from lunet_networks.bundle.training.checkpoints import Checkpoints
 from lunet_networks.bundle.training.curves import Curves

@@ -1,4 +1,4 @@
-"""Weights and training state on disk: whole at every moment, enough to continue exactly."""
+"""Weights and training state on disk: never half written, and sufficient to resume a training exactly."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ logger = logging.getLogger(__name__)
 
 
 def save_atomically(content: Any, path: str | Path) -> None:
-    """``torch.save`` in such a way that ``path`` is at every moment the whole older or the whole newer file.
+    """``torch.save``, but at every moment ``path`` is either the complete old file or the complete new one.
 
     Raises:
-        OSError: as ``write_atomically``.
+        OSError: as for ``write_atomically``.
 
     Example:
         >>> import tempfile
@@ -43,32 +43,32 @@ def save_atomically(content: Any, path: str | Path) -> None:
 
 
 class Checkpoints:
-    """Handler that saves a training after every epoch and can continue it.
+    """Handler that saves a training after every epoch and can resume it.
 
-    - ``CKPT_DIR/model.pt``: the weights of the best epoch, a plain state dict; the newest weights while nothing has
-      been validated. A model.pt from before the run is copied to ``OUTPUT_DIR/model_before_N.pt`` first.
-    - ``OUTPUT_DIR/checkpoint.pt``: all that the last completed epoch left: network, optimizer, gradient scaler,
+    - ``CKPT_DIR/model.pt``: the weights of the best epoch as a plain state dict; the newest weights until the first
+      validation. A model.pt from before the run is copied to ``OUTPUT_DIR/model_before_N.pt`` first.
+    - ``OUTPUT_DIR/checkpoint.pt``: the state after the last completed epoch: network, optimizer, gradient scaler,
       epoch, history. Random states are not needed, see ``seeding``.
     - ``OUTPUT_DIR/model_epochNNNN.pt``: the weights of every ``save_interval``-th epoch.
 
-    The checkpoint is written before model.pt. So where there is none, a model.pt is not of this run; and after a kill
-    between the two, the checkpoint holds the weights that model.pt should. MONAI's ``CheckpointSaver`` has neither this
-    order nor the history.
+    The checkpoint is written before model.pt. A model.pt without a checkpoint is therefore from another run, and if the
+    process is killed between the two, the checkpoint holds the weights that belong into model.pt. MONAI's
+    ``CheckpointSaver`` has neither this order nor the history.
 
-    Of several processes the first one reads and writes; all are loaded.
+    With several processes rank 0 reads and writes, and all of them load the state.
 
     Args:
-        network: to save, and to load into when resumed; not wrapped in DistributedDataParallel.
-        optimizer: likewise.
-        history: attached before this handler.
+        network: the network to save, or to load into when resuming; not wrapped in DistributedDataParallel.
+        optimizer: the optimizer to save, or to load into when resuming.
+        history: history of the run; its recorder is attached before this handler.
         ckpt_dir: folder of model.pt.
         output_dir: folder of the run.
-        save_interval: epochs between those weights that are kept; 0: none.
+        save_interval: keep the weights of every so many epochs; 0: keep none.
         resume: continue from checkpoint.pt if there is one.
 
     Raises:
         OSError: during the training, if a file cannot be written; the message names it.
-        ValueError: if checkpoint.pt is damaged or of another network.
+        ValueError: if checkpoint.pt is damaged or from another network.
 
     Example::
 
@@ -95,7 +95,7 @@ class Checkpoints:
         self.resume = resume
 
     def attach(self, engine: Engine) -> None:
-        """Follow a trainer."""
+        """Attach this handler to a trainer."""
         engine.add_event_handler(Events.STARTED, self._begin)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._save)
 
@@ -109,7 +109,7 @@ class Checkpoints:
             self._keep_older_model()
 
     def _read_checkpoint(self) -> bytes | None:
-        """The file's content, which goes to the processes on machines that cannot see it, too."""
+        """The content of the file, which is also sent to processes on machines that cannot read the file."""
         return self.checkpoint_path.read_bytes() if self.checkpoint_path.is_file() else None
 
     def _load(self, engine: Engine, checkpoint: bytes) -> None:
@@ -117,11 +117,11 @@ class Checkpoints:
             state = torch.load(io.BytesIO(checkpoint), map_location="cpu", weights_only=True)
             self.restore_form(state)
             self.network.load_state_dict(state["network"])
-        except Exception as error:  # pickle, zip and torch raise whatever a damaged file leads them to
+        except Exception as error:  # pickle, zip and torch raise many kinds of errors for a damaged file
             raise ValueError(
-                f"{self.checkpoint_path} cannot be resumed, it is damaged or of another network; "
-                f"--overwrite True starts anew: {error}"
-            ) from None  # what a user reads last is the first cause
+                f"{self.checkpoint_path} cannot be resumed, it is damaged or from another network; "
+                f"start a new training with --overwrite True: {error}"
+            ) from None  # so that the last line shows the first cause
         self.optimizer.load_state_dict(state["optimizer"])
         if engine.scaler is not None:
             engine.scaler.load_state_dict(state["scaler"])
@@ -152,11 +152,11 @@ class Checkpoints:
             save_atomically(get_state_dict(self.network), self.output_dir / name)
 
     def form(self) -> dict[str, Any]:
-        """What else has to be saved where a training changes the form of its network."""
+        """Additional state to save if a training changes the structure of its network."""
         return {}
 
     def restore_form(self, state: dict[str, Any]) -> None:
-        """Bring network and optimizer into the form that they had, before what they held is loaded."""
+        """Restore the structure of network and optimizer, before their state is loaded."""
 
     def save_model(self, epoch: int) -> None:
         """Write model.pt if this epoch is the best so far."""
@@ -173,4 +173,4 @@ class Checkpoints:
             return
         copy = self.output_dir / f"model_before_{len(kept) + 1}.pt"
         write_atomically(copy, content)
-        logger.info(f"{self.model_path} is not of this run: a copy is kept as {copy}")
+        logger.info(f"{self.model_path} is from an earlier run: a copy is kept as {copy}")

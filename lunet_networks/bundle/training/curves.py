@@ -1,4 +1,4 @@
-"""Training curves as pictures."""
+"""Training curves as a picture."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Curves:
 
     Args:
         output_dir: folder of the run.
-        history: of the run.
+        history: history of the run.
     """
 
     def __init__(self, output_dir: str | Path, history: History) -> None:
@@ -37,19 +37,19 @@ class Curves:
         self.history = history
 
     def attach(self, engine: Engine) -> None:
-        """Follow a trainer."""
+        """Attach this handler to a trainer."""
         engine.add_event_handler(Events.COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
         if idist.get_rank() != 0 or not self.history.rows:
             return
         if find_spec("matplotlib") is None:
-            logger.info(f"{self.path.name} is left out: matplotlib is not installed")
+            logger.info(f"{self.path.name} is not drawn: matplotlib is not installed")
             return
         write_figure(self.path, self.draw())
 
     def draw(self) -> Figure:
-        """The picture: one curve beside the other."""
+        """The figure with the curves side by side."""
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(5 * len(CURVES), 4), layout="constrained")
@@ -65,11 +65,11 @@ def draw_loss(axes: Axes, history: History) -> None:
 
 
 def draw_dice(axes: Axes, history: History) -> None:
-    """Dice in training, and that of every validated epoch: mean and of each label; a line where the best model was."""
+    """Dice in training and in validation, the mean and each label; a vertical line marks the best model."""
     from matplotlib import rcParams
 
     axes.plot(_epochs(history), [row[TRAIN_METRIC] for row in history.rows], color="grey", label="training")
-    # The labels take the first colours, as in all pictures of them; their mean has that of the text.
+    # The labels have the first colours, as in all pictures; their mean has the colour of the text.
     columns = dict(zip(history.label_names, history.label_columns, strict=True))
     curves = [(name, column, None) for name, column in columns.items()]
     curves.append(("mean", KEY_METRIC, rcParams["text.color"]))

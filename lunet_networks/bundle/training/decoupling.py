@@ -1,4 +1,4 @@
-"""PSP-Seg's functional decoupling loss: the encoder is to see the foreground alone, the decoder to find it."""
+"""PSP-Seg's functional decoupling loss: the encoder learns to use the foreground only, the decoder to locate it."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ Prediction = torch.Tensor | list[torch.Tensor]
 
 
 class DecoupledPrediction(NamedTuple):
-    """What a network predicts and what the terms are made of."""
+    """The prediction of a network and the inputs of the terms."""
 
-    prediction: Prediction  # of the network, as it gives it
-    features: list[torch.Tensor]  # outputs of all encoder levels, full resolution first, the bottleneck's last
-    decoded: torch.Tensor  # the decoder at half the resolution
+    prediction: Prediction  # output of the network
+    features: list[torch.Tensor]  # outputs of all encoder levels, full resolution first, the bottleneck last
+    decoded: torch.Tensor  # output of the decoder level at half the resolution
     image: torch.Tensor
     network: PSPSeg
 
@@ -42,8 +42,8 @@ class DecouplingInferer(Inferer):
     """Predicts a training batch for :class:`DecouplingLoss`; the network may be wrapped for several processes.
 
     Raises:
-        TypeError: if the network is no :class:`PSPSeg`.
-        ValueError: if it has fewer than three levels and so no decoder at half the resolution.
+        TypeError: if the network is not a :class:`PSPSeg`.
+        ValueError: if it has fewer than three levels and therefore no decoder level at half the resolution.
 
     Example:
         >>> predicted = DecouplingInferer()(torch.rand(2, 1, 16, 16), PSPSeg(spatial_dims=2, channels=(4, 8, 8)))
@@ -56,12 +56,12 @@ class DecouplingInferer(Inferer):
     ) -> DecoupledPrediction:
         pspseg = network.module if isinstance(network, DistributedDataParallel) else network
         if not isinstance(pspseg, PSPSeg):
-            raise TypeError(f"the decoupling loss takes a PSPSeg that is not compiled, not a {type(pspseg).__name__}")
+            raise TypeError(f"the decoupling loss needs a PSPSeg that is not compiled, not a {type(pspseg).__name__}")
         if len(pspseg.channels) < 3:
             raise ValueError(
-                f"the decoupling loss takes a network of three levels or more, this one has {len(pspseg.channels)}"
+                f"the decoupling loss needs a network with at least three levels, this one has {len(pspseg.channels)}"
             )
-        # Hooks, because several processes share their gradients only if the wrapper itself is called.
+        # Use hooks, as several processes average their gradients only if the wrapper itself is called.
         watched = [*pspseg.encoders, pspseg.bottleneck, pspseg.decoders[-2]]
         outputs: list[torch.Tensor] = []
         hooks = [module.register_forward_hook(lambda *call: outputs.append(call[-1])) for module in watched]
@@ -74,41 +74,41 @@ class DecouplingInferer(Inferer):
 
 
 class DecouplingTerms(NamedTuple):
-    """The terms of :class:`DecouplingLoss`, scalars."""
+    """The terms of :class:`DecouplingLoss`; each is a scalar."""
 
     total: torch.Tensor  # to be minimised
     segmentation: torch.Tensor
-    l1: torch.Tensor  # feature term, before it is weighted
-    l2: torch.Tensor  # decoder term, before it is weighted
+    l1: torch.Tensor  # feature term, not weighted
+    l2: torch.Tensor  # decoder term, not weighted
 
 
 class DecouplingLoss(nn.Module):
     """A segmentation loss and the two terms of functional decoupling: ``segmentation + weight * (l1 + l2)``.
 
-    ``l1`` compares the outputs of all encoder levels, the bottleneck among them, with those for the image without its
+    ``l1`` compares the outputs of all encoder levels, including the bottleneck, with those for the image without its
     background (:py:func:`feature_term`). ``l2`` compares the decoder at half the resolution with the foreground
-    (:py:func:`decoder_term`). The second image passes the encoder alone, in eval mode and without gradients: it changes
-    neither the network nor the random state.
+    (:py:func:`decoder_term`). The image without background passes through the encoder only, in eval mode and without
+    gradients, and changes neither the network nor the random state.
 
     Args:
-        segmentation: of what the network predicts and of labels; for a network with deep supervision wrapped into
+        segmentation: loss between prediction and labels; for a network with deep supervision, wrap it in
             ``monai.losses.DeepSupervisionLoss``.
-        weight: of both terms; with 0 they are logged only.
-        mask_value: what the background is replaced by, in the units of the image that the network gets, so after its
-            normalisation; None: the least value of each channel of each image.
-        ignore_label: value of the voxels that nobody has annotated: they are no foreground, and no part of ``l2``;
+        weight: weight of both terms; with 0 they are only logged.
+        mask_value: value that replaces the background, in the units of the normalised image; None: the minimum of each
+            channel of each image.
+        ignore_label: value of voxels without annotation: they do not count as foreground and are left out of ``l2``;
             None: there are none.
 
     Shape:
-        What :class:`DecouplingInferer` gives for an image, labels ``(B, 1, [D,] H, W)``, everything but 0 is
-        foreground; a scalar comes out. ``last_terms`` holds the terms of the last batch, without gradients.
+        Input: the output of :class:`DecouplingInferer` and labels ``(B, 1, [D,] H, W)``, in which every value except 0
+        is foreground. Output: a scalar. ``last_terms`` holds the terms of the last batch, without gradients.
 
     Raises:
-        ValueError: if ``weight`` or ``mask_value`` is no such number.
+        ValueError: if ``weight`` is negative or infinite, or ``mask_value`` is not finite.
 
     Source:
-        PSP-Seg, arXiv 2509.09267, and its code, which replaces the background of a normalised image by a raw intensity
-        and takes the label of what is to be ignored for foreground.
+        PSP-Seg, arXiv 2509.09267, and its code. That code replaces the background of a normalised image by a raw
+        intensity, and counts the ignored label as foreground.
 
     Example:
         >>> from lunet_networks.bundle.training.losses import SegmentationLoss
@@ -116,7 +116,7 @@ class DecouplingLoss(nn.Module):
         >>> image, label = torch.rand(2, 1, 16, 16), torch.ones(2, 1, 16, 16)
         >>> loss = DecouplingLoss(SegmentationLoss("dice_bce", out_channels=1))
         >>> loss(DecouplingInferer()(image, network), label).backward()
-        >>> round(loss.last_terms["l1"].item(), 4)  # there is no background to be hidden
+        >>> round(loss.last_terms["l1"].item(), 4)  # there is no background to hide
         0.0
     """
 
@@ -129,9 +129,9 @@ class DecouplingLoss(nn.Module):
     ) -> None:
         super().__init__()
         if not 0 <= weight < math.inf:
-            raise ValueError(f"weight of the decoupling terms is {weight!r}: it is a number of at least 0")
+            raise ValueError(f"weight of the decoupling terms is {weight!r}: it has to be a number of at least 0")
         if mask_value is not None and not math.isfinite(mask_value):
-            raise ValueError(f"mask_value is {mask_value!r}: it is a number in the units of the normalised image")
+            raise ValueError(f"mask_value is {mask_value!r}: it has to be finite, in the units of the normalised image")
         self.segmentation = segmentation
         self.weight = weight
         self.mask_value = mask_value
@@ -144,9 +144,9 @@ class DecouplingLoss(nn.Module):
         return terms.total
 
     def terms(self, predicted: DecoupledPrediction, label: torch.Tensor) -> DecouplingTerms:
-        """Total and terms for a batch."""
+        """The total loss and its terms for a batch."""
         foreground, annotated = self.foreground(label)
-        # After the first pass: autocast keeps the weights that it has cast, and those of this pass know no gradient.
+        # After the pass with gradients: autocast caches the weights it casts, and here they are cast without gradients.
         with torch.no_grad(), in_eval_mode(predicted.network):
             targets = predicted.network.encode(hide_background(predicted.image, foreground, self.mask_value))
         segmentation = self.segmentation(predicted.prediction, label)
@@ -155,7 +155,7 @@ class DecouplingLoss(nn.Module):
         return DecouplingTerms(segmentation + self.weight * (l1 + l2), segmentation, l1, l2)
 
     def foreground(self, label: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Masks of the voxels that have a label other than 0, and of those that somebody has annotated."""
+        """Two masks: of the annotated voxels with a label other than 0, and of all annotated voxels."""
         annotated = (
             torch.ones_like(label, dtype=torch.bool) if self.ignore_label is None else label != self.ignore_label
         )
@@ -163,7 +163,7 @@ class DecouplingLoss(nn.Module):
 
 
 def hide_background(image: torch.Tensor, foreground: torch.Tensor, mask_value: float | None = None) -> torch.Tensor:
-    """The image where there is foreground, and elsewhere ``mask_value`` or the least value of its channel.
+    """Replace the background of an image by ``mask_value`` or by the minimum of each channel.
 
     Example:
         >>> image = torch.tensor([[[[-1.0, 0.5, 2.0]]]])
@@ -186,12 +186,13 @@ def feature_term(features: Sequence[torch.Tensor], targets: Sequence[torch.Tenso
 
 
 def decoder_term(decoded: torch.Tensor, foreground: torch.Tensor, annotated: torch.Tensor) -> torch.Tensor:
-    """Binary cross entropy between the mean over channels of a decoder level, as logits, and the foreground at its
-    resolution, over the voxels that somebody has annotated.
+    """Binary cross entropy over the annotated voxels, at the resolution of the decoder level.
+
+    The logits are the mean over the channels of the decoder level, the target is the foreground.
 
     Example:
         >>> decoded, mask = torch.zeros(1, 8, 4, 4), torch.ones(1, 1, 8, 8, dtype=torch.bool)
-        >>> decoder_term(decoded, mask, mask)  # log 2: nothing is known yet
+        >>> decoder_term(decoded, mask, mask)  # log 2, as for a random guess
         tensor(0.6931)
     """
     logits = decoded.float().mean(dim=1, keepdim=True)

@@ -1,4 +1,4 @@
-"""Deep training of an LV-UNet: the activation inside its blocks fades away, so that they fuse at the end."""
+"""Deep training of an LV-UNet: the activation inside its blocks becomes linear, so that the blocks can be fused."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["SLOPES", "DeepTraining"]
 
 LINEAR_SHARE = 0.1
 
-SLOPES: dict[str, Callable[[float], float]] = {  # slope by the share of the rise that is done
+SLOPES: dict[str, Callable[[float], float]] = {  # slope as a function of the completed share of the rise
     "cosine": lambda done: 1 - math.cos(math.pi * done / 2),
     "linear": lambda done: done,
 }
@@ -25,22 +25,22 @@ SLOPES: dict[str, Callable[[float], float]] = {  # slope by the share of the ris
 class DeepTraining:
     """Handler that raises the slope in the blocks of an LV-UNet from 0 to 1.
 
-    The slope is a function of the epoch and of the number of epochs alone, so that a resumed training is the same. It
-    rises over the first nine tenths of the epochs and is 1 in the last tenth, at least in the last epoch: what is
-    published stops just below 1, and its fusion gives another function. Only the epochs with a slope of 1 may give the
-    best model, as only these can be deployed; until the first of them has been validated ``Checkpoints`` keeps the
-    newest weights.
+    The slope depends on the epoch and the number of epochs only, so a resumed training gets the same slopes. It rises
+    over the first nine tenths of the epochs and is 1 in the last tenth, at least in the last epoch. The published
+    slope stops just below 1, so the fused network computes a different function. Only an epoch with a slope of 1 can
+    be the best one, as only its weights can be deployed. Until the first of them is validated, ``Checkpoints`` keeps
+    the newest weights.
 
     Args:
-        network: a :class:`LVUNet`; not wrapped in DistributedDataParallel.
-        history: of the training, in whose rows the slope is noted; its recorder is attached as usual.
-        deep_training: the course of the slope, "cosine" (``1 - cos(pi e / 2E)``, as published) or "linear".
+        network: an :class:`LVUNet`; not wrapped in DistributedDataParallel.
+        history: history of the training; the slope is added to its rows.
+        deep_training: how the slope rises, "cosine" (``1 - cos(pi e / 2E)``, as published) or "linear".
 
     Raises:
-        ValueError: if there is no such course, or the network has no slope.
+        ValueError: if ``deep_training`` is another name, or the network has no slope.
 
     Source:
-        LV-UNet, arXiv 2408.16886, after VanillaNet (Chen et al., NeurIPS 2023), whose course is the linear one.
+        LV-UNet, arXiv 2408.16886, after VanillaNet (Chen et al., NeurIPS 2023), where the slope rises linearly.
 
     Example:
         >>> from lunet_networks import create_network
@@ -54,16 +54,16 @@ class DeepTraining:
         self.course = choose("deep_training", deep_training, SLOPES)
         if not isinstance(network, LVUNet) or network.deployed:
             what = "a deployed network" if isinstance(network, LVUNet) else f"a {type(network).__name__}"
-            raise ValueError(f"deep_training is {deep_training!r}, but {what} has no slope: --deep_training none")
+            raise ValueError(f"deep_training is {deep_training!r}, but {what} has no slope: use --deep_training none")
         self.network = network
         self.history = history
 
     def attach(self, engine: Engine) -> None:
-        """Follow a trainer."""
+        """Attach this handler to a trainer."""
         engine.add_event_handler(Events.EPOCH_STARTED, self)
 
     def slope(self, epoch: int, epochs: int) -> float:
-        """Of an epoch, counted from 1, of so many."""
+        """The slope in an epoch, counted from 1, of a training with so many epochs."""
         rising = epochs - max(1, round(LINEAR_SHARE * epochs))
         return 1.0 if epoch > rising else self.course((epoch - 1) / rising)
 

@@ -1,4 +1,4 @@
-"""Dice of the training batches, cheap enough to be taken at every step."""
+"""Dice of the training batches, cheap enough to compute at every step."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ __all__ = ["LabelDice", "labels_of_batch"]
 
 
 class LabelDice(DiceMetric):
-    """MONAI's ``DiceMetric`` of label values, whose figures it gives.
+    """MONAI's ``DiceMetric`` for label values, with the same results but without waiting for the GPU.
 
-    MONAI's looks at every case and label by itself, and a GPU has to answer each time whether the label is there before
-    it can go on. This one counts a label in all cases of a batch at once and asks nothing.
+    MONAI's metric handles every case and label separately, and each time waits for the GPU to report whether the label
+    occurs. This class counts a label in all cases of a batch at once and never waits.
 
     Args:
-        num_values: of labels, the background included, which does not count.
+        num_values: number of label values, including the background, whose Dice is left out.
 
     Shape:
-        Predicted and true values ``(B, 1, [D,] H, W)``; a batch gives ``(B, num_values - 1)``, nan where a case has
-        nothing of the label.
+        Predicted and true values ``(B, 1, [D,] H, W)``; a batch gives ``(B, num_values - 1)``, nan if a case does not
+        have the label.
 
     Example:
         >>> metric = LabelDice(num_values=3)
@@ -47,9 +47,9 @@ def labels_of_batch(output: dict[str, Any], ignore_label: int | None = None) -> 
     """Predicted and true labels of a training batch, for a metric that takes label values.
 
     Args:
-        output: of the trainer: "pred" logits ``(B, C, [D,] H, W)``, or a list or tuple that begins with them (deep
-            supervision, functional decoupling), and "label" ``(B, 1, [D,] H, W)``.
-        ignore_label: value of the voxels that nobody has annotated, which become background in both.
+        output: output of the trainer: "pred" logits ``(B, C, [D,] H, W)``, or a list or tuple that begins with them
+            (deep supervision, functional decoupling), and "label" ``(B, 1, [D,] H, W)``.
+        ignore_label: value of voxels without annotation, which become background in both; None: there are none.
 
     Returns:
         Two tensors of label values ``(B, 1, [D,] H, W)``.
@@ -63,7 +63,7 @@ def labels_of_batch(output: dict[str, Any], ignore_label: int | None = None) -> 
     while not isinstance(logits, torch.Tensor):
         logits = logits[0]
     logits = logits.detach()
-    # argmax does the same in ten times the time on a CPU, an eighth of a lean network's training step
+    # on a CPU argmax takes ten times as long, an eighth of the training step of a lean network
     labels = (logits > 0).long() if logits.shape[1] == 1 else logits.max(dim=1, keepdim=True).indices
     if ignore_label is None:
         return labels, label

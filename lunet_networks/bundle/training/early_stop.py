@@ -1,4 +1,4 @@
-"""Ending a training that no longer gets better."""
+"""Ending a training that no longer improves."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ logger = logging.getLogger(__name__)
 
 
 class EarlyStop:
-    """Handler that ends the training after so many validations without a better model.
+    """Handler that ends the training after a number of validations without a better model.
 
-    It counts in the history, so that a resumed training stops where an uninterrupted one does.
+    It counts them in the history, so a resumed training stops at the same epoch as an uninterrupted one.
 
     Args:
-        patience: validations to wait.
-        history: attached before this handler.
+        patience: number of validations to wait.
+        history: history of the run; its recorder is attached before this handler.
     """
 
     def __init__(self, patience: int, history: History) -> None:
@@ -28,8 +28,8 @@ class EarlyStop:
         self.history = history
 
     def attach(self, engine: Engine) -> None:
-        """Follow a trainer."""
-        engine.add_event_handler(Events.STARTED, self)  # a run resumed at the very end has nothing left to do
+        """Attach this handler to a trainer."""
+        engine.add_event_handler(Events.STARTED, self)  # a run that has stopped early may be resumed
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:

@@ -1,4 +1,4 @@
-"""What a training has done so far: a row an epoch, in history.csv, on the screen and in TensorBoard."""
+"""The history of a training: one row for each epoch, in history.csv, in the log and in TensorBoard."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ logger = logging.getLogger(__name__)
 Row = dict[str, float | int]
 
 TRAIN_METRIC = "train_mean_dice"
-KEY_METRIC = "val_mean_dice"  # the column that says which epoch is best
-CANDIDATE = "candidate"  # the column that says whether an epoch may be the best; without it any may
+KEY_METRIC = "val_mean_dice"  # the column that decides which epoch is best
+CANDIDATE = "candidate"  # 0 in this column: the epoch cannot be the best; without the column every epoch can
 
 
 class History:
-    """The rows of a training, one an epoch, and the file ``OUTPUT_DIR/history.csv`` that holds them.
+    """The rows of a training, one for each epoch, and the file ``OUTPUT_DIR/history.csv`` that holds them.
 
-    A row has the epoch, the mean loss over its batches, the mean Dice in training, the learning rate and the seconds;
-    where the epoch was validated also the key metric and the same for each label, ``val_NAME`` (nan: no case has it).
-    Handlers may add to the row of the epoch that is going on by ``notes``; an epoch for which they note a ``CANDIDATE``
-    of 0 is never the best.
+    A row holds the epoch, the mean loss over its batches, the mean Dice in training, the learning rate and the seconds.
+    If the epoch was validated, it also holds the key metric, overall and for each label as ``val_NAME`` (nan: no case
+    has the label). Handlers can add columns to the row of the current epoch with ``notes``; an epoch with the note
+    ``CANDIDATE`` 0 is never the best.
 
     Args:
         output_dir: folder of the run.
-        label_names: of the foreground labels.
-        loss_terms: parts of the loss that have a column of their own, its mean over the batches.
+        label_names: names of the foreground labels.
+        loss_terms: parts of the loss; each gets a column with its mean over the batches.
 
     Example:
         >>> history = History("eval", ["tumour"])
@@ -68,27 +68,27 @@ class History:
 
     @property
     def validated(self) -> list[Row]:
-        """The rows of those epochs that were validated."""
+        """The rows of the validated epochs."""
         return [row for row in self.rows if KEY_METRIC in row]
 
     @property
     def candidates(self) -> list[Row]:
-        """The rows of those epochs that were validated and may be the best."""
+        """The rows of the validated epochs that can be the best."""
         return [row for row in self.validated if row.get(CANDIDATE, 1)]
 
     @property
     def best(self) -> Row | None:
-        """The row of the best epoch so far, the first of equals; None before the first candidate was validated."""
+        """The row of the best epoch so far, the earliest if several are equal; None before the first candidate."""
         return max(self.candidates, key=lambda row: row[KEY_METRIC], default=None)
 
     @property
     def validations_since_best(self) -> int:
-        """How many validations have not brought a better model."""
+        """Number of validations since the best model."""
         best = self.best
         return 0 if best is None else sum(row["epoch"] > best["epoch"] for row in self.candidates)
 
     def write(self) -> None:
-        """Write history.csv, the whole of it."""
+        """Write history.csv with all rows."""
         names = ["epoch", "loss", *self.loss_terms, TRAIN_METRIC, "learning_rate", "seconds"]
         names += [KEY_METRIC, *self.label_columns]
         names += dict.fromkeys(name for row in self.rows for name in row if name not in names)
@@ -100,18 +100,18 @@ class History:
 
 
 class EpochRecorder:
-    """Handler that adds a row to the history after every epoch, writes it and says it in a line of the log.
+    """Handler that adds a row to the history after every epoch, writes history.csv and logs a line.
 
-    Attach it after the validation, and before whatever asks the history for the best epoch.
+    Attach it after the validation handler, and before all handlers that use the best epoch of the history.
 
     Args:
-        history: to add to.
+        history: the history to add rows to.
         evaluator: runs the validation; its key metric has to keep the values of every case.
-        optimizer: of which the learning rate is noted.
-        loss: whose ``last_terms`` are the history's ``loss_terms``; None where it has none.
+        optimizer: the optimizer whose learning rate is recorded.
+        loss: the loss whose ``last_terms`` hold the ``loss_terms`` of the history; None if there are none.
 
     Raises:
-        FloatingPointError: during the training, when the loss is nan or infinite.
+        FloatingPointError: during the training, if the loss becomes nan or infinite.
 
     Example::
 
@@ -130,7 +130,7 @@ class EpochRecorder:
         self._start = 0.0
 
     def attach(self, engine: Engine) -> None:
-        """Follow a trainer."""
+        """Attach this handler to a trainer."""
         engine.add_event_handler(Events.EPOCH_STARTED, self._start_epoch)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._note_loss)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._end_epoch)
@@ -143,7 +143,7 @@ class EpochRecorder:
         loss = engine.state.output["loss"].item()
         if not math.isfinite(loss):
             raise FloatingPointError(
-                f"the loss is {loss} in epoch {engine.state.epoch}: a lower learning_rate may help, or amp False"
+                f"the loss is {loss} in epoch {engine.state.epoch}: try a lower learning_rate, or amp False"
             )
         self._losses["loss"].append(loss)
         for name in self.history.loss_terms:
@@ -161,14 +161,14 @@ class EpochRecorder:
             **self._validation(engine.state.epoch),
             **self.history.notes,
         }
-        # all processes get the row of the first one, so that whatever follows from it is decided alike everywhere
+        # all processes use the row of rank 0, so that they all decide alike
         self.history.rows.append(from_rank_0(lambda: row))
         if idist.get_rank() == 0:
             self.history.write()
             logger.info(self._line(row, engine.state.max_epochs))
 
     def _validation(self, epoch: int) -> Row:
-        """Key metric and its value for each label, if this epoch was validated."""
+        """The key metric, overall and for each label; empty if this epoch was not validated."""
         state = self.evaluator.state
         if state.epoch != epoch or KEY_METRIC not in state.metrics:
             return {}

@@ -1,4 +1,4 @@
-"""The published losses by name, for one output (sigmoid) and for several (softmax)."""
+"""The published losses by name, for one output channel (sigmoid) or several (softmax)."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ LOSSES = {  # name: weights of the Dice, the cross-entropy and the focal term
 class SegmentationLoss(nn.Module):
     """Soft Dice, cross entropy, or the sum of Dice and cross entropy or of Dice and focal loss, on logits.
 
-    The Dice term is the published one: ``1 - 2 sum(p t) / (sum(p + t) + 1e-7)``, sums over the batch and all voxels,
-    the mean over labels. One output channel is a sigmoid and the cross entropy is binary. Several channels are a
-    softmax over the labels, channel 0 the background, which the Dice term leaves out. The focal loss is MONAI's, with
-    a gamma of 2.
+    The Dice term is the published one: ``1 - 2 sum(p t) / (sum(p + t) + 1e-7)``, summed over the batch and all voxels
+    and averaged over the labels. One output channel means a sigmoid and binary cross entropy. Several channels mean a
+    softmax over the labels; channel 0 is the background, which the Dice term leaves out. The focal loss is MONAI's,
+    with a gamma of 2.
 
     Args:
         loss_name: "dice", "bce", "dice_bce", "dice_half_bce" (half the cross entropy) or "dice_focal"; the cross
-            entropy of several labels goes by "bce" too.
-        out_channels: of the network.
-        ignore_label: value of the voxels that nobody has annotated, which take no part; None: there are none.
+            entropy of several labels is called "bce" too.
+        out_channels: number of output channels of the network.
+        ignore_label: value of voxels without annotation, which the loss ignores; None: there are none.
 
     Shape:
-        Logits ``(B, out_channels, [D,] H, W)``, labels ``(B, 1, [D,] H, W)`` holding whole numbers; a scalar comes out.
+        Logits ``(B, out_channels, [D,] H, W)``, labels ``(B, 1, [D,] H, W)`` with whole numbers. Output: a scalar.
 
     Raises:
-        ValueError: if there is no such loss.
+        ValueError: if no loss has this name.
 
     Source:
         Lean Unet, arXiv 2512.03834, published code; its Dice is that of STAMP (Dinsdale et al., Medical Image
-        Analysis 2022). "dice_half_bce" is of LV-UNet, arXiv 2408.16886, which takes the Dice image by image, and
-        "dice_focal" of LMSC-UNet, ICAART 2025, which gives no weights.
+        Analysis 2022). "dice_half_bce" is from LV-UNet, arXiv 2408.16886, which computes the Dice image by image, and
+        "dice_focal" from LMSC-UNet, ICAART 2025, which states no weights.
 
     Example:
         >>> logits, label = torch.zeros(2, 3, 8, 8, 8), torch.ones(2, 1, 8, 8, 8)
-        >>> SegmentationLoss("bce", out_channels=3)(logits, label)  # log 3: nothing is known yet
+        >>> SegmentationLoss("bce", out_channels=3)(logits, label)  # log 3, as for a random guess
         tensor(1.0986)
     """
 
@@ -68,7 +68,7 @@ class SegmentationLoss(nn.Module):
         self.ignore_label = ignore_label
 
     def forward(self, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-        # autocast gives half precision, in which a sum over a batch of volumes overflows
+        # autocast yields half precision, in which a sum over a batch of volumes overflows
         logits = logits.float()
         if self.ignore_label is not None:
             logits, label = self.only_annotated(logits, label)
@@ -84,12 +84,12 @@ class SegmentationLoss(nn.Module):
         return loss
 
     def only_annotated(self, logits: torch.Tensor, label: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The annotated voxels as one row ``(1, C, N)``; the sums of all terms are over the batch anyway."""
+        """The annotated voxels as one row ``(1, C, N)``; all terms sum over the batch anyway."""
         annotated = (label != self.ignore_label)[:, 0]
         return logits.movedim(1, -1)[annotated].T[None], label[:, 0][annotated][None, None]
 
     def entropy(self, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-        """Cross entropy over the labels, binary where there is one output channel."""
+        """Cross entropy over the labels, binary for one output channel."""
         if self.several:
             return nn.functional.cross_entropy(logits, label[:, 0].long())
         return nn.functional.binary_cross_entropy_with_logits(logits, label.float())

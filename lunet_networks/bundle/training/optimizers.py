@@ -9,7 +9,7 @@ from lunet_networks.bundle.runtime.checks import choose
 
 __all__ = ["OPTIMIZERS", "create_optimizer"]
 
-OPTIMIZERS = {  # name: class and its keywords
+OPTIMIZERS = {  # name: class and its keyword arguments
     "adam": (Adam, {}),
     "adamw": (AdamW, {"weight_decay": 1e-5}),
     "sgd": (SGD, {"momentum": 0.99, "nesterov": True, "weight_decay": 3e-5}),
@@ -17,16 +17,16 @@ OPTIMIZERS = {  # name: class and its keywords
 
 
 def create_optimizer(optimizer_name: str, network: nn.Module, learning_rate: float) -> Optimizer:
-    """An optimizer of the network's parameters.
+    """Create an optimizer for the parameters of a network.
 
     Args:
-        optimizer_name: "adam"; "adamw" with Lean Unet's weight decay of 1e-5; "sgd" as nnU-Net and PSP-Seg have it,
-            with Nesterov's momentum 0.99 and weight decay 3e-5.
-        network: whose parameters are trained.
-        learning_rate: at the start; a schedule may lower it.
+        optimizer_name: "adam"; "adamw" with Lean Unet's weight decay of 1e-5; "sgd" as in nnU-Net and PSP-Seg,
+            with Nesterov momentum 0.99 and weight decay 3e-5.
+        network: the network to train.
+        learning_rate: initial learning rate; a schedule may lower it.
 
     Raises:
-        ValueError: if there is no such optimizer.
+        ValueError: if no optimizer has this name.
 
     Example:
         >>> create_optimizer("adamw", nn.Linear(2, 1), 1e-2).defaults["weight_decay"]

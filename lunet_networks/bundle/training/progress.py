@@ -1,4 +1,4 @@
-"""Progress that a person watches while a training runs."""
+"""Progress bar and TensorBoard, to watch a training while it runs."""
 
 from __future__ import annotations
 
@@ -16,32 +16,34 @@ from lunet_networks.bundle.training.history import History
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 else:
-    SummaryWriter, _ = optional_import("torch.utils.tensorboard", name="SummaryWriter")  # inference does without
+    SummaryWriter, _ = optional_import("torch.utils.tensorboard", name="SummaryWriter")  # not needed for inference
 
 __all__ = ["ProgressBar", "TensorBoard"]
 
 
 class ProgressBar(ignite.handlers.ProgressBar):
-    """Ignite's progress bar, one an epoch, with the loss of the last batch, in the first of several processes; nothing
-    where stderr is no terminal."""
+    """Ignite's progress bar, one for each epoch, with the loss of the last batch.
+
+    With several processes only rank 0 shows it. It is not shown if stderr is not a terminal.
+    """
 
     def __init__(self) -> None:
         super().__init__(disable=None if idist.get_rank() == 0 else True)
 
     def attach(self, engine: Engine) -> None:
-        """Follow a trainer."""
+        """Attach this handler to a trainer."""
         super().attach(engine, output_transform=lambda output: {"loss": output["loss"].item()})
 
 
 class TensorBoard:
     """Handler that writes every number of the history to ``OUTPUT_DIR/tensorboard``.
 
-    After a run was killed and resumed TensorBoard drops what it had seen of the epochs that are run again. MONAI's
-    ``TensorBoardStatsHandler`` writes what an engine measured, without learning rate, time and labels.
+    If a run was killed and is resumed, TensorBoard drops the earlier values of the epochs that are repeated. MONAI's
+    ``TensorBoardStatsHandler`` writes the metrics of an engine, but no learning rate, time or values for each label.
 
     Args:
         output_dir: folder of the run.
-        history: attached before this handler.
+        history: history of the run; its recorder is attached before this handler.
     """
 
     def __init__(self, output_dir: str | Path, history: History) -> None:
@@ -50,7 +52,7 @@ class TensorBoard:
         self.writer: SummaryWriter | None = None
 
     def attach(self, engine: Engine) -> None:
-        """Follow a trainer."""
+        """Attach this handler to a trainer."""
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._write)
         engine.add_event_handler(Events.COMPLETED, self._close)
         engine.add_event_handler(Events.EXCEPTION_RAISED, self._close_and_raise)

@@ -1,4 +1,4 @@
-"""What a run was started with, kept beside its output so that two runs never mix."""
+"""The record of a run's settings, kept in its output folder so that the outputs of two runs never mix."""
 
 from __future__ import annotations
 
@@ -27,20 +27,23 @@ logger = logging.getLogger(__name__)
 
 
 class DatasetCases(list):
-    """Cases that the bundle read from its own ``dataset_dir``. Programs that run a bundle on data of theirs, such as
-    MONAI Label, put a plain list in this one's place."""
+    """Cases that the bundle has read from its own ``dataset_dir``.
+
+    Programs that run a bundle on their own data, such as MONAI Label, replace it by a plain list.
+    """
 
 
 class RunRecord:
     """The record ``OUTPUT_DIR/run.json`` of a training: its settings, cases and versions.
 
-    A training on the bundle's own dataset is refused where another one has left its output, unless it is told what to
-    do. A guest is never refused: MONAI Label, which brings cases of its own, and federated clients, which run the
-    trainer without ``open``. What they find of a training on the bundle's dataset they move to ``set_aside_N``.
+    A training on the bundle's own dataset is refused if the output folder holds the output of another training, unless
+    resume or overwrite is set. A guest is a run by MONAI Label, which brings its own cases, or by a federated client,
+    which runs the trainer without ``open``. A guest is never refused: the output of a training on the bundle's dataset
+    is moved to ``set_aside_N``.
 
     Args:
         output_dir: folder of the run.
-        settings: those that were checked, with "resume" and "overwrite" among them.
+        settings: the checked settings, including "resume" and "overwrite".
         training: cases to train on.
         validation: cases that choose the best model.
 
@@ -66,43 +69,44 @@ class RunRecord:
         self.is_open = False
 
     def open(self) -> None:
-        """Start the record of this run, or take up that of the run to resume. Of several processes the first one does.
+        """Start the record of this run, or continue that of the run to resume. With several processes rank 0 does it.
 
         Raises:
             FileExistsError: if ``output_dir`` holds another run's output and neither resume nor overwrite is set.
-            ValueError: if the run to resume was another one, with what differs; or if both are set.
+            ValueError: if the run to resume had other settings, cases or number of processes, or if both are set.
         """
         self.is_open = True
         from_rank_0(self._start)
 
     def open_as_guest(self) -> None:
-        """Start the record of a run that may not be refused."""
+        """Start the record of a run by MONAI Label or a federated client, which is never refused."""
         self.guest = True
         self.open()
 
     def _start(self) -> None:
         resume, overwrite = self.settings["resume"], self.settings["overwrite"]
         if resume and overwrite:
-            raise ValueError("resume and overwrite are both True: one continues the run that is there, one deletes it")
+            raise ValueError("resume and overwrite are both True: set resume to continue, or overwrite to start anew")
         if self.guest:
             self._make_room()
         elif resume and (self.output_dir / outputs.CHECKPOINT).is_file():
             self._check_same_run()
         elif overwrite or resume:
             if resume:
-                logger.info(f"there is nothing to resume in {self.output_dir}: starting anew")
+                logger.info(f"nothing to resume in {self.output_dir}: starting a new training")
             self._delete_outputs()
         elif self._holds_work():
             raise FileExistsError(
-                f"{self.output_dir} holds the output of another training: --resume True continues it, "
-                "--overwrite True deletes it and starts anew, --output_dir names another folder"
+                f"{self.output_dir} holds the output of another training: continue it with --resume True, "
+                "delete it and start a new one with --overwrite True, or choose another folder with --output_dir"
             )
         self._write()
 
     def _check_same_run(self) -> None:
         if not self.path.is_file():
             raise ValueError(
-                f"{self.output_dir} has no {outputs.RUN_RECORD}, so that nobody knows what {outputs.CHECKPOINT} is of"
+                f"{self.output_dir} cannot be resumed: it has no {outputs.RUN_RECORD}, so the settings of its "
+                f"{outputs.CHECKPOINT} are unknown; start a new training with --overwrite True or another --output_dir"
             )
         older = json.loads(self.path.read_text(encoding="utf-8"))
         differences = differing_settings(older["settings"], self.settings)
@@ -113,13 +117,11 @@ class RunRecord:
             then = older["cases"][section]
             if then != cases:
                 others = len(set(then) ^ set(cases))
-                differences.append(
-                    f"{section} cases: {len(then)} then, {len(cases)} now, {others} of them not the same"
-                )
+                differences.append(f"{section} cases: {len(then)} then, {len(cases)} now, {others} of them differ")
         if differences:
             raise ValueError(
                 f"{self.output_dir} cannot be resumed, it was another training:\n{shortened_list(differences)}\n"
-                "give the same settings again, or start anew with --overwrite True or another --output_dir"
+                "give the same settings again, or start a new training with --overwrite True or another --output_dir"
             )
 
     def _write(self) -> None:
@@ -137,7 +139,7 @@ class RunRecord:
         write_atomically(self.path, (json.dumps(record, indent=1) + "\n").encode())
 
     def _make_room(self) -> None:
-        """Move the output of a training on the bundle's dataset out of a guest's way; that of a guest is replaced."""
+        """Move the output of a training on the bundle's dataset aside for a guest; delete that of an earlier guest."""
         if self.path.is_file() and json.loads(self.path.read_text(encoding="utf-8"))["guest"]:
             self._delete_outputs()
             return
@@ -150,7 +152,7 @@ class RunRecord:
             logger.info(f"the output of another training is now in {aside}")
 
     def _holds_work(self) -> bool:
-        """Whether a training has completed an epoch here; a record alone is of one that failed before."""
+        """Whether a training has completed an epoch here; a record alone is left by one that failed earlier."""
         return any(path.name != outputs.RUN_RECORD for path in self._outputs())
 
     def _outputs(self) -> list[Path]:
@@ -165,18 +167,18 @@ class RunRecord:
 
 
 class RunRecordHandler:
-    """Handler that opens the record where the trainer runs without the bundle's own list of steps, as a federated
-    client does.
+    """Handler that opens the record if the trainer runs without the bundle's own list of steps, as in a federated
+    client.
 
     Args:
-        run_record: of this run.
+        run_record: record of this run.
     """
 
     def __init__(self, run_record: RunRecord) -> None:
         self.run_record = run_record
 
     def attach(self, engine: Engine) -> None:
-        """Follow a trainer."""
+        """Attach this handler to a trainer."""
         engine.add_event_handler(Events.STARTED, self)
 
     def __call__(self, engine: Engine) -> None:
@@ -185,17 +187,17 @@ class RunRecordHandler:
 
 
 def differing_settings(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """How the settings of a training differ from those in the record of another, but for those that may.
+    """List the settings that differ between two trainings, except those that may change.
 
     Args:
-        then: as ``run.json`` has them.
-        now: as they were checked.
+        then: the settings in ``run.json``.
+        now: the checked settings of this run.
 
     Example:
         >>> differing_settings({"seed": 1, "resume": False}, {"seed": 2, "resume": True})
         ['seed: 1 then, 2 now']
     """
-    now = json.loads(json.dumps(now))  # which turns tuples into lists
+    now = json.loads(json.dumps(now))  # turns tuples into lists
     return [
         f"{name}: {then.get(name)!r} then, {now.get(name)!r} now"
         for name in sorted((then.keys() | now.keys()) & SETTINGS.keys())
@@ -204,5 +206,5 @@ def differing_settings(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[
 
 
 def _names(cases: Sequence[Mapping[str, Any]]) -> list[str]:
-    """File names of the labels: the images may be several a case, and folders may move."""
+    """File names of the labels: a case may have several images, and folders may move."""
     return [Path(case["label"]).name for case in cases]

@@ -1,4 +1,4 @@
-"""Learning rates as functions of the epoch alone, so that nothing of them has to be saved."""
+"""Learning rate schedules that depend on the epoch only, so that they have no state to save."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["SCHEDULES", "LearningRateSchedule"]
 STEP_EPOCHS, STEP_FACTOR = 30, 0.1  # as published
 POLY_POWER = 0.9
 
-SCHEDULES: dict[str, Callable[[int, int], float]] = {  # factor of the learning rate, by epochs done and epochs in all
+SCHEDULES: dict[str, Callable[[int, int], float]] = {  # factor of the learning rate by completed and all epochs
     "none": lambda done, epochs: 1.0,
     "cosine": lambda done, epochs: (1 + math.cos(math.pi * done / epochs)) / 2,
     "step": lambda done, epochs: STEP_FACTOR ** (done // STEP_EPOCHS),
@@ -26,16 +26,16 @@ SCHEDULES: dict[str, Callable[[int, int], float]] = {  # factor of the learning 
 class LearningRateSchedule:
     """Handler that sets the learning rate of every epoch.
 
-    PyTorch's schedulers count their own steps. This one reads the epoch and the number of epochs from the trainer:
-    a resumed run cannot differ, a run can be made longer, and in federated rounds, which raise the number of epochs
-    each time, the rate does not stay at zero after the first.
+    PyTorch's schedulers count their own steps. This handler reads the epoch and the number of epochs from the trainer.
+    A resumed run therefore gets the same rates, and a run can be extended. Each federated round raises the number of
+    epochs, so the rate does not stay at zero after the first round.
 
     Args:
-        optimizer: its learning rate at this moment is the one that the schedule scales.
+        optimizer: the optimizer, with the initial learning rate that the schedule scales.
         scheduler_name: "none", "cosine" (to 0), "step" (a tenth every 30 epochs) or "poly" (power 0.9, to 0).
 
     Raises:
-        ValueError: if there is no such schedule.
+        ValueError: if no schedule has this name.
 
     Example:
         >>> [round(SCHEDULES["cosine"](done, 4), 2) for done in range(4)]
@@ -48,7 +48,7 @@ class LearningRateSchedule:
         self.initial = [group["lr"] for group in optimizer.param_groups]
 
     def attach(self, engine: Engine) -> None:
-        """Follow a trainer."""
+        """Attach this handler to a trainer."""
         engine.add_event_handler(Events.EPOCH_STARTED, self)
 
     def __call__(self, engine: Engine) -> None:

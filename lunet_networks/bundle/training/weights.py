@@ -1,4 +1,4 @@
-"""Trained weights: those that an evaluation or an inference loads, and those that a training starts from."""
+"""Trained weights, loaded by an evaluation or inference, or used as the start of a training."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ logger = logging.getLogger(__name__)
 class CheckpointLoader:
     """Handler that loads trained weights when an evaluator starts.
 
-    It bears the name of MONAI's handler because federated clients, who bring weights of their own, leave out whatever
-    has that in its name. MONAI's raises errors that show every tensor and no way out.
+    It has the name of MONAI's handler because federated clients, which bring their own weights, skip every handler with
+    that name. The errors of MONAI's handler show every tensor but do not say what to do.
 
     Args:
-        path: of a state dict.
-        network: to load into.
+        path: path of a state dict.
+        network: the network to load into.
 
     Example::
 
@@ -37,7 +37,7 @@ class CheckpointLoader:
         self.network = network
 
     def attach(self, engine: Engine) -> None:
-        """Called by the evaluator that this is a handler of."""
+        """Attach this handler to an evaluator."""
         engine.add_event_handler(Events.STARTED, lambda: load_weights(self.network, self.path))
 
 
@@ -45,25 +45,25 @@ def load_weights(network: nn.Module, path: str | Path) -> None:
     """Load a state dict that fits a network exactly.
 
     Args:
-        network: to load into.
-        path: of a state dict.
+        network: the network to load into.
+        path: path of a state dict.
 
     Raises:
-        FileNotFoundError, ValueError: as :py:func:`read_weights`.
+        FileNotFoundError, ValueError: as for :py:func:`read_weights`.
     """
     network.load_state_dict(read_weights(network, path))
 
 
 def read_weights(network: nn.Module, path: str | Path) -> dict[str, torch.Tensor]:
-    """A state dict that fits a network exactly; the network stays as it is.
+    """Read a state dict that fits a network exactly, without changing the network.
 
     Args:
-        network: that the state dict is for.
-        path: of the state dict.
+        network: the network that the state dict belongs to.
+        path: path of the state dict.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it holds no plain state dict, or that of another network.
+        FileNotFoundError: if the file does not exist.
+        ValueError: if it is not a plain state dict, or belongs to another network.
 
     Example:
         >>> import tempfile
@@ -71,19 +71,19 @@ def read_weights(network: nn.Module, path: str | Path) -> dict[str, torch.Tensor
         >>> torch.save(nn.Linear(2, 1).state_dict(), path)
         >>> read_weights(nn.Linear(3, 1), path)  # doctest: +ELLIPSIS
         Traceback (most recent call last):
-        ValueError: ...model.pt is of another network: weight is 1 x 2 there and 1 x 3 here; is the preset right?
+        ValueError: ...model.pt is from another network: weight is 1 x 2 in the file, not 1 x 3; is the preset right?
     """
     own, state = network.state_dict(), without_supervision(network, read_state_dict(path))
     for name in [*own, *state]:
         if name not in state or name not in own:
-            where = "missing" if name not in state else "only"
-            raise ValueError(f"{path} is of another network: {name} is {where} there; is the preset right?")
+            where = "is missing in the file" if name not in state else "is not part of this network"
+            raise ValueError(f"{path} is from another network: {name} {where}; is the preset right?")
         if own[name].shape != state[name].shape:
             there, here = (" x ".join(map(str, tensors[name].shape)) for tensors in (state, own))
             raise ValueError(
-                f"{path} is of another network: {name} is {there} there and {here} here; is the preset right?"
+                f"{path} is from another network: {name} is {there} in the file, not {here}; is the preset right?"
             )
-    logger.info("weights of %s", path)
+    logger.info("loaded the weights in %s", path)
     return state
 
 
@@ -91,16 +91,17 @@ logger = logging.getLogger(__name__)
 
 
 def load_pretrained(network: nn.Module, path: str | Path) -> None:
-    """Start a network from the weights of another training. Where only the number of labels differs, the head keeps its
-    fresh initialisation, and that is said.
+    """Start a network from the weights of another training.
+
+    If only the number of labels differs, the head keeps its random initialisation, and a log message says so.
 
     Args:
-        network: to load into.
-        path: of a state dict.
+        network: the network to load into.
+        path: path of a state dict.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it holds no state dict, or that of another network.
+        FileNotFoundError: if the file does not exist.
+        ValueError: if it is not a state dict, or belongs to another network.
 
     Example:
         >>> import tempfile
@@ -116,18 +117,18 @@ def load_pretrained(network: nn.Module, path: str | Path) -> None:
     if own.keys() != state.keys() or any(_module_of(name) != head for name in other):
         faults = len(own.keys() ^ state.keys()) + len(other)
         raise ValueError(
-            f"{path} is of another network: {faults} of its tensors or of this network's have no counterpart; "
-            "name its preset, or start without pretrained"
+            f"{path} is from another network: {faults} tensors differ or exist on one side only; "
+            "use the preset of that network, or train without pretrained"
         )
     if other:
         state.update((name, value) for name, value in own.items() if _module_of(name) == head)
-        logger.info(f"{path} is of a network with other labels: its head, {head}, is not taken over")
+        logger.info(f"{path} is from a network with other labels: its head, {head}, is not loaded")
     network.load_state_dict(state)
     logger.info(f"started from the weights in {path}")
 
 
 def _head(network: nn.Module) -> str:
-    """Name of the module that makes the output: the last one with parameters."""
+    """Name of the module that computes the output: the last one with parameters."""
     return _module_of([name for name, _ in network.named_parameters()][-1])
 
 

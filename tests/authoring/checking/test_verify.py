@@ -330,7 +330,7 @@ BROKEN: dict[str, tuple[Edit, str, str, str, str]] = {  # what is done, then fil
         save(lambda: state_dict("lunet_small_2f")),
         "models/other.pt",
         "",
-        "of another network",
+        "from another network",
         "preset",
     ),
 }

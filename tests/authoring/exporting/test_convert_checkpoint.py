@@ -33,7 +33,7 @@ def _checkpoint(path: Path, weights: OrderedDict) -> Path:
     return path
 
 
-@pytest.mark.filterwarnings("ignore:published weights of LV-UNet do not tell their slope")
+@pytest.mark.filterwarnings("ignore:published weights of LV-UNet do not include their slope")
 @pytest.mark.parametrize("preset", [name for name in list_presets() if not SLOW.search(name)])
 def test_every_published_preset_is_recognised(preset: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     try:

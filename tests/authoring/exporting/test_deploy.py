@@ -109,7 +109,7 @@ def test_what_is_refused(trained: Path, repository: Path, tmp_path: Path) -> Non
     with pytest.raises(FileNotFoundError, match=r"model\.pt"):
         deploy_bundle(str(repository / "bundles" / "lv_unet"), str(output))
     write_weights(trained, slope=0.99)
-    with pytest.raises(ValueError, match=r"the slope in the blocks of this LV-UNet is 0\.99, it has to be 1"):
+    with pytest.raises(ValueError, match=r"the slope in the blocks of this LV-UNet is 0\.99, but it has to be 1"):
         deploy_bundle(str(trained), str(output))
     assert not output.exists()
     (output / "configs").mkdir(parents=True)

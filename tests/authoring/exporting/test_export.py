@@ -112,9 +112,9 @@ def test_int8_is_written_where_it_loses_little_alone(bundle, tiny_dataset, tmp_p
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"format": "caffe"}, "--format is 'caffe': it is one of torchscript, onnx, openvino, tensorrt"),
+        ({"format": "caffe"}, "--format is 'caffe': it has to be one of torchscript, onnx, openvino, tensorrt"),
         ({"format": "onnx", "quantize": "int8"}, "--quantize int8 needs --format openvino"),
-        ({"format": "openvino", "quantize": "int4"}, "--quantize is 'int4': it is one of int8"),
+        ({"format": "openvino", "quantize": "int4"}, "--quantize is 'int4': it has to be one of int8"),
         ({"format": "torchscript", "preset": "lunet_small_9f"}, "there is no preset 'lunet_small_9f'"),
         ({"format": "torchscript", "preset": "unet_small_4f"}, "is the preset right"),
         ({"format": "torchscript", "overwrite": "yes"}, "--overwrite takes True or False"),

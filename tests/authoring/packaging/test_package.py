@@ -232,7 +232,7 @@ def test_another_version_that_was_imported_first_is_refused(packed: Path, tmp_pa
     command = [sys.executable, "-I", "-W", "ignore", "-c", code, str(tmp_path / "other")]
     run = subprocess.run(command, cwd=packed, capture_output=True, text=True, check=False)
     assert run.returncode != 0
-    assert f"this bundle was packed with lunet_networks {VERSION}, but 7.0.0 of {other} is imported" in run.stderr
+    assert f"this bundle was packed with lunet_networks {VERSION}, but 7.0.0 from {other} is already" in run.stderr
 
 
 def test_the_same_version_from_elsewhere_does(packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -429,7 +429,7 @@ REFUSED: dict[str, tuple[Callable[[Path], object], dict[str, object], str]] = {
     "weights of another preset": (
         nothing,
         {"preset": "lunet_small_2f"},
-        r"model\.pt is of another network: encoders\.0\.0\.conv\.weight is 4 x 1 x 3 x 3 x 3 there and 2 x 1 x 3",
+        r"model\.pt is from another network: encoders\.0\.0\.conv\.weight is 4 x 1 x 3 x 3 x 3 in the file, not 2 x 1",
     ),
     "no weights": (remove("models/model.pt"), {}, r"there are no weights at .*model\.pt"),
     "half the weights": (half("models/model.pt"), {}, r"model\.pt cannot be read"),

@@ -233,7 +233,7 @@ def test_lv_unet_sees_colours_as_they_are_published():
     )
     assert "subtrahend" not in plan(pictures(), "lv_unet").values["normalise"], "16 bits have another white"
     assert plan(pictures((128, 128)), "lv_unet", roi_size=(128, 256)).values["roi_size"] == [128, 256]
-    with pytest.raises(ValueError, match="every side is a multiple of 128, one at least 256"):
+    with pytest.raises(ValueError, match="every side has to be a multiple of 128, one at least 256"):
         plan(pictures(), "lv_unet", roi_size=(128, 128))
 
 

@@ -248,8 +248,11 @@ def test_ignored_voxels_are_no_foreground(two):
         ({"labels": {"0": "background", "1": "x", "2": "x"}}, "gives several labels the same name: x, x"),
         ({"labels": {"0": "background", "1": "x"}}, "a.nii.gz holds the values 2, the labels are 0, 1"),
         ({"modality": {"0": "T1", "1": "T2"}}, "names 2 channels in modality (T1, T2), but every image has 1"),
-        ({"modality": ["T1"]}, 'modality has to be names by channel from 0 on, such as {"0": "MRI"}, not [\'T1\']'),
-        ({"modality": {"1": "T1"}}, "modality has to be names by channel from 0 on"),
+        (
+            {"modality": ["T1"]},
+            'modality has to name the channels, numbered from 0, such as {"0": "MRI"}, not [\'T1\']',
+        ),
+        ({"modality": {"1": "T1"}}, "modality has to name the channels"),
     ],
 )
 def test_a_dataset_json_at_odds_with_the_files(two, description, message):
@@ -301,7 +304,7 @@ def test_json_round_trip(two, tmp_path):
     content = json.loads(path.read_text())
     for broken in ("[]", "no json", json.dumps({**content, "more": 1}), json.dumps({**content, "cases": [{}]})):
         path.write_text(broken)
-        with pytest.raises(ValueError, match=r"is no fingerprint: lunet fingerprint DATASET_DIR writes one"):
+        with pytest.raises(ValueError, match=r"is not a fingerprint: write one with lunet fingerprint DATASET_DIR"):
             read_fingerprint(path)
 
 

@@ -167,12 +167,12 @@ def test_a_case_that_trains_and_validates(tmp_path):
     for place in ("train", "val"):
         write(tmp_path / place / "ct_a.nrrd")
         write(tmp_path / place / "label_a.nrrd", label=True)
-    with pytest.raises(ValueError, match=r"case a is in .*train and in .*val: a case belongs to one"):
+    with pytest.raises(ValueError, match=r"case a is in .*train and in .*val: keep one of them"):
         make_datalist(tmp_path)
 
 
 def test_no_known_layout(tmp_path):
-    with pytest.raises(ValueError, match=r"no training cases in .*; known are imagesTr/ID .*, or images/ID with"):
+    with pytest.raises(ValueError, match=r"no training cases in .*; known layouts: imagesTr/ID .*, or images/ID with"):
         make_datalist(tmp_path)
     with pytest.raises(ValueError, match=r"nowhere is not a folder"):
         make_datalist(tmp_path / "nowhere")
@@ -202,7 +202,7 @@ def test_label_values_with_gaps(tmp_path):
 def test_an_existing_dataset_json_is_kept_unless_told(tmp_path):
     write_pairs(tmp_path, "ab")
     (tmp_path / "dataset.json").write_text("mine")
-    with pytest.raises(FileExistsError, match=r"dataset.json is there already: replace it with --overwrite True"):
+    with pytest.raises(FileExistsError, match=r"dataset.json already exists: replace it with --overwrite True"):
         make_datalist(tmp_path)
     assert (tmp_path / "dataset.json").read_text() == "mine"
     make_datalist(tmp_path, overwrite="True")

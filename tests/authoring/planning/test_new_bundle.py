@@ -138,7 +138,7 @@ def test_only_bundles_are_overwritten(data, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"family": "lunet_tiny"}, "FAMILY is 'lunet_tiny': it is one of unet_small, lunet_small"),
+        ({"family": "lunet_tiny"}, "FAMILY is 'lunet_tiny': it has to be one of unet_small, lunet_small"),
         ({"preset": "unet_small_4f"}, "--preset unet_small_4f is of another family; lunet_small has lunet_small_4f, "),
         ({"preset": "lunet_small_9f"}, "--preset lunet_small_9f is no preset"),
         ({"output_dir": "lunet-small"}, "name the bundle with letters, digits and _ only"),
@@ -146,8 +146,8 @@ def test_only_bundles_are_overwritten(data, tmp_path):
         ({"output_dir": "tumour_detection"}, "without detection, classification"),
         ({"memory_gib": 0}, "--memory_gib takes a number above 0, not 0"),
         ({"memory_gib": 0.5}, r"--memory_gib 0.5 is too little: a training on patches of .* needs \d"),
-        ({"pixdim": (1, 1)}, r"--pixdim takes 3 numbers above 0, one an axis, not \(1, 1\)"),
-        ({"roi_size": (40, 40, 40)}, "--roi_size 40 x 40 x 40: every side is a multiple of 16"),
+        ({"pixdim": (1, 1)}, r"--pixdim takes 3 numbers above 0, one per axis, not \(1, 1\)"),
+        ({"roi_size": (40, 40, 40)}, "--roi_size 40 x 40 x 40: every side has to be a multiple of 16"),
         ({"spatial_dims": 2}, "has 3 spatial dimensions"),
         ({"modality": ("T1", "T2")}, "--modality names 2 channels, the images have 1"),
         ({"pixdim": (1, 1, 6)}, r"the volumes have .* voxels at the spacing of the training, too few for this network"),

@@ -49,20 +49,20 @@ def test_the_coarsest_level_is_never_a_single_voxel():
 
 
 def test_volumes_too_small_for_the_network():
-    with pytest.raises(ValueError, match=r"the volumes have 64 x 64 x 5 voxels .* divides every side by 16: a finer"):
+    with pytest.raises(ValueError, match=r"the volumes have 64 x 64 x 5 voxels .* needs multiples of 16: choose"):
         choose_patch([(64, 64, 5)], 16, 16, voxels, GIB)
 
 
 def test_memory_that_no_patch_fits():
     with pytest.raises(
-        ValueError, match=r"--memory_gib 1 is too little: .* 16 x 16 x 32 voxels, 2 at a time, needs 1\.7"
+        ValueError, match=r"--memory_gib 1 is too little: .* 16 x 16 x 32 voxels with batch size 2 needs 1\.7"
     ):
         choose_patch([(64, 64, 64)], 16, 16, lambda batch, roi: GIB + 2**14 * math.prod(roi) * batch, GIB)
 
 
 @pytest.mark.parametrize("roi", [(40, 32, 32), (16, 16, 16), (32, 32, 0), (32.0, 32, 32)])
 def test_a_patch_that_the_network_does_not_take(roi):
-    with pytest.raises(ValueError, match="every side is a multiple of 16, one at least 32"):
+    with pytest.raises(ValueError, match="every side has to be a multiple of 16, one at least 32"):
         keep_patch(roi, 16, 16, voxels, GIB)
 
 

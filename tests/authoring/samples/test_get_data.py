@@ -263,7 +263,7 @@ class TestHippocampus:
             member = tarfile.TarInfo("Task04_Hippocampus/dataset.json")
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
-        self.fails(target, archive, "10 of 10 files are not there")
+        self.fails(target, archive, "10 of 10 files are missing")
 
     def test_nothing_is_written_outside_the_folder(self, archive, target):
         with tarfile.open(archive, "a") as tar:

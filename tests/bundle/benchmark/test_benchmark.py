@@ -120,10 +120,10 @@ def test_a_packed_bundle_has_no_preset_to_choose(bundle: Path, tmp_path: Path) -
         "a size": ({"shape": [32, 40, 32]}, r"shape is \[32, 40, 32\]: .* multiple of 16"),
         "a single voxel at the coarsest level": ({"shape": [16, 16, 16], "training_batch_size": 1}, r"shape is .*32"),
         "dimensions": ({"shape": [32, 32]}, r"shape is \[32, 32\]: this 3D network"),
-        "a number": ({"shape": 32}, "shape is 32: it is the sizes"),
-        "no backend": ({"backend": "caffe"}, "backend is 'caffe': it is one of eager, torchscript, onnx, openvino"),
+        "a number": ({"shape": 32}, "shape is 32: it has to be an image size"),
+        "no backend": ({"backend": "caffe"}, "backend is 'caffe': it has to be one of eager, torchscript, onnx"),
         "no preset": ({"preset": "lunet_4f"}, "there is no preset 'lunet_4f'"),
-        "no layout": ({"memory_layout": "NCHW"}, "memory_layout is 'NCHW': it is one of channels_last, contiguous"),
+        "no layout": ({"memory_layout": "NCHW"}, "memory_layout is 'NCHW': it has to be one of channels_last"),
         "no thread": ({"num_threads": 0}, "num_threads is 0: it has to be a whole number of at least 1"),
         "half a batch": ({"batch_size": 0.5}, "batch_size is 0.5: it has to be a whole number of at least 1"),
     }.values(),
@@ -155,7 +155,7 @@ def test_the_peak_is_what_the_step_took() -> None:
     [
         (
             partial(signal.raise_signal, signal.SIGTERM),
-            r"Inference with 1 x 1 x 32 x 32 .* want of memory.* smaller shape",
+            r"Inference with 1 x 1 x 32 x 32 .* memory ran out.* smaller shape",
         ),
         (partial(create_network, "nothing"), "there is no preset 'nothing'"),
     ],

@@ -115,7 +115,7 @@ def test_label_of_another_shape(case):
 
 def test_channels_that_make_a_2d_image_a_volume(case):
     odd = case(an_image((8, 9, 3)), a_label((8, 9)))
-    assert "(a 2D image of several channels has a file for each)" in fault([odd])
+    assert "(a 2D image of several channels needs a file for each)" in fault([odd])
 
 
 def test_a_2d_image_that_is_no_axial_plane(case):
@@ -123,7 +123,7 @@ def test_a_2d_image_that_is_no_axial_plane(case):
     odd = case(an_image((8, 9)), a_label((8, 9)))
     save(odd["image"], an_image((8, 9)), upright)
     message = fault([odd], spatial_dims=2)
-    assert f"{odd['image']} has an affine that gives one of its axes no length in the plane of x and y" in message
+    assert f"{odd['image']} has an affine in which one axis has no length in the plane of x and y" in message
 
 
 def test_label_on_another_grid(case):
@@ -147,9 +147,9 @@ def test_label_with_several_channels(case):
     ("value", "message"),
     [
         (3, "holds the values 3, the labels are 0, 1, 2"),
-        (0.5, "holds the values 0.5, labels are integers from 0 on"),
-        (-1, "holds the values -1, labels are integers from 0 on"),
-        (np.nan, "holds the values nan, labels are integers from 0 on"),
+        (0.5, "holds the values 0.5, labels have to be integers of at least 0"),
+        (-1, "holds the values -1, labels have to be integers of at least 0"),
+        (np.nan, "holds the values nan, labels have to be integers of at least 0"),
     ],
 )
 def test_label_values(case, value, message):
@@ -166,7 +166,7 @@ def test_values_that_are_not_finite(case, value):
 
 
 def test_constant_image(case):
-    assert "holds nothing but the value 7" in fault([case(np.full((8, 9, 10), 7, np.int16))])
+    assert "has a channel with the value 7 only" in fault([case(np.full((8, 9, 10), 7, np.int16))])
 
 
 def test_files_that_cannot_be_read(case, tmp_path):
@@ -177,8 +177,8 @@ def test_files_that_cannot_be_read(case, tmp_path):
     broken["label"] = str(tmp_path / "notes.txt")
     message = fault([broken, {"image": str(tmp_path / "gone.nii.gz"), "label": str(tmp_path / "gone.nii.gz")}])
     assert f"{broken['image']} cannot be read: " in message
-    assert "notes.txt is in no format that is read here: NIfTI (.nii, .nii.gz) and NRRD (.nrrd) are" in message
-    assert "gone.nii.gz is not there" in message
+    assert "notes.txt has a format that cannot be read: use NIfTI (.nii, .nii.gz) or NRRD (.nrrd)" in message
+    assert "gone.nii.gz does not exist" in message
     assert "(cases: 2, faults: 4)" in message
 
 

@@ -61,7 +61,7 @@ def test_the_validation_list_of_a_dataset_decides(dataset):
     assert len(load_datalist(folder, "training")) == 3
     assert images(load_datalist(folder, "validation")) == [str(folder / f"imagesVa/{n}.nii.gz") for n in range(2)]
     for fold in (1, 2):
-        with pytest.raises(ValueError, match=rf"fold is {fold}, but .*json has a validation list .* leave fold at 0"):
+        with pytest.raises(ValueError, match=rf"fold is {fold}, but .*json has a validation list .* keep fold 0"):
             load_datalist(folder, "training", fold=fold)
 
 
@@ -81,11 +81,11 @@ def test_paths_are_absolute_and_an_image_may_have_a_file_per_channel(dataset, mo
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"fold": 5}, "fold is 5: with num_folds 5 it is one of 0 to 4"),
+        ({"fold": 5}, "fold is 5: with num_folds 5 it has to be from 0 to 4"),
         ({"fold": -1}, "fold is -1"),
-        ({"num_folds": 13}, "num_folds is 13: 12 training cases can be cut into 2 to 12"),
+        ({"num_folds": 13}, "num_folds is 13: 12 training cases can be divided into 2 to 12 folds"),
         ({"num_folds": 1}, "num_folds is 1"),
-        ({"section": "train"}, "section is one of training, validation, test, not 'train'"),
+        ({"section": "train"}, "section is 'train': it has to be one of training, validation, test"),
     ],
 )
 def test_settings_out_of_range(dataset, settings, message):
@@ -102,7 +102,7 @@ def test_missing_files_are_listed_up_to_ten(dataset):
     folder = dataset()
     for number in range(12):
         (folder / f"labelsTr/{number}.nii.gz").unlink()
-    with pytest.raises(FileNotFoundError, match=r"12 of 24 files are not there") as error:
+    with pytest.raises(FileNotFoundError, match=r"12 of 24 files are missing") as error:
         load_datalist(folder, "training")
     assert str(folder / "labelsTr/0.nii.gz") in str(error.value)
     assert str(error.value).endswith("... and 2 more")
@@ -112,15 +112,15 @@ def test_missing_files_are_listed_up_to_ten(dataset):
 def test_absent_folder_and_absent_dataset_json(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"dataset_dir .*nowhere is not a folder"):
         read_dataset_json(tmp_path / "nowhere")
-    with pytest.raises(FileNotFoundError, match=r"dataset.json is absent: lunet make-datalist .* writes it"):
+    with pytest.raises(FileNotFoundError, match=r"dataset.json does not exist: write it .* with lunet make-datalist"):
         read_dataset_json(tmp_path)
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b'{"labels": {},\n "training" []}', r"dataset.json is no valid JSON: .* at line 2, column 13"),
-        (b"\xff\xfe\xff", "dataset.json is no valid JSON: it is not UTF-8 text"),
+        (b'{"labels": {},\n "training" []}', r"dataset.json is not valid JSON: .*, line 2, column 13"),
+        (b"\xff\xfe\xff", "dataset.json is not valid JSON: it is not UTF-8 text"),
     ],
 )
 def test_malformed_json(tmp_path, content, message):
@@ -139,11 +139,11 @@ def test_malformed_json(tmp_path, content, message):
         ({"labels": LABELS, "training": [{"label": "a"}]}, r"training\[0\] needs an image: a path.* not None"),
         ({"labels": LABELS, "training": [{"image": [], "label": "a"}]}, r"training\[0\] needs an image"),
         ({"labels": LABELS, "training": [{"image": "a"}]}, r"training\[0\] needs a label: a path, not None"),
-        ({"labels": LABELS, "training": cases(2), "validation": []}, "validation is empty: leave it out to have folds"),
+        ({"labels": LABELS, "training": cases(2), "validation": []}, "validation is empty: remove it to use folds"),
         ({"labels": LABELS, "training": cases(2), "test": [3]}, r"test\[0\] has to be"),
-        ({"labels": LABELS, "training": cases(2), "test": ["a", {"image": "b", "label": "c"}]}, "all or none"),
+        ({"labels": LABELS, "training": cases(2), "test": ["a", {"image": "b", "label": "c"}]}, "to all of them or"),
         ({"labels": LABELS, "training": cases(2) + cases(1)}, "imagesTr/0.nii.gz is listed 2 times"),
-        ({"labels": LABELS, "training": cases(2), "validation": cases(1)}, "belongs to one section, once"),
+        ({"labels": LABELS, "training": cases(2), "validation": cases(1)}, "every case once, in one section"),
         ({"training": cases(2)}, "labels have to be names by voxel value from 0 on.* not None"),
         ({"labels": {"0": "background"}, "training": cases(2)}, "labels have to be .* not 0"),
         ({"labels": {"0": "background", "2": "lesion"}, "training": cases(2)}, "without gaps, not 0, 2"),

@@ -128,9 +128,9 @@ def test_windows_overlap_as_they_are_told(bundle, dataset, tmp_path, overlap, wi
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"overlap": 1}, "overlap is 1: it is a number of at least 0 and below 1"),
+        ({"overlap": 1}, "overlap is 1: it has to be a number of at least 0 and below 1"),
         ({"sw_batch_size": 0}, "sw_batch_size is 0: it has to be a whole number of at least 1"),
-        ({"save_predictions": "yes"}, "save_predictions is 'yes': it takes True or False"),
+        ({"save_predictions": "yes"}, "save_predictions is 'yes': it has to be True or False"),
     ],
     ids=str,
 )
@@ -170,7 +170,7 @@ def test_weights_of_another_network(bundle, dataset, tmp_path):
     torch.save(torch.nn.Conv3d(1, 4, 1).state_dict(), bundle.model)
     with pytest.raises(RuntimeError) as error:
         bundle.evaluate(dataset(), tmp_path / "eval")
-    assert "weight is 4 x 1 x 1 x 1 x 1 there and 3 x 1 x 1 x 1 x 1 here" in str(error.value.__cause__)
+    assert "weight is 4 x 1 x 1 x 1 x 1 in the file, not 3 x 1 x 1 x 1 x 1" in str(error.value.__cause__)
 
 
 def test_a_label_of_another_grid_is_refused(bundle, dataset, tmp_path):

@@ -94,8 +94,8 @@ def test_an_export_that_is_missing(bundle, images, tmp_path):
     (tmp_path / "models").mkdir()
     with pytest.raises(RuntimeError) as error:
         labels_of(bundle, images, tmp_path / "labels", "onnx", ckpt_dir=str(tmp_path / "models"))
-    command = f"lunet export {tmp_path} --format onnx makes it"
-    assert f"there is no {tmp_path / 'models' / 'model.onnx'}" in messages(error.value)
+    command = f"which does not exist: create it with lunet export {tmp_path} --format onnx"
+    assert f"needs {tmp_path / 'models' / 'model.onnx'}" in messages(error.value)
     assert command in messages(error.value)
     with pytest.raises(RuntimeError) as error:
         labels_of(bundle, images, tmp_path / "labels", "openvino_int8", ckpt_dir=str(tmp_path))
@@ -107,8 +107,8 @@ def test_an_export_of_older_weights(bundle, images, tmp_path):
     torch.save(create_network("lunet_small_4f", out_channels=3).state_dict(), models / "model.pt")
     with pytest.raises(RuntimeError) as error:
         labels_of(bundle, images, tmp_path / "labels", "torchscript", ckpt_dir=str(models))
-    assert "model.ts was made of other weights than" in messages(error.value)
-    assert "--overwrite True makes it anew" in messages(error.value)
+    assert "model.ts was exported from other weights than" in messages(error.value)
+    assert "export it again with" in messages(error.value)
 
 
 def test_an_export_needs_no_weights_beside_it(bundle, images, eager_labels, tmp_path):
@@ -127,11 +127,11 @@ def test_a_window_that_the_network_cannot_take(bundle, images, tmp_path):
 def test_a_backend_that_is_none(bundle, images, tmp_path):
     with pytest.raises(RuntimeError) as error:
         labels_of(bundle, images, tmp_path / "labels", "caffe")
-    assert "backend is 'caffe': it is one of eager, torchscript, onnx, openvino" in messages(error.value)
+    assert "backend is 'caffe': it has to be one of eager, torchscript, onnx, openvino" in messages(error.value)
 
 
 def test_an_ensemble_is_computed_by_eager_alone(bundle, images, tmp_path):
     settings = {"dataset_dir": images, "output_dir": str(tmp_path), "ckpt_dirs": [str(bundle / "models")] * 2}
     with pytest.raises(RuntimeError) as error:
         run_bundle(bundle, "inference", "ensemble", **settings, backend="onnx")
-    assert "an ensemble is computed by eager alone" in messages(error.value)
+    assert "use eager for an ensemble" in messages(error.value)

@@ -86,7 +86,7 @@ def test_nothing_is_read_before_the_run(bundle):
 
 @pytest.mark.parametrize(
     ("ckpt_dirs", "error"),
-    [(["absent"], "there are no weights at absent/model.pt"), ("absent", "ckpt_dirs is 'absent': it is a list")],
+    [(["absent"], "there are no weights at absent/model.pt"), ("absent", "ckpt_dirs is 'absent': it has to be a list")],
 )
 def test_models_that_are_not_there(bundle, image, tmp_path, ckpt_dirs, error):
     with pytest.raises(RuntimeError) as caught:

@@ -159,7 +159,7 @@ def test_largest_component_only(bundle, tmp_path):
 def test_a_boolean_that_is_none(bundle, image, tmp_path, setting):
     with pytest.raises(RuntimeError) as error:
         bundle.infer(image, tmp_path / "labels", **{setting: "yes"})
-    assert f"{setting} is 'yes': it takes True or False" in messages(error.value)
+    assert f"{setting} is 'yes': it has to be True or False" in messages(error.value)
 
 
 def messages(error):
@@ -255,7 +255,7 @@ def test_nothing_to_label(tmp_path):
         find_images(tmp_path)
     with pytest.raises(ValueError, match="empty list"):
         find_images([])
-    with pytest.raises(ValueError, match=r"(?s)no image that can be labelled.*absent\.nii\.gz is not there"):
+    with pytest.raises(ValueError, match=r"(?s)no image that can be labelled.*absent\.nii\.gz does not exist"):
         InferenceImages([str(tmp_path / "absent.nii.gz")], tmp_path / "labels").open()
 
 
@@ -265,5 +265,5 @@ def test_label_maps_of_one_name_are_refused(tmp_path):
 
 
 def test_the_folder_of_the_images_is_refused_for_label_maps(image):
-    with pytest.raises(ValueError, match="folder of their own"):
+    with pytest.raises(ValueError, match="choose another folder"):
         InferenceImages(image, image.parent).open()

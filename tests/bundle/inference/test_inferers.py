@@ -133,7 +133,7 @@ def test_weights_are_read_with_the_first_image_and_kept(models, tmp_path):
 
 def test_models_that_do_not_fit(models, tmp_path):
     folders, image = models(Threshold(2), Threshold(3)), torch.zeros(1, 1, 4, 4, 4)
-    with pytest.raises(ValueError, match=r"fold_1/model\.pt is of another network: .*is the preset right\?"):
+    with pytest.raises(ValueError, match=r"fold_1/model\.pt is from another network: .*is the preset right\?"):
         EnsembleInferer(SimpleInferer(), folders)(image, Threshold(2))
     with pytest.raises(FileNotFoundError, match=r"there are no weights at .*absent/model\.pt"):
         EnsembleInferer(SimpleInferer(), [folders[0], tmp_path / "absent"])(image, Threshold(2))
@@ -141,7 +141,7 @@ def test_models_that_do_not_fit(models, tmp_path):
 
 @pytest.mark.parametrize("ckpt_dirs", ["fold_0/models", [], ()])
 def test_what_is_no_list_of_models(ckpt_dirs):
-    with pytest.raises(ValueError, match=r"ckpt_dirs is .*: it is a list of folders, each with a model\.pt, such as"):
+    with pytest.raises(ValueError, match=r"ckpt_dirs is .*: it has to be a list of folders, each with a model\.pt"):
         EnsembleInferer(SimpleInferer(), ckpt_dirs)
 
 

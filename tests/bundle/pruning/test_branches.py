@@ -133,12 +133,12 @@ def test_a_training_without_pruning_notes_the_terms(new_prunable: Callable, tiny
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"branches_per_step": 4}, r"branches_per_step is 4, but no module has more than 3 branches besides the one"),
+        ({"branches_per_step": 4}, r"branches_per_step is 4, but at most 3 branches of a module can be removed"),
         ({"branches_per_step": 0}, r"branches_per_step is 0: it has to be a whole number of at least 1"),
         ({"calibration_batches": 0}, r"calibration_batches is 0: it has to be a whole number of at least 1"),
         ({"val_interval": 2}, "val_interval is 2: it has to be 1"),
-        ({"decoupling_weight": -1}, r"decoupling_weight is -1: it is a number of at least 0"),
-        ({"allow_empty": "maybe"}, r"allow_empty is 'maybe': it takes True or False"),
+        ({"decoupling_weight": -1}, r"decoupling_weight is -1: it has to be a number of at least 0"),
+        ({"allow_empty": "maybe"}, r"allow_empty is 'maybe': it has to be True or False"),
     ],
 )
 def test_what_cannot_be(settings: dict, message: str, new_prunable: Callable, prune: Callable) -> None:

@@ -194,17 +194,17 @@ def test_a_kill_anywhere_changes_nothing(new_prunable, prune, killed_before_writ
     [
         (
             {"target_params": 10},
-            r"target_params is 10, but with a channel in every convolution the network .* \d+",
+            r"target_params is 10, but with one channel in every convolution the network .* \d+",
         ),
         ({"target_macs": 10}, r"target_macs is 10, but"),
-        ({"channels_per_step": 999}, r"channels_per_step is 999, but the network has \d+ channels besides"),
+        ({"channels_per_step": 999}, r"channels_per_step is 999, but only \d+ channels can be removed"),
         ({"channels_per_step": 0}, r"channels_per_step is 0: it has to be a whole number of at least 1"),
         (
             {"min_dice": 0.99},
-            r"the network has a mean Dice of 0\.\d+ before .*, min_dice is 0\.99: train",
+            r"the network has a mean Dice of 0\.\d+ before .*, below min_dice 0\.99: train",
         ),
-        ({"ranking": "taylr"}, r"ranking is 'taylr': it is one of taylor, taylor_abs"),
-        ({"selection": "widest"}, r"selection is 'widest': it is one of stamp"),
+        ({"ranking": "taylr"}, r"ranking is 'taylr': it has to be one of taylor, taylor_abs"),
+        ({"selection": "widest"}, r"selection is 'widest': it has to be one of stamp"),
         ({"val_interval": 5}, r"epoch 1 ends a recovery and was not validated: val_interval has to be 1"),
     ],
 )
@@ -221,14 +221,14 @@ def test_nothing_but_a_pruned_bundle_is_written_over(new_prunable, prune, tmp_pa
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
     with pytest.raises(RuntimeError) as caught:
         prune(new_prunable("unet_small"), pruned_dir=str(tmp_path / "mine"))
-    assert "mine holds something else than a pruned bundle" in str(root_cause(caught.value))
+    assert "mine holds files that are not a pruned bundle" in str(root_cause(caught.value))
     assert os.listdir(tmp_path / "mine") == ["thesis.txt"]
     root = new_prunable("first")
     prune(root, max_steps=1, pruned_dir=str(tmp_path / "older"))
     model = (tmp_path / "older" / "models" / "model.pt").read_bytes()
     with pytest.raises(RuntimeError) as caught:
         prune(root, output_dir=str(tmp_path / "other"), pruned_dir=str(tmp_path / "older"))
-    assert "older is a pruned bundle already: --overwrite True replaces it" in str(root_cause(caught.value))
+    assert "older already holds a pruned bundle: replace it with --overwrite True" in str(root_cause(caught.value))
     assert (tmp_path / "older" / "models" / "model.pt").read_bytes() == model
 
 

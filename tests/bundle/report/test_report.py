@@ -174,21 +174,21 @@ def test_the_channel_that_was_asked_for_is_shown(flat, tmp_path):
 def test_weights_without_a_history_have_no_curves(trained, tmp_path):
     run_bundle(trained.root, *VISUALIZE, **trained.settings(output_dir=str(tmp_path)))
     page = Page(tmp_path / "report.html")
-    assert "Nothing is known of the training of these weights: there is no history.csv" in page.text
+    assert "No record of the training of these weights was found: there is no history.csv" in page.text
     assert len(page.images) == 1 + 9
 
 
 def test_another_fold_than_that_of_the_training_is_told(trained, tmp_path):
     output = shutil.copytree(trained.eval, tmp_path / "eval")
-    assert "the training learned from" not in (output / "report.html").read_text()
+    assert "of a training case" not in (output / "report.html").read_text()
     run_bundle(trained.root, *VISUALIZE, **trained.settings(fold=1, output_dir=str(output)))
-    assert "3 of them bear the name of a case that the training learned from" in Page(output / "report.html").text
+    assert "3 of them have the name of a training case" in Page(output / "report.html").text
 
 
 def test_a_channel_that_is_not_there(trained):
     with pytest.raises(RuntimeError) as error:
         run_bundle(trained.root, *VISUALIZE, **trained.settings(channel=1))
-    assert str(error.value.__cause__) == "channel is 1: the images have 1, the first one is 0"
+    assert str(error.value.__cause__) == "channel is 1: the images have 1 channel(s), counted from 0"
 
 
 @pytest.fixture
@@ -320,7 +320,7 @@ def test_the_records_that_came_with_the_weights(docs):
         ({"ckpt_dir": "elsewhere"}, "there is no history.csv"),
         (
             {"measured": {"a": {WHOLE: dataclasses.replace(METRICS, dice=0.8)}}},
-            "docs/training_history.csv is that of weights of another Dice",
+            "docs/training_history.csv belongs to weights with another mean Dice",
         ),
     ],
     ids=["another preset", "other weights of the bundle", "weights from elsewhere", "another Dice"],

@@ -28,7 +28,7 @@ def test_a_full_disk_leaves_the_older_file_and_nothing_else(tmp_path):
     path = tmp_path / "model.pt"
     write_atomically(path, b"older")
     with (
-        pytest.raises(OSError, match=r"cannot write .*model\.pt .*the older one is untouched") as caught,
+        pytest.raises(OSError, match=r"cannot write .*model\.pt .*the old file is unchanged") as caught,
         small_disk(),
     ):
         write_atomically(path, b"x" * 5000)
@@ -39,7 +39,7 @@ def test_a_full_disk_leaves_the_older_file_and_nothing_else(tmp_path):
 
 def test_a_folder_that_is_a_file(tmp_path):
     (tmp_path / "models").write_text("")
-    with pytest.raises(OSError, match=r"cannot write .*model\.pt .*there is none"):
+    with pytest.raises(OSError, match=r"cannot write .*model\.pt .*the file does not exist"):
         write_atomically(tmp_path / "models" / "model.pt", b"")
 
 

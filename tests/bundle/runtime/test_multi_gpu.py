@@ -67,7 +67,9 @@ def test_a_wrong_setting_ends_both_with_one_message(bundle):
     assert bundle.start_two(loss_name="focal").wait(TIMEOUT) == 1
     errors = bundle.errors.read_text()
     assert (
-        errors.count("\nerror: loss_name is 'focal': it is one of dice, bce, dice_bce, dice_half_bce, dice_focal\n")
+        errors.count(
+            "\nerror: loss_name is 'focal': it has to be one of dice, bce, dice_bce, dice_half_bce, dice_focal\n"
+        )
         == 1
     )
     assert errors.count("\nValueError: ") == 1

@@ -52,14 +52,14 @@ def test_settings_without_a_check_pass():
 
 
 def test_what_is_no_setting_is_refused():
-    with pytest.raises(ValueError, match=r"a setting is .epoch.: it is one of .*epochs"):
+    with pytest.raises(ValueError, match=r"a setting is .epoch.: it has to be one of .*epochs"):
         check_settings(epoch=3)
 
 
 def test_one_overlap_or_one_for_each_axis():
     assert check_settings(overlap=0.5) == {"overlap": 0.5}
     assert check_settings(overlap=(0.5, 0, 0.25)) == {"overlap": [0.5, 0.0, 0.25]}
-    with pytest.raises(ValueError, match="overlap is 1: it is a number of at least 0 and below 1"):
+    with pytest.raises(ValueError, match="overlap is 1: it has to be a number of at least 0 and below 1"):
         check_settings(overlap=[0.5, 1])
 
 

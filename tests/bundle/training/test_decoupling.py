@@ -174,9 +174,9 @@ def test_settings_and_networks_that_do_not_fit() -> None:
     for weight in (-0.1, math.nan):
         with pytest.raises(ValueError, match="weight of the decoupling terms is"):
             new_loss(weight=weight)
-    with pytest.raises(ValueError, match=r"mask_value is inf: it is a number in the units of the normalised image"):
+    with pytest.raises(ValueError, match=r"mask_value is inf: it has to be finite, in the units"):
         new_loss(mask_value=math.inf)
-    with pytest.raises(ValueError, match="takes a network of three levels or more, this one has 2"):
+    with pytest.raises(ValueError, match="needs a network with at least three levels, this one has 2"):
         terms_of(new_loss(), PSPSeg(2, channels=(4, 6), out_channels=3), *new_batch())
-    with pytest.raises(TypeError, match="takes a PSPSeg that is not compiled, not a Linear"):
+    with pytest.raises(TypeError, match="needs a PSPSeg that is not compiled, not a Linear"):
         terms_of(new_loss(), torch.nn.Linear(1, 1), *new_batch())

@@ -105,9 +105,9 @@ def test_the_best_model_can_be_deployed_and_a_resumed_training_is_the_same(tmp_p
 @pytest.mark.parametrize(
     ("network", "course", "message"),
     [
-        (UNet(), "cosine", "deep_training is 'cosine', but a UNet has no slope: --deep_training none"),
+        (UNet(), "cosine", "deep_training is 'cosine', but a UNet has no slope: use --deep_training none"),
         (create_network("lv_unet", deployed=True), "linear", "but a deployed network has no slope"),
-        (create_network("lv_unet"), "sine", "deep_training is 'sine': it is one of cosine, linear"),
+        (create_network("lv_unet"), "sine", "deep_training is 'sine': it has to be one of cosine, linear"),
     ],
 )
 def test_what_cannot_be_trained_so(network, course, message, tmp_path):

@@ -85,5 +85,5 @@ def test_a_batch_without_annotation_teaches_nothing(name):
 
 
 def test_unknown_loss():
-    with pytest.raises(ValueError, match="loss_name is 'focal': it is one of dice, bce, dice_bce"):
+    with pytest.raises(ValueError, match="loss_name is 'focal': it has to be one of dice, bce, dice_bce"):
         SegmentationLoss("focal", out_channels=1)

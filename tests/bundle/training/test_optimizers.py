@@ -14,5 +14,5 @@ def test_published_optimizers(name, kind, weight_decay):
 
 
 def test_unknown_optimizer():
-    with pytest.raises(ValueError, match="optimizer_name is 'lion': it is one of adam, adamw, sgd"):
+    with pytest.raises(ValueError, match="optimizer_name is 'lion': it has to be one of adam, adamw, sgd"):
         create_optimizer("lion", nn.Linear(1, 1), 0.01)

@@ -41,7 +41,7 @@ def test_a_record_says_what_a_run_was_started_with(tmp_path, record):
 
 
 def test_output_of_another_run_is_refused_with_the_ways_out(work, record):
-    with pytest.raises(FileExistsError, match=r"--resume True continues it, --overwrite True .* --output_dir names"):
+    with pytest.raises(FileExistsError, match=r"with --resume True, .* with --overwrite True, .* with --output_dir"):
         record().open()
 
 
@@ -74,7 +74,7 @@ def test_another_run_is_not_resumed_and_the_differences_are_listed(work, record)
     message = str(caught.value)
     assert "preset: 'lunet_small_4f' then, 'unet_small_4f' now" in message
     assert "seed: 1 then, 2 now" in message
-    assert "training cases: 3 then, 2 now, 1 of them not the same" in message
+    assert "training cases: 3 then, 2 now, 1 of them differ" in message
     assert "epochs" not in message
     assert json.loads((work / "run.json").read_text())["settings"]["seed"] == 1
 

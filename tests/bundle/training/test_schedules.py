@@ -47,5 +47,5 @@ def test_federated_rounds_of_one_epoch_never_get_a_rate_of_zero():
 
 
 def test_unknown_scheduler():
-    with pytest.raises(ValueError, match="scheduler_name is 'plateau': it is one of none, cosine, step, poly"):
+    with pytest.raises(ValueError, match="scheduler_name is 'plateau': it has to be one of none, cosine, step, poly"):
         LearningRateSchedule(an_optimizer(), "plateau")

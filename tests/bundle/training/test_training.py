@@ -105,7 +105,7 @@ def test_a_loss_that_is_no_number_stops_the_training(bundle):
     loss.register_forward_hook(lambda module, inputs, output: output * float("nan"))
     with pytest.raises(RuntimeError) as caught:
         workflow.run()
-    assert "the loss is nan in epoch 1: a lower learning_rate may help" in str(root_cause(caught.value))
+    assert "the loss is nan in epoch 1: try a lower learning_rate" in str(root_cause(caught.value))
     assert not bundle.model.exists()
 
 
@@ -156,15 +156,15 @@ def test_a_federated_client_trains_round_after_round(bundle):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"loss_name": "focal"}, "loss_name is 'focal': it is one of dice, bce, dice_bce"),
-        ({"scheduler_name": "plateau"}, "scheduler_name is 'plateau': it is one of none, cosine, step, poly"),
-        ({"optimizer_name": "lion"}, "optimizer_name is 'lion': it is one of adam, adamw"),
-        ({"resume": "yes"}, "resume is 'yes': it takes True or False"),
-        ({"overwrite": 1}, "overwrite is 1: it takes True or False"),
+        ({"loss_name": "focal"}, "loss_name is 'focal': it has to be one of dice, bce, dice_bce"),
+        ({"scheduler_name": "plateau"}, "scheduler_name is 'plateau': it has to be one of none, cosine, step, poly"),
+        ({"optimizer_name": "lion"}, "optimizer_name is 'lion': it has to be one of adam, adamw"),
+        ({"resume": "yes"}, "resume is 'yes': it has to be True or False"),
+        ({"overwrite": 1}, "overwrite is 1: it has to be True or False"),
         ({"epochs": 0}, "epochs is 0: it has to be a whole number of at least 1"),
         ({"preset": "lunet_smal_4f"}, "there is no preset 'lunet_smal_4f': did you mean lunet_small_4f"),
         ({"dataset_dir": "nowhere"}, "nowhere"),
-        ({"fold": 2}, "fold is 2: with num_folds 2 it is one of 0 to 1"),
+        ({"fold": 2}, "fold is 2: with num_folds 2 it has to be from 0 to 1"),
         ({"in_channels": 2}, "has 1 channels, 2 are needed"),
         ({"label_names": ["one"]}, "holds the values 2, the labels are 0, 1"),
         ({"pretrained": "nowhere.pt"}, "there are no weights at nowhere.pt"),
@@ -196,14 +196,14 @@ def test_a_missing_file_of_the_dataset(bundle, tmp_path):
     next(bundle.dataset_dir.glob("labelsTr/*")).unlink()
     with pytest.raises(RuntimeError) as caught:
         bundle.train()
-    assert "1 of 12 files are not there" in str(root_cause(caught.value))
+    assert "1 of 12 files are missing" in str(root_cause(caught.value))
 
 
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
         (lambda image: image[1:], "they have to be equal"),
-        (lambda image: np.full_like(image, 7), "holds nothing but the value 7"),
+        (lambda image: np.full_like(image, 7), "has a channel with the value 7 only"),
         (
             lambda image: np.where(image == image.max(), np.nan, image.astype(np.float32)),
             "holds nan or infinite values",

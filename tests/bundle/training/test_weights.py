@@ -38,19 +38,19 @@ def test_with_other_labels_the_head_stays_fresh_and_that_is_said(save, caplog, p
     assert heads
     assert heads <= kept
     assert all(torch.equal(loaded[name], source.state_dict()[name]) for name in loaded.keys() - kept)
-    assert "of a network with other labels" in caplog.text
+    assert "from a network with other labels" in caplog.text
 
 
 @pytest.mark.parametrize("other", ["lunet_small_4f", "unet_small_2f", "lunetpp_small_2f", "mednext_small"])
 def test_weights_of_another_preset(save, other):
     path = save(create_network(other, out_channels=3).state_dict())
-    with pytest.raises(ValueError, match=r"weights\.pt is of another network: .* name its preset"):
+    with pytest.raises(ValueError, match=r"weights\.pt is from another network: .* use the preset"):
         load_pretrained(create_network("lunet_small_2f", out_channels=3), path)
 
 
 def test_another_number_of_image_channels_is_another_network(save):
     path = save(create_network("lunet_small_2f", in_channels=2).state_dict())
-    with pytest.raises(ValueError, match="is of another network"):
+    with pytest.raises(ValueError, match="is from another network"):
         load_pretrained(create_network("lunet_small_2f", in_channels=1), path)
 
 
