@@ -88,8 +88,8 @@ def list_presets(pattern: str = "*") -> list[str]:
     """Names of the presets that match a pattern with the wild-cards ``*``, ``?`` and ``[...]``.
 
     Example:
-        >>> list_presets("lunet_small*")
-        ['lunet_small_4f', 'lunet_small_3f', 'lunet_small_2f', 'lunet_small_1f']
+        >>> list_presets("*unet_small_4f")
+        ['unet_small_4f', 'lunet_small_4f']
     """
     return [name for name in PRESETS.names if fnmatchcase(name, pattern)]
 

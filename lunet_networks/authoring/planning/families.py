@@ -164,8 +164,8 @@ def presets_of(family: str) -> list[str]:
     """The presets that bundles of a family may have.
 
     Example:
-        >>> presets_of("lunet_large"), presets_of("pspseg_small")
-        (['lunet_large_24f', 'lunet_large_12f', 'lunet_large_6f'], ['pspseg_s'])
+        >>> "lunet_large_6f" in presets_of("lunet_large"), presets_of("pspseg_small")
+        (True, ['pspseg_s'])
     """
     return list_presets(f"{family}*") or [FAMILIES[family].preset]
 
