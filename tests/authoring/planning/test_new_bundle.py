@@ -139,7 +139,7 @@ def test_only_bundles_are_overwritten(data, tmp_path):
     ("settings", "message"),
     [
         ({"family": "lunet_tiny"}, "FAMILY is 'lunet_tiny': it has to be one of unet_small, lunet_small"),
-        ({"preset": "unet_small_4f"}, "--preset unet_small_4f is of another family; lunet_small has .*lunet_small_4f, "),
+        ({"preset": "unet_small_4f"}, "--preset unet_small_4f is of another family; lunet_small has .*lunet_small_4f"),
         ({"preset": "lunet_small_9f"}, "--preset lunet_small_9f is no preset"),
         ({"output_dir": "lunet-small"}, "name the bundle with letters, digits and _ only"),
         ({"output_dir": "lunet_v2"}, "without _v before a digit"),
