@@ -21,6 +21,7 @@ FLOORS = (
     ("lunet_networks.bundle.inference",),
     ("lunet_networks.bundle.evaluation", "lunet_networks.bundle.pruning", "lunet_networks.bundle.benchmark"),
     ("lunet_networks.bundle.report",),
+    ("lunet_networks.authoring.command_help",),
     ("lunet_networks.authoring.command_line", "lunet_networks.authoring.presets"),
     ("lunet_networks.authoring.subprocesses", "lunet_networks.authoring.staging"),
     ("lunet_networks.authoring.bundle_folder",),

@@ -14,7 +14,6 @@ from lunet_networks.bundle.runtime.files import config_text
 __all__ = ["derived_files", "spell_out", "without_preset"]
 
 TRAINING_ONLY = ("dropout", "deep_supervision")  # configs without a training do not name them
-SOURCES = (".py", ".cpp", ".hpp")
 COPIED = ("LICENSE", "docs/data_license.txt", "configs/logging.conf")
 
 
@@ -31,7 +30,9 @@ def derived_files(
         sections: new texts for sections of the model card, by heading.
     """
     source = Path(source)
-    package = [path.relative_to(source) for path in (source / "lunet_networks").rglob("*") if path.suffix in SOURCES]
+    package = [
+        path.relative_to(source) for path in (source / "lunet_networks").rglob("*") if "__pycache__" not in path.parts
+    ]
     copied = [*COPIED, *package]  # a packed bundle contains the package
     content = {str(name): (source / name).read_bytes() for name in copied if (source / name).is_file()}
     for path in sorted((source / "configs").glob("*.json")):
