@@ -59,6 +59,8 @@ def source(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = shutil.copytree(
         repository / "bundles" / "lunet_small", tmp_path_factory.mktemp("source") / "lunet_small", ignore=ignored
     )
+    for name in ("figure.svg", "figure.png", "methods.pdf", "patient.dcm", "patients.xlsx"):
+        (folder / "docs" / name).write_bytes(b"content")
     (folder / "eval").mkdir()
     (folder / "eval" / "cases.csv").write_text("case\npatient_17\n")
     (folder / "images").mkdir()
@@ -108,6 +110,11 @@ def test_the_zip_holds_one_folder_with_all_that_a_consumer_opens(dist: Path, pac
     assert {"LICENSE", README, "docs/data_license.txt", "models/model.pt", "models/model.ts"} <= files
     assert {f"configs/{name}" for name in (METADATA, TRAIN, INFERENCE, "evaluate.json", "logging.conf")} <= files
     assert {file.partition("/")[0] for file in files} == {"LICENSE", "configs", "docs", "models", "lunet_networks"}
+
+
+def test_documents_go_along_and_other_files_beside_them_do_not(packed: Path) -> None:
+    added = {path.name for path in (packed / "docs").iterdir() if path.read_bytes() == b"content"}
+    assert added == {"figure.svg", "figure.png", "methods.pdf"}
 
 
 def test_no_case_is_named(packed: Path, source: Path) -> None:

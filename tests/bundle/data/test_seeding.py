@@ -1,12 +1,15 @@
 """What is random in an epoch is a function of seed and number."""
 
+from types import SimpleNamespace
+
+import ignite.distributed as idist
 import pytest
 import torch
 from monai.data import DistributedSampler
 from monai.transforms import Compose, RandAffined, RandGaussianNoised, ToTensord
 
 from lunet_networks.bundle.data.loaders import PrefetchDataLoader
-from lunet_networks.bundle.data.seeding import SeededCacheDataset
+from lunet_networks.bundle.data.seeding import EpochSeed, SeededCacheDataset
 
 
 def a_dataset(cache_rate: float = 1.0, seed: int = 1) -> SeededCacheDataset:
@@ -32,6 +35,18 @@ def test_an_epoch_depends_on_seed_and_number_only(num_workers, cache_rate):
     assert not torch.equal(once, earlier)
     assert torch.equal(an_epoch(a_dataset(cache_rate), 2, num_workers), once)
     assert not torch.equal(an_epoch(a_dataset(seed=2), 2), once)
+
+
+def test_processes_and_epochs_drop_out_other_channels(monkeypatch):
+    drawn = {}
+    for rank, epoch in [(0, 1), (1, 1), (0, 2), (1, 2), (0, 1)]:
+        monkeypatch.setattr(idist, "get_rank", lambda rank=rank: rank)
+        dataset = a_dataset()
+        EpochSeed(7, dataset)(SimpleNamespace(state=SimpleNamespace(epoch=epoch)))
+        assert dataset.epoch == epoch
+        drawn.setdefault((rank, epoch), set()).add(torch.rand(()).item())
+    assert all(len(values) == 1 for values in drawn.values())
+    assert len(set.union(*drawn.values())) == 4
 
 
 def test_loading_draws_nothing_that_dropout_draws_from():
