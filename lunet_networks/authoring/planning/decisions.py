@@ -116,10 +116,13 @@ def plan_bundle(
         _outputs(fingerprint),
         *_ignored(fingerprint),
         *([COLOUR_CHANNELS] if in_colours else []),
-        Decision("pixdim", f"{by_axis(pixdim)} mm", _spacing_why(fingerprint, pixdim), "new_bundle --pixdim"),
-        Decision("normalisation", normalise_in_words, normalise_why, "new_bundle --modality"),
+        Decision("pixdim", f"{by_axis(pixdim)} mm", _spacing_why(fingerprint, pixdim), "lunet new-bundle --pixdim"),
+        Decision("normalisation", normalise_in_words, normalise_why, "lunet new-bundle --modality"),
         Decision(
-            "roi_size", f"{by_axis(patch.roi_size)} voxels", _patch_why(shapes, patch, whole), "new_bundle --roi_size"
+            "roi_size",
+            f"{by_axis(patch.roi_size)} voxels",
+            _patch_why(shapes, patch, whole),
+            "lunet new-bundle --roi_size",
         ),
         Decision("batch_size", str(patch.batch_size), _batch_why(about, patch), "training --batch_size"),
         Decision(
@@ -176,7 +179,7 @@ def _target_spacing(fingerprint: Fingerprint) -> tuple[float, ...]:
 def _spacing_why(fingerprint: Fingerprint, pixdim: Sequence[float]) -> str:
     steps = sorted({case.spacing for case in fingerprint.cases})
     if fingerprint.of_pictures and tuple(pixdim) == (1.0, 1.0):
-        return "pictures tell no lengths: a pixel counts as 1 mm"
+        return "pictures have no spacing: a pixel counts as 1 mm"
     if tuple(pixdim) != _target_spacing(fingerprint):
         return "as asked for"
     if len(steps) == 1:
@@ -226,7 +229,7 @@ def _patch(
 def _patch_why(shapes: list[tuple[int, ...]], patch: Patch, whole: bool) -> str:
     median = by_axis(np.median(shapes, axis=0).round().astype(int))
     holds = "holds every image whole" if whole else f"the images have {median} in the median"
-    return f"{holds}; a training takes some {patch.memory / GIB:.1f} GiB"
+    return f"{holds}; a training takes about {patch.memory / GIB:.1f} GiB"
 
 
 def _batch_why(about: Family, patch: Patch) -> str:

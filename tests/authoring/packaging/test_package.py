@@ -33,6 +33,7 @@ from lunet_networks.authoring.packaging.package_part import package_part
 from lunet_networks.authoring.planning.families import FAMILIES
 from lunet_networks.authoring.planning.licences import licence_document
 from lunet_networks.authoring.samples.get_data import phantom
+from lunet_networks.bundle.pruning.derived_bundle import derived_files
 from tests.helpers.runnable import LPS_THICK_SLICES, bright_block, save_image
 from tests.helpers.running import run_bundle
 
@@ -529,6 +530,14 @@ def test_every_family_has_a_class_with_explicit_arguments(repository: Path) -> N
 def test_what_was_packed_can_be_packed_again(packed: Path) -> None:
     configs = {name: config(packed, name) for name in (TRAIN, INFERENCE, "evaluate.json", "multi_gpu_train.json")}
     assert packed_configs(configs, None) == configs
+
+
+def test_a_bundle_made_of_a_packed_one_keeps_its_whole_package(packed: Path) -> None:
+    made = derived_files(packed, lunet_networks.create_network("lunet_small_4f"), "pruned", "pruned", {})
+    package = {str(path.relative_to(packed)) for path in (packed / "lunet_networks").rglob("*.*")}
+    kept = {name for name in made if name.startswith("lunet_networks/")}
+    assert kept == {name for name in package if "__pycache__" not in name}
+    assert "lunet_networks/bundle/report/page.html" in kept
 
 
 def test_the_part_of_the_package_is_whole_and_no_more(tmp_path: Path) -> None:
