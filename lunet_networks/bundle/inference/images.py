@@ -1,26 +1,30 @@
-"""The images to label: found in a folder, a file or a list, and read once before the run starts."""
+"""The images to label: found in a folder, a file or a list, and read one by one while the run goes on."""
 
 from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-from lunet_networks.bundle.data.checks import ImagePath, readable_only
+from ignite.engine import Engine, Events
+from torch.utils.data import IterableDataset
+
 from lunet_networks.bundle.data.picture_files import PICTURE_SUFFIXES
+from lunet_networks.bundle.data.readable import ImagePath, UnreadableFileError, name_of
 from lunet_networks.bundle.runtime.errors import shortened_list
 
-__all__ = ["InferenceImages", "find_images", "image_name"]
+__all__ = ["InferenceImages", "ReadableImages", "find_images", "image_name"]
 
 IMAGE_SUFFIXES = (".nii.gz", ".nii", ".nrrd")
 logger = logging.getLogger(__name__)
 
 
 class InferenceImages:
-    """The images that can be labelled, and those that cannot.
+    """The images of an inference: those to label, and those that turned out to be unreadable.
 
-    Files are only read by :py:meth:`open`, because MONAI constructs all objects of a config to check it, without data.
+    Files are only looked for by :py:meth:`open`, because MONAI constructs all objects of a config to check it.
 
     Args:
         dataset_dir: see :py:func:`find_images`.
@@ -29,15 +33,15 @@ class InferenceImages:
         spatial_dims: 2 or 3.
 
     Attributes:
-        data: ``{"image": path}`` for each image that can be labelled, as a ``Dataset`` takes it.
-        refused: path and reason for each of the others.
+        data: ``{"image": path}`` for each image, in the order in which they are labelled.
+        refused: path and reason for each image that could not be read.
 
     Example::
 
         images = InferenceImages("imagesTs", "labels", in_channels=1)
-        dataset = Dataset(images.data, preprocessing)
+        loader = DataLoader(ReadableImages(images, preprocessing), batch_size=1)
         images.open()
-        evaluator.run()
+        SupervisedEvaluator(..., val_data_loader=loader, val_handlers=[images]).run()
         images.finish()
     """
 
@@ -56,30 +60,67 @@ class InferenceImages:
         self.refused: list[tuple[str, str]] = []
 
     def open(self) -> None:
-        """Find the images, read each one once and log those that cannot be labelled.
+        """Find the images.
 
         Raises:
             FileNotFoundError: if ``dataset_dir`` does not exist.
-            ValueError: if no image can be labelled, or two label maps would have the same name, or ``output_dir`` holds
+            ValueError: if there are no images, or two label maps would have the same name, or ``output_dir`` holds
                 images of this run: the next run would take the label maps for images.
         """
         images = find_images(self.dataset_dir, self.spatial_dims)
         _check_names(images, self.output_dir)
-        usable, self.refused = readable_only(images, self.in_channels, self.spatial_dims)
-        self.data[:] = [{"image": image} for image in usable]
-        if not usable:
-            raise ValueError(f"there is no image that can be labelled:\n{self._reasons()}")
-        if self.refused:
-            logger.warning("%d of %d images are left out:\n%s", len(self.refused), len(images), self._reasons())
+        self.data[:] = [{"image": image} for image in images]
+        self.refused.clear()
+
+    def attach(self, engine: Engine) -> None:
+        """End the run with the last image that can be read; the evaluator expects as many as there are files."""
+        engine.add_event_handler(Events.DATALOADER_STOP_ITERATION, engine.terminate)
+
+    def refuse(self, image: ImagePath, error: Exception) -> None:
+        """Note an image that cannot be labelled."""
+        self.refused.append((name_of(image), _reason(error)))
+        logger.warning("%s %s", *self.refused[-1])
 
     def finish(self) -> None:
-        """Log how many label maps are where. End the process with status 1 if images were left out."""
-        logger.info("%d label maps are in %s", len(self.data), self.output_dir.resolve())
+        """Log how many label maps are where. End the process with status 1 if images could not be labelled."""
+        logger.info("%d label maps are in %s", len(self.data) - len(self.refused), self.output_dir.resolve())
         if self.refused:
-            sys.exit(f"error: {len(self.refused)} images could not be labelled:\n{self._reasons()}")
+            reasons = shortened_list(f"{path} {reason}" for path, reason in self.refused)
+            sys.exit(f"error: {len(self.refused)} of {len(self.data)} images could not be labelled:\n{reasons}")
 
-    def _reasons(self) -> str:
-        return shortened_list(f"{path} {reason}" for path, reason in self.refused)
+
+class ReadableImages(IterableDataset):
+    """The images of an inference after preprocessing, without those that cannot be read. Each file is read once.
+
+    Args:
+        images: they are opened before the first image is requested.
+        transform: preprocessing of ``{"image": path}``.
+    """
+
+    def __init__(self, images: InferenceImages, transform: Callable) -> None:
+        self.images = images
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return len(self.images.data)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for case in self.images.data:
+            try:
+                prepared = self.transform(dict(case))
+            except Exception as error:  # whatever is wrong with one image, the others are labelled
+                self.images.refuse(case["image"], error)
+                continue
+            yield prepared
+
+
+def _reason(error: BaseException) -> str:
+    """What is wrong with an image; MONAI reports the error of a transform as the cause of another one."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    if isinstance(error, UnreadableFileError):
+        return "; ".join(error.faults)
+    return f"cannot be prepared: {str(error) or type(error).__name__}"
 
 
 def find_images(dataset_dir: str | Path | Sequence[ImagePath], spatial_dims: int = 3) -> list[ImagePath]:
