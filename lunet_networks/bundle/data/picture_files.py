@@ -13,6 +13,8 @@ from monai.config import PathLike
 from monai.data import MetaTensor, image_reader
 from monai.utils import MetaKeys, ensure_tuple
 
+from lunet_networks.bundle.data.case_files import COLOURS, PICTURE_SUFFIXES
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
@@ -25,8 +27,6 @@ __all__ = [
     "mask_values",
 ]
 
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
-COLOURS = 3
 WHITE = 255
 # Rows run downwards, so that Orientationd orients a picture in the same way as a slice: to the right and upwards.
 DOWNWARDS = np.diag([1.0, -1.0, 1.0])
