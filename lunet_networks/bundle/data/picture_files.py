@@ -14,6 +14,8 @@ from monai.config import PathLike
 from monai.data import MetaTensor, image_reader
 from monai.utils import MetaKeys, ensure_tuple
 
+from lunet_networks.bundle.data.case_files import COLOURS, PICTURE_SUFFIXES
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
@@ -26,8 +28,6 @@ __all__ = [
     "take_indices",
 ]
 
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
-COLOURS = 3
 WHITE = 255
 INDICES = "palette_indices"
 COMPRESSION, STRIPS, TILES = 259, (273, 279), (324, 325)  # tags of TIFF: compression, offsets and sizes of the pixels

@@ -10,12 +10,12 @@ import torch
 from monai.data import MetaTensor
 from nibabel import aff2axcodes
 
+from lunet_networks.bundle.data.case_files import COLOURS, ImagePath
 from lunet_networks.bundle.data.grids import by_axis, grid_fault, grid_of
-from lunet_networks.bundle.data.picture_files import COLOURS, WHITE, is_picture
+from lunet_networks.bundle.data.picture_files import WHITE, is_picture
 
 __all__ = [
     "WHITE_AS_ONE",
-    "ImagePath",
     "UnreadableFileError",
     "image_faults",
     "label_faults",
@@ -26,8 +26,6 @@ __all__ = [
     "values_in",
     "whole_values",
 ]
-
-ImagePath = str | Sequence[str]  # a sequence if every channel has its own file
 
 # Means and variances are computed in float32: squares of larger and of smaller numbers do not fit into it.
 LARGEST = 1e14

@@ -12,12 +12,11 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor, image_reader
 from monai.utils import MetaKeys, OptionalImportError
 
-from lunet_networks.bundle.data.case_files import case_name
+from lunet_networks.bundle.data.case_files import ImagePath, case_name
 from lunet_networks.bundle.data.nifti_files import NiftiReader
 from lunet_networks.bundle.data.nrrd_files import NrrdReader
 from lunet_networks.bundle.data.picture_files import PictureReader, take_indices
 from lunet_networks.bundle.data.readable import (
-    ImagePath,
     UnreadableFileError,
     image_faults,
     label_faults,
@@ -84,6 +83,8 @@ class LoadImaged(transforms.LoadImaged):
         loaded = dict(data)
         for key, meta_key, postfix in self.key_iterator(loaded, self.meta_keys, self.meta_key_postfix):
             loaded[key], faults = self.examine(key, data[key], reader)
+            if CASE_NAME in data and loaded[key] is not None:
+                loaded[key].meta[CASE_NAME] = data[CASE_NAME]
             if key != IMAGE and not faults and IMAGE in self.keys and IMAGE in loaded:
                 faults = list(pair_faults(loaded[IMAGE], loaded[key]))
                 # An affine that is rounded differently would be resampled differently. MONAI's setter of affine takes

@@ -12,7 +12,7 @@ from PIL import Image
 from lunet_networks.bundle.data.checks import check_data
 from lunet_networks.bundle.data.readable import UnreadableFileError
 from lunet_networks.bundle.data.readers import LoadImaged
-from lunet_networks.bundle.inference.images import find_images
+from lunet_networks.bundle.inference.found_images import find_images
 from tests.helpers.runnable import RunnableBundle
 
 SHAPE = (30, 44)  # rows and columns: what is turned or mirrored shows
@@ -141,7 +141,7 @@ def test_a_colour_that_a_picture_lacks_is_no_fault(tmp_path):
 def test_pictures_of_a_folder_are_found_for_a_2d_network(tmp_path):
     for name in ("b.PNG", "a.jpg", "c.tiff", "d.txt"):
         (tmp_path / name).touch()
-    assert [Path(path).name for path in find_images(tmp_path, 2)] == ["a.jpg", "b.PNG", "c.tiff"]
+    assert [Path(path).name for path in find_images(tmp_path, 2)[0]] == ["a.jpg", "b.PNG", "c.tiff"]
     with pytest.raises(ValueError, match="no images in"):
         find_images(tmp_path)
 

@@ -14,7 +14,8 @@ from monai.bundle import ConfigWorkflow
 
 import lunet_networks
 from lunet_networks.bundle.data import LoadImaged, PrefetchDataLoader
-from lunet_networks.bundle.inference.images import InferenceImages, ReadableImages, find_images
+from lunet_networks.bundle.inference.found_images import find_images
+from lunet_networks.bundle.inference.images import InferenceImages, ReadableImages
 from tests.helpers.runnable import LPS_THICK_SLICES, THRESHOLD_NETWORK, RunnableBundle, bright_block, dice, save_image
 
 
@@ -255,17 +256,17 @@ def test_a_pickled_module_is_refused(bundle, image, tmp_path):
 def test_images_of_a_folder(tmp_path):
     for name in ("b.nii", "a.nii.gz", "c.nrrd", "._a.nii.gz", "notes.txt"):
         (tmp_path / name).touch()
-    assert find_images(tmp_path) == [str(tmp_path / name) for name in ("a.nii.gz", "b.nii", "c.nrrd")]
+    assert find_images(tmp_path) == ([str(tmp_path / name) for name in ("a.nii.gz", "b.nii", "c.nrrd")], [])
 
 
 def test_images_of_a_dataset(tmp_path):
     (tmp_path / "imagesTs").mkdir()
     (tmp_path / "imagesTs" / "a.nii.gz").touch()
-    assert find_images(str(tmp_path)) == [str(tmp_path / "imagesTs" / "a.nii.gz")]
+    assert find_images(str(tmp_path)) == ([str(tmp_path / "imagesTs" / "a.nii.gz")], [])
 
 
 def test_a_list_of_images():
-    assert find_images(("a.nii.gz", ["b_0000.nii.gz", "b_0001.nii.gz"])) == [
+    assert find_images(("a.nii.gz", ["b_0000.nii.gz", "b_0001.nii.gz"]))[0] == [
         "a.nii.gz",
         ["b_0000.nii.gz", "b_0001.nii.gz"],
     ]
