@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["config_text", "write_atomically", "write_figure"]
+__all__ = ["config_text", "next_numbered", "write_atomically", "write_figure"]
 
 
 def write_atomically(path: str | Path, content: bytes | memoryview) -> None:
@@ -63,6 +64,28 @@ def write_figure(path: str | Path, figure: Figure) -> None:
     image = io.BytesIO()
     figure.savefig(image, format="png", dpi=120)
     write_atomically(path, image.getbuffer())
+
+
+def next_numbered(path: str | Path) -> Path:
+    """A path for a new numbered file or folder: ``*`` in its name becomes one more than the highest number in use.
+
+    So it is never that of an older one, even if some of them were deleted.
+
+    Args:
+        path: with one ``*`` in the name.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> (folder / "copy_2.pt").touch()
+        >>> next_numbered(folder / "copy_*.pt").name
+        'copy_3.pt'
+    """
+    path = Path(path)
+    before, after = map(re.escape, path.name.split("*"))
+    matches = (re.fullmatch(f"{before}([0-9]+){after}", used.name) for used in path.parent.glob(path.name))
+    highest = max((int(match[1]) for match in matches if match), default=0)
+    return path.with_name(path.name.replace("*", str(highest + 1)))
 
 
 def config_text(config: Mapping[str, Any]) -> str:
