@@ -4,7 +4,7 @@ from lunet_networks.bundle.training.checkpoints import Checkpoints
 from lunet_networks.bundle.training.curves import Curves
 from lunet_networks.bundle.training.decoupling import DecouplingInferer, DecouplingLoss
 from lunet_networks.bundle.training.deep_training import DeepTraining
-from lunet_networks.bundle.training.dice import LabelDice, labels_of_batch
+from lunet_networks.bundle.training.dice import LabelDice, MeanDice, labels_of_batch
 from lunet_networks.bundle.training.early_stop import EarlyStop
 from lunet_networks.bundle.training.history import EpochRecorder, History
 from lunet_networks.bundle.training.losses import SegmentationLoss
@@ -27,6 +27,7 @@ __all__ = [
     "History",
     "LabelDice",
     "LearningRateSchedule",
+    "MeanDice",
     "ProgressBar",
     "RunRecord",
     "RunRecordHandler",
