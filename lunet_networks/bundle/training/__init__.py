@@ -12,6 +12,7 @@ from lunet_networks.bundle.training.optimizers import create_optimizer
 from lunet_networks.bundle.training.progress import ProgressBar, TensorBoard
 from lunet_networks.bundle.training.run_record import DatasetCases, RunRecord, RunRecordHandler
 from lunet_networks.bundle.training.schedules import LearningRateSchedule
+from lunet_networks.bundle.training.trained_cases import TrainedCases
 from lunet_networks.bundle.training.weights import CheckpointLoader, load_pretrained
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "RunRecordHandler",
     "SegmentationLoss",
     "TensorBoard",
+    "TrainedCases",
     "create_optimizer",
     "labels_of_batch",
     "load_pretrained",
