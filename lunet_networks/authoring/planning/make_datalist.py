@@ -1,12 +1,20 @@
 """Write dataset.json for a folder of images and labels that has none."""
 
+import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 from lunet_networks.authoring.command_line import as_bool
 from lunet_networks.authoring.planning.pairing import find_cases
 from lunet_networks.authoring.staging import write_json
 from lunet_networks.bundle.data.checks import DataFacts, check_data
+from lunet_networks.bundle.data.datalist import read_dataset_json
+from lunet_networks.bundle.data.nnunet_dataset import is_nnunet
 from lunet_networks.bundle.data.picture_files import is_picture
+from lunet_networks.bundle.runtime.files import numbered_path
+
+OURS = "written by lunet make-datalist"
 
 
 def make_datalist(
@@ -20,14 +28,21 @@ def make_datalist(
     val (val_dir) folders; val becomes the validation set. Masks that are pictures hold 0 and 255, or 0 and 1; if
     several labels are named, 0, 1, 2 ...
 
+    The dataset.json of nnU-Net is read as it is by every command, and never replaced.
+
     Args:
         dataset_dir: the folder.
         label_names: names of the label values 1, 2 ..., such as anterior,posterior; without it label_1, label_2 ...
         modality: of the images, such as MRI or CT; or of each channel, such as T1,T2.
-        overwrite: replace an existing dataset.json.
+        overwrite: replace an existing dataset.json; one that this command has not written is kept as
+            dataset_before_1.json, dataset_before_2.json ...
     """
     folder = Path(str(dataset_dir))  # fire reads a folder named 2026 as a number
     path = folder / "dataset.json"
+    existing = _content(path)
+    if is_nnunet(existing):
+        print(_of_nnunet(folder))
+        return
     if path.exists() and not as_bool("overwrite", overwrite):
         raise FileExistsError(f"{path} already exists: replace it with --overwrite True")
     sections = find_cases(folder)
@@ -38,13 +53,18 @@ def make_datalist(
         label_values=range(max(2, len(_names(label_names)) + 1)) if masks else None,
     )
     names = _label_names(facts.label_values, _names(label_names))
+    modalities = _modality(_names(modality), facts.in_channels)
+    if path.exists() and not _is_ours(existing):
+        kept = numbered_path(folder, "dataset_before_{}.json")
+        shutil.copy2(path, kept)
+        print(f"{kept} is a copy of the dataset.json that was here")
     write_json(
         path,
         {
             "name": folder.resolve().name,
-            "description": "written by lunet make-datalist",
+            "description": OURS,
             "tensorImageSize": f"{len(facts.shapes[0])}D",
-            "modality": _modality(_names(modality), facts.in_channels),
+            "modality": modalities,
             "labels": {str(value): name for value, name in enumerate(["background", *names])},
             "numTraining": len(sections["training"]),
             "numTest": len(sections.get("test", [])),
@@ -53,6 +73,30 @@ def make_datalist(
     )
     print(f"{path}: {', '.join(f'{len(cases)} {section}' for section, cases in sections.items())} cases")
     print(_summary(facts))
+
+
+def _content(path: Path) -> Any:
+    """What a file holds, if it is JSON."""
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder: rename it")
+    try:
+        return json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError, RecursionError):
+        return None
+
+
+def _is_ours(content: Any) -> bool:
+    return isinstance(content, dict) and content.get("description") == OURS
+
+
+def _of_nnunet(folder: Path) -> str:
+    description = read_dataset_json(folder)
+    return (
+        f"{folder / 'dataset.json'} is nnU-Net's: it is read as it is, and not replaced "
+        f"({len(description['training'])} training, {len(description['test'])} test cases)\n"
+        "make a bundle for it:\n"
+        f"  lunet new-bundle lunet_small --dataset_dir {folder} --output_dir my_bundle"
+    )
 
 
 def _absolute(case: dict, folder: Path) -> dict:

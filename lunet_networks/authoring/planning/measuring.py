@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +21,11 @@ from lunet_networks.authoring.planning.intensities import (
     plain,
     sample_channel,
 )
+from lunet_networks.bundle.data.case_files import ImagePath, case_names, nfc
 from lunet_networks.bundle.data.checks import check_data
 from lunet_networks.bundle.data.datalist import labels_of, load_datalist, read_dataset_json
 from lunet_networks.bundle.data.picture_files import is_picture
-from lunet_networks.bundle.inference.images import image_name
+from lunet_networks.bundle.runtime.strict_json import shown
 
 IGNORE = "ignore"  # nnU-Net's name for voxels that are not labelled
 
@@ -55,9 +55,10 @@ def fingerprint_dataset(dataset_dir: str | Path, spatial_dims: int | None = None
     description = read_dataset_json(dataset_dir)
     names, ignore_label = _label_names(path, labels_of(description))
     modalities = _modalities(path, description.get("modality"))
-    measured = _Measured(names, ignore_label, seed)
+    cases = _all_cases(dataset_dir)
+    measured = _Measured([case["image"] for case in cases], names, ignore_label, seed)
     facts = check_data(
-        _all_cases(dataset_dir),
+        cases,
         label_values=labels_of(description),
         spatial_dims=spatial_dims,
         visit=measured.add,
@@ -106,11 +107,12 @@ def _modalities(path: Path, modality: Any) -> tuple[str, ...]:
     """The modality of each channel; none if dataset.json does not name them."""
     if modality is None:
         return ()
-    if not isinstance(modality, dict) or sorted(modality) != sorted(str(channel) for channel in range(len(modality))):
+    numbered = isinstance(modality, dict) and sorted(modality) == sorted(str(number) for number in range(len(modality)))
+    if not numbered or not all(isinstance(name, str) for name in modality.values()):
         raise ValueError(
-            f'{path}: modality has to name the channels, numbered from 0, such as {{"0": "MRI"}}, not {modality!r:.60}'
+            f'{path}: modality has to name the channels, numbered from 0, such as {{"0": "MRI"}}, not {shown(modality)}'
         )
-    return tuple(str(modality[str(channel)]) for channel in range(len(modality)))
+    return tuple(modality[str(channel)] for channel in range(len(modality)))
 
 
 def _all_cases(dataset_dir: str | Path) -> list[dict[str, Any]]:
@@ -118,13 +120,16 @@ def _all_cases(dataset_dir: str | Path) -> list[dict[str, Any]]:
     sections = [load_datalist(dataset_dir, section, num_folds=2) for section in ("training", "validation")]
     if "validation" not in read_dataset_json(dataset_dir):
         sections = [[case for section in sections for case in section]]
-    return [case for cases in sections for case in sorted(cases, key=lambda case: str(case["image"]))]
+    return [case for cases in sections for case in sorted(cases, key=lambda case: nfc(str(case["image"])))]
 
 
 class _Measured:
     """Collects the cases as ``check_data`` hands them over, and samples of their voxels."""
 
-    def __init__(self, label_names: tuple[str, ...], ignore_label: int | None, seed: int) -> None:
+    def __init__(
+        self, images: Sequence[ImagePath], label_names: tuple[str, ...], ignore_label: int | None, seed: int
+    ) -> None:
+        self.names = dict(zip(map(str, images), case_names(images), strict=True))
         self.label_names = label_names
         self.ignore_label = ignore_label
         self.seed = seed
@@ -132,7 +137,7 @@ class _Measured:
         self.samples: list[list[Sample]] = []  # of each case and channel
 
     def add(self, case: Mapping[str, Any], image: MetaTensor, label: MetaTensor) -> None:
-        name = _case_name(case["image"])
+        name = self.names[str(case["image"])]
         values = label[0].numpy()
         self.cases.append(self._describe(name, is_picture(case["image"]), image, values))
         foreground = values > 0
@@ -156,10 +161,6 @@ class _Measured:
                 for value, label in enumerate(self.label_names, start=1)
             },
         )
-
-
-def _case_name(image: str | list[str]) -> str:
-    return image_name(image) if isinstance(image, str) else re.sub(r"_\d{4}$", "", image_name(image[0]))
 
 
 def fingerprint(dataset_dir: str, output_dir: str | None = None, spatial_dims: int | None = None) -> None:

@@ -91,7 +91,7 @@ def _formats(dims: int, in_channels: int, num_labels: int) -> dict[str, Any]:
             "image_files": NIFTI_OR_NRRD,
             "grey_to_colour": [],
             "without_channel": [],
-            "label_writer": "SaveImaged",
+            "label_writer": "lunet_networks.bundle.inference.SaveLabelsd",
         }
     to_colour = {"_target_": "lunet_networks.bundle.data.GreyToColourd", "keys": "image"}
     return {

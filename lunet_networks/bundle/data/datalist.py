@@ -6,15 +6,17 @@ MONAI's ``load_decathlon_datalist`` reads such a list too, but makes no folds an
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from monai.data import partition_dataset
 
+from lunet_networks.bundle.data.case_files import FileFinder, ImagePath, nfc
+from lunet_networks.bundle.data.nnunet_dataset import from_nnunet, is_nnunet, names_by_value
 from lunet_networks.bundle.runtime.errors import shortened_list
+from lunet_networks.bundle.runtime.strict_json import read_json, shown
 
 __all__ = ["SECTIONS", "labels_of", "load_datalist", "read_dataset_json"]
 
@@ -61,7 +63,7 @@ def load_datalist(
                 "keep fold 0, or remove that list to use folds"
             )
         return _existing(description[section], dataset_dir)
-    cases = sorted(_existing(description["training"], dataset_dir), key=lambda case: str(case["image"]))
+    cases = sorted(_existing(description["training"], dataset_dir), key=lambda case: nfc(str(case["image"])))
     if len(cases) < 2:
         raise ValueError(f"{Path(dataset_dir, 'dataset.json')} needs at least two training cases, or a validation list")
     if not 2 <= num_folds <= len(cases):
@@ -79,25 +81,28 @@ def load_datalist(
 def read_dataset_json(dataset_dir: str | Path) -> dict[str, Any]:
     """Read the dataset.json of a folder and check its structure, but not the files that it lists.
 
+    That of nnU-Net, which lists no cases, is returned in the form of the Decathlon, with the cases in the folder.
+
     Raises:
         FileNotFoundError: if the folder or its dataset.json is missing.
-        ValueError: if it is not valid JSON or not in the form of the Decathlon; every fault is listed.
+        ValueError: if it is not valid JSON or in neither form, or a file of a case is missing; every fault is listed.
     """
     folder = Path(dataset_dir)
     if not folder.is_dir():
         raise FileNotFoundError(f"dataset_dir {folder} is not a folder: give the folder that holds dataset.json")
     path = folder / "dataset.json"
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(
             f"{path} does not exist: write it for a folder of images and labels with lunet make-datalist {folder}"
         )
-    try:
-        description = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is not valid JSON: {error.msg}, line {error.lineno}, column {error.colno}") from None
-    except UnicodeDecodeError:
-        raise ValueError(f"{path} is not valid JSON: it is not UTF-8 text") from None
-    faults = list(_faults(description))
+    description, faults = read_json(path), []
+    if isinstance(description, dict):
+        description["labels"] = names_by_value(description.get("labels"))
+        if "channel_names" in description:
+            description.setdefault("modality", description["channel_names"])
+    if is_nnunet(description):
+        description, faults = from_nnunet(description, folder)
+    faults = [*_label_faults(description["labels"]), *faults] if faults else list(_faults(description))
     if faults:
         raise ValueError(f"{path} does not describe a dataset:\n{shortened_list(faults)}")
     return description
@@ -124,7 +129,7 @@ def _faults(description: Any) -> Iterable[str]:
     for section in SECTIONS:
         cases = description.get(section, [])
         if not isinstance(cases, list):
-            yield f"{section} has to be a list, not {cases!r:.60}"
+            yield f"{section} has to be a list, not {shown(cases)}"
             continue
         if section == "validation" and "validation" in description and not cases:
             yield "validation is empty: remove it to use folds"
@@ -136,30 +141,50 @@ def _faults(description: Any) -> Iterable[str]:
     for image, count in images.items():
         if count > 1:
             yield f"{image} is listed {count} times: list every case once, in one section"
-    labelled = {"label" in case for case in description.get("test") or [] if isinstance(case, (dict, str))}
+    test = description.get("test")
+    labelled = {"label" in case for case in (test if isinstance(test, list) else []) if isinstance(case, (dict, str))}
     if len(labelled) > 1:
         yield "test has cases with and without a label: give a label to all of them or to none"
 
 
 def _label_faults(labels: Any) -> Iterable[str]:
     right = 'labels have to be names by voxel value from 0 on, such as {"0": "background", "1": "anterior"}'
-    if not isinstance(labels, dict) or not all(isinstance(name, str) for name in labels.values()):
-        yield f"{right}, not {labels!r:.60}"
+    values = labels.values() if isinstance(labels, dict) else []
+    regions = [name for name in labels if isinstance(labels[name], list)] if isinstance(labels, dict) else []
+    if regions:
+        yield (
+            f"the labels {', '.join(regions[:6])} are regions, which are not supported yet: give every label a value "
+            'of its own, as the label files have them, such as {"background": 0, "edema": 1, "core": 2}'
+        )
+    elif not values or not all(_is_text(name) for name in values):
+        yield f"{right}, not {shown(labels)}"
     elif sorted(labels) != sorted(str(value) for value in range(len(labels))) or len(labels) < 2:
-        yield f"{right}, without gaps, not {', '.join(labels) or 'none'}"
+        yield f"{right}, without gaps, not {', '.join(labels):.60}"
 
 
 def _case_fault(case: Any, needs_label: bool) -> str | None:
     if isinstance(case, str) and not needs_label:
-        return None
+        return None if _is_path(case) else f"needs an image: a path, not {shown(case)}"
     if not isinstance(case, dict):
-        return f'has to be {{"image": ..., "label": ...}}, not {case!r:.60}'
+        return f'has to be {{"image": ..., "label": ...}}, not {shown(case)}'
     image = case.get("image")
-    if not (image and (isinstance(image, str) or (isinstance(image, list) and all(isinstance(i, str) for i in image)))):
-        return f"needs an image: a path, or a list of paths for several channels, not {image!r:.60}"
-    if (needs_label or "label" in case) and not (case.get("label") and isinstance(case["label"], str)):
-        return f"needs a label: a path, not {case.get('label')!r:.60}"
+    if not (_is_path(image) or (isinstance(image, list) and image and all(map(_is_path, image)))):
+        return f"needs an image: a path, or a list of paths for several channels, not {shown(image)}"
+    if (needs_label or "label" in case) and not _is_path(case.get("label")):
+        return f"needs a label: a path, not {shown(case.get('label'))}"
     return None
+
+
+def _is_path(path: Any) -> bool:
+    return _is_text(path, errors="surrogateescape") and "\0" not in path
+
+
+def _is_text(text: Any, errors: str = "strict") -> bool:
+    """Whether it is a text that can be written into a file; JSON can also hold half of a character."""
+    try:
+        return isinstance(text, str) and bool(text.strip()) and bool(text.encode(errors=errors))
+    except UnicodeEncodeError:
+        return False
 
 
 def _images(cases: Any) -> Iterable[str]:
@@ -167,7 +192,7 @@ def _images(cases: Any) -> Iterable[str]:
         image = case.get("image") if isinstance(case, dict) else case
         for path in image if isinstance(image, list) else [image]:
             if isinstance(path, str):
-                yield str(Path(path))
+                yield nfc(str(Path(path)))
 
 
 def _labelled_test(description: dict[str, Any]) -> list[dict[str, Any]]:
@@ -176,16 +201,23 @@ def _labelled_test(description: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _existing(cases: list[dict[str, Any]], dataset_dir: str | Path) -> list[dict[str, Any]]:
     """The cases with absolute paths; raises an error if a file is missing."""
-    root = Path(dataset_dir).resolve()
+    root, finder = Path(dataset_dir).resolve(), FileFinder()
+    missing: list[str] = []
 
-    def absolute(path: str | list[str]) -> str | list[str]:
-        return [absolute(p) for p in path] if isinstance(path, list) else str(root / path)
+    def found(path: ImagePath, find: Callable[[Path], ImagePath | None]) -> ImagePath:
+        if isinstance(path, list):
+            return [str(found(channel, finder.find)) for channel in path]
+        file = find(root / path)
+        if file is None:
+            missing.append(str(root / path))
+        return str(root / path) if file is None else file
 
-    found = [{"image": absolute(case["image"]), "label": absolute(case["label"])} for case in cases]
-    files = [path for case in found for path in [*_images([case]), case["label"]]]
-    missing = [path for path in files if not Path(path).is_file()]
+    with_paths = [
+        {"image": found(case["image"], finder.find_image), "label": found(case["label"], finder.find)} for case in cases
+    ]
     if missing:
+        number = sum(1 if isinstance(path, str) else len(path) for case in with_paths for path in case.values())
         raise FileNotFoundError(
-            f"{root / 'dataset.json'}: {len(missing)} of {len(files)} files are missing:\n{shortened_list(missing)}"
+            f"{root / 'dataset.json'}: {len(missing)} of {number} files are missing:\n{shortened_list(missing)}"
         )
-    return found
+    return with_paths

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,8 @@ from monai.config import PathLike
 from monai.data import MetaTensor, image_reader
 from monai.utils import MetaKeys, ensure_tuple
 
+from lunet_networks.bundle.data.case_files import COLOURS, PICTURE_SUFFIXES
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
@@ -22,12 +25,13 @@ __all__ = [
     "GreyToColourd",
     "PictureReader",
     "is_picture",
-    "mask_values",
+    "take_indices",
 ]
 
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
-COLOURS = 3
 WHITE = 255
+INDICES = "palette_indices"
+COMPRESSION, STRIPS, TILES = 259, (273, 279), (324, 325)  # tags of TIFF: compression, offsets and sizes of the pixels
+DEFLATE = (8, 32946)
 # Rows run downwards, so that Orientationd orients a picture in the same way as a slice: to the right and upwards.
 DOWNWARDS = np.diag([1.0, -1.0, 1.0])
 
@@ -47,7 +51,8 @@ class PictureReader(image_reader.PILReader):
 
     A picture is returned as ``(W, H)`` or ``(W, H, 3)``, rotated according to its EXIF data; values of 16 bits are
     kept. Three equal channels are read as grey, a palette as its colours, and an opaque alpha channel is left out.
-    Pixels are 1 mm wide, columns run to the right and rows downwards (posterior).
+    Pixels are 1 mm wide, columns run to the right and rows downwards (posterior). The metadata of a picture with a
+    palette also hold its indices, which are the labels of a mask, see :py:func:`take_indices`.
 
     Raises:
         ValueError: if parts of a picture are transparent, or a TIFF holds several pages.
@@ -64,8 +69,29 @@ class PictureReader(image_reader.PILReader):
     def verify_suffix(self, filename: Sequence[PathLike] | PathLike) -> bool:
         return is_picture(filename)
 
+    def read(self, data: Sequence[PathLike] | PathLike, **kwargs: Any) -> Image | list[Image]:
+        for path in ensure_tuple(data):
+            _check_streams(path)
+        return super().read(data, **kwargs)
+
     def _get_meta_dict(self, img: Image) -> dict[str, Any]:
-        return {MetaKeys.AFFINE: DOWNWARDS, MetaKeys.ORIGINAL_AFFINE: DOWNWARDS}
+        indices = {INDICES: img.info[INDICES]} if INDICES in img.info else {}
+        return {MetaKeys.AFFINE: DOWNWARDS, MetaKeys.ORIGINAL_AFFINE: DOWNWARDS, **indices}
+
+
+def _check_streams(path: PathLike) -> None:
+    """Compare the checksums of compressed pixels, which PIL does not do when it decodes them."""
+    from PIL import Image
+
+    with Image.open(path) as picture:
+        if picture.format == "PNG":
+            picture.verify()
+        elif picture.format == "TIFF" and picture.tag_v2.get(COMPRESSION) in DEFLATE:
+            tags = TILES if TILES[0] in picture.tag_v2 else STRIPS
+            with open(path, "rb") as file:
+                for start, count in zip(*(ensure_tuple(picture.tag_v2[tag]) for tag in tags), strict=True):
+                    file.seek(start)
+                    zlib.decompress(file.read(count))
 
 
 def _as_seen(picture: Image) -> Image:
@@ -77,27 +103,40 @@ def _as_seen(picture: Image) -> Image:
     picture = ImageOps.exif_transpose(picture)
     if picture.mode in ("1", "L", "F") or picture.mode.startswith("I"):
         return picture.convert("L") if picture.mode == "1" else picture
+    indices = {INDICES: _indices(picture)} if picture.mode == "P" else {}
     picture = picture.convert("RGBA")  # also from a palette, CMYK, or grey with alpha
     *colours, alpha = picture.split()
     if alpha.getextrema() != (WHITE, WHITE):
         raise ValueError("parts of it are transparent: save it without an alpha channel")
     values = [np.asarray(colour) for colour in colours]
     grey = all(np.array_equal(values[0], others) for others in values[1:])
-    return colours[0] if grey else picture.convert("RGB")
+    seen = colours[0] if grey else picture.convert("RGB")
+    seen.info = indices
+    return seen
 
 
-def mask_values(mask: MetaTensor) -> MetaTensor:
-    """The label values of a mask: in a mask of black and white only, 255 becomes 1.
+def _indices(picture: Image) -> np.ndarray:
+    """The indices ``(W, H)`` of a palette as labels; in black and white, white is the label."""
+    indices = np.asarray(picture).T
+    palette = np.reshape(picture.getpalette("RGB"), (-1, COLOURS))
+    used = np.unique(indices)
+    shown = palette[used]
+    if len(used) == 2 and (shown[0] == WHITE).all() and (shown[1] == 0).all():
+        return np.where(indices == used[0], WHITE, 0)
+    return indices
+
+
+def take_indices(picture: MetaTensor, as_label: bool) -> MetaTensor:
+    """The labels of a mask with a palette, which are its indices, or the picture without them.
 
     Args:
-        mask: mask read from a picture, of any shape.
-
-    Example:
-        >>> mask_values(MetaTensor(torch.tensor([0.0, 255.0]))).tolist()
-        [0.0, 1.0]
+        picture: ``(C, W, H)`` as ``PictureReader`` reads it; other images are returned as they are.
+        as_label: whether it is a mask.
     """
-    white = mask == WHITE
-    return white.to(mask.dtype) if white.any() and bool((white | (mask == 0)).all()) else mask
+    indices = picture.meta.pop(INDICES, None)
+    if not as_label or indices is None:
+        return picture
+    return MetaTensor(torch.as_tensor(np.array(indices))[None].to(picture.dtype)).copy_meta_from(picture)
 
 
 class GreyToColourd(transforms.MapTransform):

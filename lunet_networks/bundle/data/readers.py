@@ -1,84 +1,135 @@
-"""Loading of images: MONAI's transform, extended to NRRD files that MONAI cannot read and to pictures."""
+"""Loading of images and label maps: MONAI's transform, which reads and checks every file in the same way."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from contextlib import suppress
-from threading import get_ident
 from typing import Any
 
 import numpy as np
 from monai import transforms
-from monai.data import image_reader
-from monai.utils import OptionalImportError, ensure_tuple
+from monai.config import KeysCollection
+from monai.data import MetaTensor, image_reader
+from monai.utils import MetaKeys, OptionalImportError
 
-from lunet_networks.bundle.data.picture_files import PictureReader, is_picture, mask_values
+from lunet_networks.bundle.data.case_files import ImagePath, case_name
+from lunet_networks.bundle.data.nifti_files import NiftiReader
+from lunet_networks.bundle.data.nrrd_files import NrrdReader
+from lunet_networks.bundle.data.picture_files import PictureReader, take_indices
+from lunet_networks.bundle.data.readable import (
+    UnreadableFileError,
+    image_faults,
+    label_faults,
+    layout_faults,
+    pair_faults,
+    whole_values,
+)
 
-__all__ = ["LoadImaged", "PlainNrrdReader", "SharedNibabelReader"]
+__all__ = ["CASE_NAME", "IMAGE", "LoadImaged"]
 
-LPS = "left-posterior-superior"
-IMAGE = "image"  # the key of images; a picture under any other key is a mask
-SPACES = {LPS: LPS, "LPS": LPS, "right-anterior-superior": "RAS", "RAS": "RAS"}  # as MONAI knows them
-
-
-class PlainNrrdReader(image_reader.NrrdReader):
-    """MONAI's NRRD reader, which also reads headers without orientation, as ``nrrd.write(path, array)`` writes them.
-
-    The axes of such a file are taken to run along those of the patient, with the first voxel at the origin and the
-    spacing of the header, otherwise 1 mm. Files in the space RAS are read too, by its long or its short name.
-    """
-
-    def get_data(self, img: Any) -> tuple[np.ndarray, dict]:
-        for image in ensure_tuple(img):
-            space = image.header.get("space", LPS)
-            if space not in SPACES:
-                raise ValueError(f"its space is {space!r}: it has to be one of {', '.join(SPACES)}")
-            image.header["space"] = SPACES[space]
-            spacings = image.header.get("spacings", np.full(image.array.ndim, np.nan))
-            image.header.setdefault("space directions", np.diag(np.nan_to_num(spacings, nan=1.0)))
-            image.header.setdefault("space origin", np.zeros(image.array.ndim))
-        return super().get_data(img)
-
-
-class SharedNibabelReader(image_reader.NibabelReader):
-    """MONAI's NIfTI reader, safe for several threads at once, such as those that fill a ``CacheDataset``.
-
-    MONAI's reader stores the file names in ``read`` for the later call of ``get_data``. If another thread reads in
-    between, an image with one file for each channel ends up with too few channels.
-    """
-
-    @property
-    def filenames(self) -> list[str]:
-        return self._filenames[get_ident()]
-
-    @filenames.setter
-    def filenames(self, names: list[str]) -> None:
-        self.__dict__.setdefault("_filenames", {})[get_ident()] = names
+NEWLINE = "\n"
+CASE_NAME = "case_name"  # in the metadata of an image: the name of its file, or of its files without their numbers
+IMAGE = "image"  # the key of images; files under any other key are label maps
+FORMATS = "NIfTI (.nii, .nii.gz) or NRRD (.nrrd), for 2D images also PNG, JPG or TIFF"
 
 
 class LoadImaged(transforms.LoadImaged):
-    """MONAI's ``LoadImaged``, which also uses ``SharedNibabelReader``, ``PlainNrrdReader`` and ``PictureReader``.
+    """Load images and label maps, channels first, and refuse what a network cannot use.
 
-    It takes the same arguments. A picture under any key other than "image" is a mask, and its value 255 is read as 1.
+    MONAI's transform of this name with our readers for NIfTI, NRRD, PNG, JPG and TIFF. The item "image" is an image,
+    all others are label maps. docs/data.md tells what is read and how.
+
+    Args:
+        keys: items to load, paths; an image may be a list of paths with one file for each channel.
+        in_channels: number of channels that every image has to have; None: any number.
+        spatial_dims: 2 or 3, which every file has to have; with 2, an image of ``(W, H, 1)`` is read as ``(W, H)``.
+            None: any number.
+        label_values: values that label maps may hold; None: any integers of at least 0.
+        allow_missing_keys: whether an item may be absent.
+
+    Shapes:
+        Images ``(C, W, H[, D])``, label maps ``(1, W, H[, D])``, both in float32.
+
+    Raises:
+        UnreadableFileError: if a file cannot be read or used; it names the file and everything that is wrong with it. A
+            label map is also refused if it does not lie on the voxels of its image, if both are loaded.
 
     Example::
 
-        case = LoadImaged(keys=["image", "label"], ensure_channel_first=True)(load_datalist(folder, "training")[0])
+        case = LoadImaged(keys=["image", "label"])(load_datalist(folder, "training")[0])
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.register(SharedNibabelReader())
+    def __init__(
+        self,
+        keys: KeysCollection,
+        in_channels: int | None = None,
+        spatial_dims: int | None = None,
+        label_values: Sequence[int] | None = None,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, ensure_channel_first=True, allow_missing_keys=allow_missing_keys)
+        self.in_channels = in_channels
+        self.spatial_dims = spatial_dims
+        self.label_values = None if label_values is None else list(label_values)
+        self.register(NiftiReader())
         with suppress(OptionalImportError):  # NIfTI can be read without pynrrd
-            self.register(PlainNrrdReader())
+            self.register(NrrdReader())
         with suppress(OptionalImportError):  # and without Pillow
             self.register(PictureReader())
 
     def __call__(
         self, data: Mapping[Hashable, Any], reader: image_reader.ImageReader | None = None
     ) -> dict[Hashable, Any]:
-        loaded = super().__call__(data, reader)
-        for key in self.key_iterator(loaded):
-            if key != IMAGE and is_picture(data[key]):
-                loaded[key] = mask_values(loaded[key])
+        loaded = dict(data)
+        for key, meta_key, postfix in self.key_iterator(loaded, self.meta_keys, self.meta_key_postfix):
+            loaded[key], faults = self.examine(key, data[key], reader)
+            if CASE_NAME in data and loaded[key] is not None:
+                loaded[key].meta[CASE_NAME] = data[CASE_NAME]
+            if key != IMAGE and not faults and IMAGE in self.keys and IMAGE in loaded:
+                faults = list(pair_faults(loaded[IMAGE], loaded[key]))
+                # An affine that is rounded differently would be resampled differently. MONAI's setter of affine takes
+                # 2D images for volumes.
+                loaded[key].meta[MetaKeys.AFFINE] = loaded[IMAGE].affine.clone()
+            if faults:
+                raise UnreadableFileError(data[key], faults)
+            if not self._loader.image_only:  # MONAI Label switches it off
+                loaded[meta_key or f"{key}_{postfix}"] = loaded[key].meta
         return loaded
+
+    def examine(
+        self, key: Hashable, path: ImagePath, reader: image_reader.ImageReader | None = None
+    ) -> tuple[MetaTensor | None, list[str]]:
+        """Read a file and list what is wrong with it, without raising an error.
+
+        Args:
+            key: "image" if it is an image; otherwise it is a label map.
+            path: of the file, or of one file for each channel.
+            reader: reads it instead of the reader for its format.
+
+        Returns:
+            The image, None if it cannot be read at all, and the faults, none if it can be used.
+        """
+        try:
+            image = self._read(path, reader)
+        except FileNotFoundError:
+            return None, ["does not exist"]
+        except Exception as error:  # nibabel, pynrrd, gzip and PIL raise many kinds of errors for a broken file
+            if "cannot find a suitable reader" in str(error):
+                return None, [f"has a format that cannot be read: use {FORMATS}"]
+            return None, [f"cannot be read: {str(error).partition(NEWLINE)[0] or type(error).__name__}"]
+        if key == IMAGE:
+            image = take_indices(image, as_label=False)
+            return image, [*layout_faults(image, path, self.in_channels, self.spatial_dims), *image_faults(image, path)]
+        label = take_indices(image, as_label=True)
+        faults = [*layout_faults(label, path, None, self.spatial_dims), *label_faults(label, path, self.label_values)]
+        return (label if faults else whole_values(label, self.label_values)), faults
+
+    def _read(self, path: ImagePath, reader: image_reader.ImageReader | None) -> MetaTensor:
+        read = self._loader(path, reader)
+        image = read if self._loader.image_only else read[0]
+        image.meta[CASE_NAME] = case_name(path)
+        if self.spatial_dims == 2 and image.ndim == 4 and image.shape[-1] == 1:
+            image = image[..., 0]
+            image.spatial_ndim = 2
+            image.meta[MetaKeys.SPATIAL_SHAPE] = np.asarray(image.shape[1:])
+        return image

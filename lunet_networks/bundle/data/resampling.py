@@ -10,12 +10,14 @@ import torch
 from monai import transforms
 from monai.config import DtypeLike
 from monai.data import MetaTensor
-from monai.data.utils import AFFINE_TOL, to_affine_nd
+from monai.data.utils import AFFINE_TOL, affine_to_spacing, compute_shape_offset, to_affine_nd, zoom_affine
 from monai.utils import GridSampleMode, GridSamplePadMode, TraceKeys, get_equivalent_dtype
 
 __all__ = ["AxiswiseResample", "Spacingd"]
 
 PLANES = 4  # planes of the result computed at a time, so that intermediate results stay in the cache of the CPU
+
+SMALL_SHARE = 0.01  # of a voxel
 
 Neighbours = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # voxel below, voxel above, distance from the voxel below
 
@@ -27,7 +29,8 @@ class AxiswiseResample(transforms.SpatialResample):
     grid of three float64 for every voxel and float64 copies of image and result. The values differ in the last bit at
     most. Axes count as parallel if no voxel moves by ``AFFINE_TOL`` of a voxel or more, MONAI's tolerance for equal
     affines. MONAI's own code runs for other modes than linear, for padding other than by the border, and for lazy
-    resampling.
+    resampling. But MONAI compares affines in mm, so it would leave voxels of a micrometre as they are and resample
+    voxels of a metre to their own grid; here the tolerance is one of voxels.
 
     Shapes:
         Image ``(C, [D,] H, W)``; result ``(C, *spatial_size)`` in float32.
@@ -54,9 +57,11 @@ class AxiswiseResample(transforms.SpatialResample):
         mode = self.mode if mode is None else mode
         padding_mode = self.padding_mode if padding_mode is None else padding_mode
         at_once = not (self.lazy if lazy is None else lazy)
-        plain = mode == GridSampleMode.BILINEAR and padding_mode == GridSamplePadMode.BORDER
-        steps = _steps(img, dst_affine, spatial_size) if at_once and plain else None
-        if steps is None:
+        steps = _steps(img, dst_affine, spatial_size) if at_once and padding_mode == GridSamplePadMode.BORDER else None
+        if steps is not None and _is_same_grid(steps, img, spatial_size):
+            steps, dst_affine = None, img.affine
+        nearest = mode == GridSampleMode.NEAREST and steps is not None and _looks_equal(img, dst_affine)
+        if steps is None or not (nearest or mode == GridSampleMode.BILINEAR):
             return super().__call__(img, dst_affine, spatial_size, mode, padding_mode, align_corners, dtype, lazy)
         dtype = get_equivalent_dtype(dtype or self.dtype or img.dtype, torch.Tensor)
         meta = self.track_transform_meta(
@@ -74,7 +79,7 @@ class AxiswiseResample(transforms.SpatialResample):
             transform_info=self.get_transform_info(),
         )
         size = tuple(int(side) for side in spatial_size)
-        return MetaTensor(_interpolate(img.as_tensor(), steps, size, dtype)).copy_meta_from(meta)
+        return MetaTensor(_interpolate(img.as_tensor(), steps, size, dtype, nearest)).copy_meta_from(meta)
 
     def inverse(self, data: torch.Tensor) -> torch.Tensor:
         applied = self.pop_transform(data)
@@ -93,7 +98,7 @@ class AxiswiseResample(transforms.SpatialResample):
 
 
 def _steps(img: torch.Tensor, dst_affine: Any, spatial_size: Any) -> np.ndarray | None:
-    """The affine from voxels of the result to voxels of the image; None if axes are not parallel or nothing changes."""
+    """The affine from voxels of the result to voxels of the image; None if axes are not parallel."""
     if not isinstance(img, MetaTensor) or dst_affine is None or not isinstance(spatial_size, Sequence | np.ndarray):
         return None
     rank = img.ndim - 1
@@ -103,15 +108,30 @@ def _steps(img: torch.Tensor, dst_affine: Any, spatial_size: Any) -> np.ndarray 
     steps = np.linalg.solve(source, target)
     turned = steps[:rank, :rank] * (1 - np.eye(rank))
     parallel = (np.abs(turned) @ np.asarray(spatial_size)).max() < AFFINE_TOL
-    unchanged = tuple(spatial_size) == tuple(img.shape[1:]) and np.allclose(steps, np.eye(rank + 1), atol=AFFINE_TOL)
-    return steps if parallel and not unchanged else None
+    return steps if parallel else None
 
 
-def _interpolate(image: torch.Tensor, steps: np.ndarray, size: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+def _is_same_grid(steps: np.ndarray, img: MetaTensor, spatial_size: Sequence[int]) -> bool:
+    same_size = tuple(int(side) for side in spatial_size) == tuple(img.shape[1:])
+    return same_size and np.allclose(steps, np.eye(len(steps)), atol=AFFINE_TOL)
+
+
+def _looks_equal(img: MetaTensor, affine: Any) -> bool:
+    """Whether MONAI takes the affine for that of the image, although it is that of another grid."""
+    rank = img.ndim - 1
+    both = (to_affine_nd(rank, np.asarray(each, float)) for each in (img.affine, affine))
+    return np.allclose(*both, atol=AFFINE_TOL)
+
+
+def _interpolate(
+    image: torch.Tensor, steps: np.ndarray, size: tuple[int, ...], dtype: torch.dtype, nearest: bool
+) -> torch.Tensor:
     axes = [
         _neighbours(there, here, steps[axis, axis], steps[axis, -1], dtype, image.device)
         for axis, (there, here) in enumerate(zip(size, image.shape[1:], strict=True))
     ]
+    if nearest:
+        axes = [(below, above, weight.round()) for below, above, weight in axes]
     result = torch.empty((len(image), *size), dtype=torch.float32, device=image.device)
     for channel, target in zip(image, result, strict=True):
         for first in range(0, size[0], PLANES):
@@ -137,6 +157,29 @@ def _between(planes: torch.Tensor, axis: int, neighbours: Neighbours) -> torch.T
     return torch.lerp(low, high, weight.view(-1, *[1] * (planes.ndim - axis - 1)))
 
 
+class _Spacing(transforms.Spacing):
+    """MONAI's ``Spacing``, which leaves a spacing alone that is within 0.001 mm of the wanted one.
+
+    For voxels below 0.1 mm, which that rule would leave as they are, a hundredth of the voxel counts instead.
+    """
+
+    def __call__(self, data_array: MetaTensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        rank = data_array.ndim - 1
+        pixdim = np.resize(self.pixdim, rank) if len(self.pixdim) == 1 else self.pixdim[:rank]
+        if pixdim.min() * SMALL_SHARE >= AFFINE_TOL:
+            return super().__call__(data_array, *args, **kwargs)
+        affine = to_affine_nd(rank, np.asarray(data_array.affine, float))
+        spacing = affine_to_spacing(affine, rank)
+        tolerance = np.minimum(AFFINE_TOL, SMALL_SHARE * pixdim)
+        target = zoom_affine(affine, np.where(abs(spacing - pixdim) <= tolerance, spacing, pixdim), diagonal=False)
+        shape, offset = compute_shape_offset(data_array.shape[1:], affine, target)
+        target[:rank, -1] = offset[:rank]
+        names = ("mode", "padding_mode", "align_corners", "dtype")
+        settings = {**dict(zip(names, args, strict=False)), **kwargs}
+        chosen = {name: settings[name] for name in names if name in settings}
+        return self.sp_resample(data_array, torch.as_tensor(target), [int(side) for side in shape], **chosen)
+
+
 class Spacingd(transforms.Spacingd):
     """MONAI's ``Spacingd``, which resamples with ``AxiswiseResample`` and leaves items such as ``image_path`` alone.
 
@@ -157,6 +200,9 @@ class Spacingd(transforms.Spacingd):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        monai = self.spacing_transform
+        names = ("pixdim", "diagonal", "recompute_affine", "min_pixdim", "max_pixdim")
+        self.spacing_transform = _Spacing(**{name: getattr(monai, name) for name in names}, lazy=self.lazy)
         self.spacing_transform.sp_resample = AxiswiseResample(lazy=self.lazy)
 
     def __call__(self, data: Mapping[Hashable, torch.Tensor], lazy: bool | None = None) -> dict[Hashable, torch.Tensor]:

@@ -249,7 +249,7 @@ class CasePictures:
             channel: which one to show; None: the first one, or the colours of a 2D image with three channels.
         """
         case, planes, label_names = self.files[path], self.planes[path], self.report.label_names
-        loaded = LoadImaged(["image", "label"], ensure_channel_first=True)(case)
+        loaded = LoadImaged(["image", "label"], spatial_dims=len(planes[0].index))(case)
         image, label = (in_ras_order(loaded[key]).numpy() for key in ("image", "label"))
         if channel is None and len(image) == 3 and image.ndim == 3:
             pixels = [np.moveaxis(image[:, *plane.index], 0, -1) for plane in planes]

@@ -89,7 +89,7 @@ def cut_planes(truth: MetaTensor, prediction: MetaTensor) -> list[Plane]:
         index = tuple(
             _largest_slice(structure, axis) if axis == across else around[axis] for axis in range(structure.ndim)
         )
-        maps = (label_map[0][index].numpy().astype(np.uint8) for label_map in (truth, prediction))
+        maps = (label_map[0][index].numpy().astype(np.uint16) for label_map in (truth, prediction))
         planes.append(Plane(title, edges, index, *(_without(values, across) for values in (spacing, frames)), *maps))
     return planes
 

@@ -14,9 +14,9 @@ from typing import Any
 import ignite.distributed as idist
 from ignite.engine import Engine, Events
 
+from lunet_networks.bundle.data import case_files
 from lunet_networks.bundle.data.datalist import load_datalist
 from lunet_networks.bundle.evaluation.metrics import CaseMetrics, measure_case
-from lunet_networks.bundle.inference.images import image_name
 from lunet_networks.bundle.runtime import outputs
 from lunet_networks.bundle.runtime.files import write_atomically
 
@@ -126,8 +126,8 @@ def image_path(item: Mapping[str, Any]) -> str:
 
 
 def case_names(paths: Iterable[str]) -> dict[str, str]:
-    """The names of cases in the reports, by the path of the image: the name of the file, or its path if two files have
-    the same name.
+    """The names of cases in the reports, by the path of the image, or of the file of its first channel: the name of the
+    file, see :py:func:`lunet_networks.bundle.data.case_files.case_names`, or its path if two files have the same name.
 
     Example:
         >>> case_names(["imagesTr/a.nii.gz", "imagesTr/b.nii.gz"])
@@ -135,7 +135,8 @@ def case_names(paths: Iterable[str]) -> dict[str, str]:
         >>> case_names(["a/image.nii.gz", "b/image.nii.gz"])["b/image.nii.gz"]
         'b/image.nii.gz'
     """
-    names = {path: image_name(path) for path in paths}
+    paths = list(paths)
+    names = dict(zip(paths, case_files.case_names(paths), strict=True))
     return names if len(set(names.values())) == len(names) else {path: path for path in names}
 
 

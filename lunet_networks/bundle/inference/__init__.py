@@ -3,15 +3,14 @@ exported networks instead of PyTorch.
 """
 
 from lunet_networks.bundle.inference.exported import BundleExport
-from lunet_networks.bundle.inference.images import InferenceImages
+from lunet_networks.bundle.inference.images import InferenceImages, ReadableImages
 from lunet_networks.bundle.inference.inferers import EnsembleInferer, FlipInferer, SlidingWindowInferer
 from lunet_networks.bundle.inference.label_maps import (
     AsLabelsd,
     KeepLargestComponentd,
-    SaveLabelsd,
-    SaveMasksd,
     softmax_in_place,
 )
+from lunet_networks.bundle.inference.saving import SaveLabelsd, SaveMasksd, SaveProbabilitiesd
 
 __all__ = [
     "AsLabelsd",
@@ -20,8 +19,10 @@ __all__ = [
     "FlipInferer",
     "InferenceImages",
     "KeepLargestComponentd",
+    "ReadableImages",
     "SaveLabelsd",
     "SaveMasksd",
+    "SaveProbabilitiesd",
     "SlidingWindowInferer",
     "softmax_in_place",
 ]

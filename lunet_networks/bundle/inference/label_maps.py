@@ -1,25 +1,19 @@
-"""From logits to label maps: probabilities, labels, the largest component of each label, and files."""
+"""From logits to label maps: probabilities, labels, and the largest component of each label."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import torch
-from monai import transforms
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
-from monai.utils import ImageMetaKey, convert_to_dst_type, optional_import
-
-from lunet_networks.bundle.data.picture_files import WHITE, is_picture
+from monai.utils import convert_to_dst_type, optional_import
 
 __all__ = [
     "AsLabelsd",
     "KeepLargestComponentd",
-    "SaveLabelsd",
-    "SaveMasksd",
     "keep_largest_component",
     "most_probable",
     "softmax_in_place",
@@ -76,20 +70,21 @@ def most_probable(probabilities: torch.Tensor) -> torch.Tensor:
             label, which is chosen if its probability is at least 0.5.
 
     Returns:
-        Labels ``(1, [D,] H, W)`` in uint8.
+        Labels ``(1, [D,] H, W)`` in uint8, or in int32 if there are more than 256 channels.
 
     Example:
         >>> most_probable(torch.tensor([[[0.4, 0.5]]]))
         tensor([[[0, 1]]], dtype=torch.uint8)
     """
     values = probabilities.as_tensor() if isinstance(probabilities, MetaTensor) else probabilities
+    dtype = torch.uint8 if len(values) <= 256 else torch.int32
     if len(values) == 1:
-        labels = (values >= 0.5).byte()
+        labels = (values >= 0.5).to(dtype)
     else:
-        labels = torch.empty((1, *values.shape[1:]), dtype=torch.uint8, device=values.device)
+        labels = torch.empty((1, *values.shape[1:]), dtype=dtype, device=values.device)
         for plane, of_classes in zip(labels[0], values.unbind(dim=1), strict=True):
             plane.copy_(of_classes.max(dim=0).indices)
-    return convert_to_dst_type(labels, probabilities, dtype=torch.uint8)[0]
+    return convert_to_dst_type(labels, probabilities, dtype=dtype)[0]
 
 
 class KeepLargestComponentd(MapTransform):
@@ -133,28 +128,3 @@ def keep_largest_component(label_map: torch.Tensor, label_values: Sequence[int])
             smaller = (components > 0) & (components != 1 + sizes.argmax())
             kept[0, torch.from_numpy(smaller).to(kept.device)] = 0
     return kept
-
-
-class SaveLabelsd(transforms.SaveImaged):
-    """MONAI's ``SaveImaged`` with the same arguments; the label map of a picture is saved as a PNG of the same size.
-
-    Example::
-
-        SaveLabelsd(keys="pred", output_dir="labels", output_postfix="seg", resample=False)
-    """
-
-    scale: int | None = None  # for the PNG: PILWriter multiplies by it
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.pictures = transforms.SaveImaged(*args, **kwargs, output_ext=".png", scale=self.scale)
-
-    def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
-        of_picture = is_picture(data[self.keys[0]].meta[ImageMetaKey.FILENAME_OR_OBJ])
-        return self.pictures(data) if of_picture else super().__call__(data)
-
-
-class SaveMasksd(SaveLabelsd):
-    """``SaveLabelsd`` for a single label: the PNG has the values 0 and 255, so any viewer shows it."""
-
-    scale = WHITE

@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 import lunet_networks
+from lunet_networks.bundle.data.case_files import nfc
 from lunet_networks.bundle.data.datalist import read_dataset_json
 from lunet_networks.bundle.evaluation.contours import RANKS, CasePicture, CasePictures, case_title
 from lunet_networks.bundle.evaluation.ranking import chosen_cases, mean_dice
@@ -146,7 +147,7 @@ class VisualReport:
         names = training.run["cases"]["training"] if training else []
         if isinstance(names, int):  # of a packed bundle
             return ""
-        labels = [Path(self.pictures.files[path]["label"]).name for path in self.report.measured]
+        labels = [nfc(Path(self.pictures.files[path]["label"]).name) for path in self.report.measured]
         seen = len(set(names).intersection(labels))
         return f". {seen} of them have the name of a training case" if seen else ""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["config_text", "write_atomically", "write_figure"]
+__all__ = ["config_text", "numbered_path", "write_atomically", "write_figure"]
 
 
 def write_atomically(path: str | Path, content: bytes | memoryview) -> None:
@@ -63,6 +64,20 @@ def write_figure(path: str | Path, figure: Figure) -> None:
     image = io.BytesIO()
     figure.savefig(image, format="png", dpi=120)
     write_atomically(path, image.getbuffer())
+
+
+def numbered_path(folder: str | Path, pattern: str) -> Path:
+    """The path of the next numbered copy in a folder: one more than the highest number, so that none is overwritten.
+
+    Example:
+        >>> numbered_path("no/such/folder", "dataset_before_{}.json").name
+        'dataset_before_1.json'
+    """
+    before, after = map(re.escape, pattern.split("{}"))
+    folder = Path(folder)
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    numbers = [int(match[1]) for name in names if (match := re.fullmatch(f"{before}([0-9]+){after}", name))]
+    return folder / pattern.format(max(numbers, default=0) + 1)
 
 
 def config_text(config: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ import torch
 from ignite.engine import Engine, Events
 
 import lunet_networks
+from lunet_networks.bundle.data.case_files import nfc
 from lunet_networks.bundle.runtime import outputs
 from lunet_networks.bundle.runtime.distributed import from_rank_0
 from lunet_networks.bundle.runtime.errors import shortened_list
@@ -207,4 +208,4 @@ def differing_settings(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[
 
 def _names(cases: Sequence[Mapping[str, Any]]) -> list[str]:
     """File names of the labels: a case may have several images, and folders may move."""
-    return [Path(case["label"]).name for case in cases]
+    return [nfc(Path(case["label"]).name) for case in cases]

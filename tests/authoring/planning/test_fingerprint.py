@@ -185,7 +185,7 @@ def test_orientation_of_nrrd(dataset, space):
 
 
 def agrees_with_monai(fingerprint, path):
-    image = LoadImaged("image", ensure_channel_first=True)({"image": str(path)})
+    image = LoadImaged("image")({"image": str(path)})
     dims = fingerprint.spatial_dims
     image = Orientationd("image", axcodes="RAS"[:dims], labels=None)(image)["image"]
     assert fingerprint.cases[0].shape == tuple(image.shape[1:])

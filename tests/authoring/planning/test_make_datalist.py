@@ -1,5 +1,8 @@
 """dataset.json for folders of all layouts (pairing.py)."""
 
+import json
+import unicodedata
+
 import nibabel
 import nrrd
 import numpy as np
@@ -8,6 +11,7 @@ from PIL import Image
 
 from lunet_networks.authoring.planning.make_datalist import make_datalist
 from lunet_networks.bundle.data.datalist import labels_of, load_datalist, read_dataset_json
+from tests.helpers.nnunet import DESCRIPTION, nnunet_dataset
 
 
 def write(path, label=False, shape=(5, 6, 7)):
@@ -77,7 +81,7 @@ def test_a_file_per_channel(tmp_path):
     with pytest.raises(ValueError, match=r"--modality names 3 channels, the images have 2"):
         make_datalist(tmp_path, modality=("T1", "T2", "PD"), overwrite=True)
     (tmp_path / "imagesTr" / "a_0000.nii.gz").unlink()
-    with pytest.raises(ValueError, match=r"channels of case a have to be numbered .*: ./imagesTr/a_0001.nii.gz"):
+    with pytest.raises(ValueError, match=r"./imagesTr/a_0001.nii.gz has no 0000 beside it: case a needs 0000, 0001"):
         make_datalist(tmp_path, overwrite=True)
 
 
@@ -118,7 +122,7 @@ def test_masks_of_several_labels_have_them_named(tmp_path, pictures):
 def test_a_picture_without_a_mask(tmp_path, pictures):
     pictures(["a.png", "b.png"], [0, 1])
     (tmp_path / "masks" / "b.png").unlink()
-    with pytest.raises(ValueError, match=r"1 files in .* have no partner:\n  ./images/b.png has no label"):
+    with pytest.raises(ValueError, match=r"cannot be paired \(faults: 1\):\n  ./images/b.png has no label"):
         make_datalist(tmp_path)
 
 
@@ -148,7 +152,7 @@ def test_every_file_without_a_partner_is_listed(tmp_path):
     for number in range(12):
         write(tmp_path / "imagesTr" / f"lone{number}.nii.gz")
     write(tmp_path / "labelsTr" / "z.nii.gz", label=True)
-    with pytest.raises(ValueError, match=r"13 files in .* have no partner") as error:
+    with pytest.raises(ValueError, match=r"files of .* cannot be paired \(faults: 13\)") as error:
         make_datalist(tmp_path)
     for number in range(12):
         assert f"./imagesTr/lone{number}.nii.gz has no label" in str(error.value)
@@ -159,7 +163,7 @@ def test_every_file_without_a_partner_is_listed(tmp_path):
 def test_a_case_twice(tmp_path):
     write_pairs(tmp_path, "ab")
     write(tmp_path / "imagesTr" / "a.nii")
-    with pytest.raises(ValueError, match=r"a.nii and ./imagesTr/a.nii.gz in .* are both case a: keep one"):
+    with pytest.raises(ValueError, match=r"a.nii and ./imagesTr/a.nii.gz are both case a: keep one"):
         make_datalist(tmp_path)
 
 
@@ -207,3 +211,92 @@ def test_an_existing_dataset_json_is_kept_unless_told(tmp_path):
     assert (tmp_path / "dataset.json").read_text() == "mine"
     make_datalist(tmp_path, overwrite="True")
     assert len(read_dataset_json(tmp_path)["training"]) == 2
+
+
+def test_a_dataset_of_nnunet_is_left_as_it_is(tmp_path, capsys):
+    folder = nnunet_dataset(tmp_path / "data", cases=2, shape=(30, 36, 26))
+    before = (folder / "dataset.json").read_bytes()
+    for overwrite in (False, True):
+        make_datalist(folder, overwrite=overwrite)
+        said = capsys.readouterr().out
+        assert "is nnU-Net's: it is read as it is, and not replaced (2 training, 1 test cases)" in said
+        assert f"lunet new-bundle lunet_small --dataset_dir {folder} --output_dir my_bundle" in said
+        assert "overwrite" not in said
+    assert (folder / "dataset.json").read_bytes() == before
+    assert [path.name for path in folder.iterdir() if path.is_file()] == ["dataset.json"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        json.dumps({**DESCRIPTION, "labels": {"background": 0, "whole": [1, 2], "core": [2]}}),
+        json.dumps({**DESCRIPTION, "file_ending": ".mha"}),
+        '\ufeff{"file_ending": ".nii.gz", "labels": {}}',
+        '{"channel_names": NaN}',
+    ],
+)
+def test_a_faulty_one_of_nnunet_is_refused_and_kept(tmp_path, content):
+    write_pairs(tmp_path, "ab")
+    (tmp_path / "dataset.json").write_text(content)
+    with pytest.raises(ValueError, match=r"dataset\.json (does not describe a dataset|is not valid JSON)"):
+        make_datalist(tmp_path, overwrite=True)
+    assert (tmp_path / "dataset.json").read_text() == content
+
+
+def test_what_others_have_written_is_kept_under_a_number(tmp_path, capsys):
+    write_pairs(tmp_path, "ab")
+    (tmp_path / "dataset_before_4.json").write_text("older")
+    (tmp_path / "dataset.json").write_text('{"labels": {}, "description": "mine"}')
+    make_datalist(tmp_path, overwrite=True)
+    assert (
+        f"{tmp_path / 'dataset_before_5.json'} is a copy of the dataset.json that was here" in capsys.readouterr().out
+    )
+    make_datalist(tmp_path, overwrite=True)  # this one is ours
+    assert sorted(path.name for path in tmp_path.glob("*.json")) == [
+        "dataset.json",
+        "dataset_before_4.json",
+        "dataset_before_5.json",
+    ]
+    assert (tmp_path / "dataset_before_4.json").read_text() == "older"
+    assert (tmp_path / "dataset_before_5.json").read_text() == '{"labels": {}, "description": "mine"}'
+
+
+def test_names_in_two_unicode_forms_and_endings_in_upper_case(tmp_path):
+    for name, form in (("läsion", "NFC"), ("größe", "NFD")):
+        other = {"NFC": "NFD", "NFD": "NFC"}[form]
+        write(tmp_path / "imagesTr" / f"{unicodedata.normalize(form, name)}.NII.GZ")
+        write(tmp_path / "labelsTr" / f"{unicodedata.normalize(other, name)}.nii.gz", label=True)
+    make_datalist(tmp_path)
+    assert len(load_datalist(tmp_path, "training", num_folds=2)) == 1
+    write(tmp_path / "imagesTr" / f"{unicodedata.normalize('NFD', 'läsion')}.NII.GZ")
+    with pytest.raises(ValueError, match=r"are both case läsion \(in two unicode forms\): keep one"):
+        make_datalist(tmp_path, overwrite=True)
+
+
+def test_a_file_per_channel_in_other_layouts(tmp_path):
+    for case in "ab":
+        write(tmp_path / "masks" / f"{case}.nii.gz", label=True)
+        for channel in range(2):
+            write(tmp_path / "images" / f"{case}_{channel:04d}.nii.gz")
+    make_datalist(tmp_path)
+    assert read_dataset_json(tmp_path)["training"][1]["image"] == ["./images/b_0000.nii.gz", "./images/b_0001.nii.gz"]
+
+
+def test_cases_that_are_numbered_are_no_channels(tmp_path):
+    write_pairs(tmp_path, ["scan_0000", "scan_0001"])
+    make_datalist(tmp_path)
+    assert read_dataset_json(tmp_path)["training"][1]["image"] == "./imagesTr/scan_0001.nii.gz"
+    for name in ("scan_0000", "scan_0001"):
+        (tmp_path / "labelsTr" / f"{name}.nii.gz").rename(tmp_path / "labelsTr" / f"{name}_seg.nii.gz")
+    with pytest.raises(ValueError, match=r"faults: 4.*\n  ./imagesTr/scan_0000.nii.gz has no label"):
+        make_datalist(tmp_path, overwrite=True)
+
+
+def test_a_folder_that_is_named_like_a_file(tmp_path):
+    write_pairs(tmp_path, "ab")
+    write(tmp_path / "imagesTr" / "c.nii.gz" / "c.nii")
+    write(tmp_path / "labelsTr" / "c.nii.gz", label=True)
+    (tmp_path / "labelsTr" / "Thumbs.db").touch()
+    with pytest.raises(ValueError, match=r"imagesTr/c.nii.gz is a folder, not an image") as error:
+        make_datalist(tmp_path)
+    assert "Thumbs" not in str(error.value)

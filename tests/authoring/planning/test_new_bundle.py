@@ -17,6 +17,7 @@ from lunet_networks.authoring.planning.make_datalist import make_datalist
 from lunet_networks.authoring.planning.new_bundle import new_bundle
 from lunet_networks.authoring.samples.get_data import nuclei, phantom
 from lunet_networks.commands import main
+from tests.helpers.nnunet import nnunet_dataset
 from tests.helpers.running import run_bundle
 
 SHAPE = (32, 40, 32)
@@ -95,6 +96,25 @@ def test_a_bundle_for_pictures(mode, tmp_path):
         label_map = Image.open(path)
         assert (label_map.format, label_map.size) == ("PNG", (64, 48))
         assert set(np.unique(label_map)) <= {0, 255}
+
+
+def test_a_bundle_for_a_dataset_of_nnunet(tmp_path):
+    data = nnunet_dataset(tmp_path / "data")
+    before = (data / "dataset.json").read_bytes()
+    bundle = tmp_path / "mine"
+    new_bundle("lunet_small", str(data), str(bundle), preset="lunet_small_1f")
+    fingerprint = read_fingerprint(tmp_path / "mine_fingerprint.json")
+    assert fingerprint.modalities == ("T1", "T2")
+    assert fingerprint.label_names == ("head", "tail")
+    assert [case.name for case in fingerprint.cases] == [f"case_{number}" for number in range(5)]
+    run_bundle(bundle, "train", dataset_dir=str(data), epochs=1)
+    run_bundle(bundle, "train", "evaluate", dataset_dir=str(data))
+    with open(bundle / "eval" / "cases.csv", newline="") as file:
+        assert {row["case"] for row in csv.DictReader(file)} < {f"case_{number}" for number in range(5)}
+    run_bundle(bundle, "inference", dataset_dir=str(data), output_dir=str(tmp_path / "labels"))
+    (labels,) = (tmp_path / "labels").iterdir()
+    assert nib.load(labels).shape == (32, 40, 32)
+    assert (data / "dataset.json").read_bytes() == before
 
 
 @pytest.fixture(scope="module")

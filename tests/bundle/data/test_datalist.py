@@ -1,9 +1,12 @@
 """dataset.json becomes lists of cases: folds, lists of its own, and what is wrong in it."""
 
 import json
+import unicodedata
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lunet_networks.bundle.data.datalist import labels_of, load_datalist, read_dataset_json
 from lunet_networks.bundle.runtime.errors import shortened_list
@@ -147,7 +150,14 @@ def test_malformed_json(tmp_path, content, message):
         ({"training": cases(2)}, "labels have to be names by voxel value from 0 on.* not None"),
         ({"labels": {"0": "background"}, "training": cases(2)}, "labels have to be .* not 0"),
         ({"labels": {"0": "background", "2": "lesion"}, "training": cases(2)}, "without gaps, not 0, 2"),
-        ({"labels": {"background": 0, "lesion": 1}, "training": cases(2)}, "labels have to be names by voxel value"),
+        ({"labels": {"background": "0", "lesion": "1"}, "training": cases(2)}, "without gaps, not background, lesion"),
+        (
+            {"labels": {"background": 0, "all": [1, 2]}, "training": cases(2)},
+            "the labels all are regions",
+        ),
+        ({"labels": {"0": "background", "1": " "}, "training": cases(2)}, "labels have to be names by voxel value"),
+        ({"labels": LABELS, "training": cases(2), "test": 3}, "test has to be a list, not 3"),
+        ({"labels": LABELS, "training": [{"image": "a\0", "label": "b"}]}, "needs an image"),
     ],
 )
 def test_wrong_structure(tmp_path, description, message):
@@ -157,9 +167,117 @@ def test_wrong_structure(tmp_path, description, message):
     assert str(tmp_path / "dataset.json") in str(error.value)
 
 
+def test_an_image_without_a_case_is_found_by_its_channels(dataset):
+    """As nnU-Net's first version lists it."""
+    folder = dataset(training=[{"image": f"{n}.nii.gz", "label": f"{n}_label.nii.gz"} for n in "ab"])
+    for name in "ab":
+        (folder / f"{name}.nii.gz").rename(folder / f"{name}_0000.nii.gz")
+        (folder / f"{name}_0001.nii.gz").touch()
+    (case,) = load_datalist(folder, "validation", num_folds=2)
+    assert [Path(path).name[1:] for path in case["image"]] == ["_0000.nii.gz", "_0001.nii.gz"]
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_a_listed_path_may_have_the_other_unicode_form(dataset, forms):
+    listed, stored = (unicodedata.normalize(form, "imagés/läsion") for form in forms)
+    folder = dataset(
+        training=[{"image": f"{stored}{n}.nii.gz", "label": f"{stored}{n}_label.nii.gz"} for n in range(4)]
+    )
+    of_stored = [load_datalist(folder, "validation", fold, num_folds=2) for fold in range(2)]
+    text = (folder / "dataset.json").read_text()
+    (folder / "dataset.json").write_text(text.replace(json.dumps(stored)[1:-1], json.dumps(listed)[1:-1]))
+    assert listed in json.loads((folder / "dataset.json").read_text())["training"][0]["image"]
+    assert [load_datalist(folder, "validation", fold, num_folds=2) for fold in range(2)] == of_stored
+
+
+def test_folds_do_not_depend_on_the_unicode_form_of_the_files(dataset):
+    names = ["z", "\u00e9", "e2", "f"]
+    folds = []
+    for form in ("NFC", "NFD"):
+        training = [{"image": unicodedata.normalize(form, f"{n}.nii"), "label": f"{n}_label.nii"} for n in names]
+        held_out = load_datalist(dataset(training=training), "validation", num_folds=2)
+        folds.append([unicodedata.normalize("NFC", Path(case["image"]).name) for case in held_out])
+    assert folds[0] == folds[1]
+
+
+def test_a_case_in_two_unicode_forms_is_listed_twice(tmp_path):
+    training = [{"image": unicodedata.normalize(form, "é.nii"), "label": "a.nii"} for form in ("NFC", "NFD")]
+    (tmp_path / "dataset.json").write_text(json.dumps({"labels": LABELS, "training": training}))
+    with pytest.raises(ValueError, match=r"é.nii is listed 2 times"):
+        read_dataset_json(tmp_path)
+
+
+def test_labels_by_name_and_channel_names_beside_a_list_of_cases(dataset):
+    folder = dataset(labels={"background": 0, "tail": 2, "head": 1}, channel_names={"0": "CT"})
+    description = read_dataset_json(folder)
+    assert labels_of(description) == {0: "background", 1: "head", 2: "tail"}
+    assert description["modality"] == {"0": "CT"}
+
+
+def test_a_folder_named_dataset_json_and_a_byte_order_mark(dataset):
+    folder = dataset()
+    path = folder / "dataset.json"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert len(read_dataset_json(folder)["training"]) == 12
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(ValueError, match=r"dataset.json is a folder: it has to be a file"):
+        read_dataset_json(folder)
+
+
 def test_labels_by_value(dataset):
     assert labels_of(read_dataset_json(dataset())) == {0: "background", 1: "anterior", 2: "posterior"}
 
 
 def test_a_list_within_the_limit_is_whole():
     assert shortened_list(["a", "b"], limit=2) == "  a\n  b"
+
+
+DECATHLON = {
+    "name": "a",
+    "modality": {"0": "MRI"},
+    "labels": LABELS,
+    "numTraining": 2,
+    "training": cases(2),
+    "validation": cases(1, "Va"),
+    "test": ["./imagesTs/0.nii.gz"],
+}
+NNUNET = {
+    "channel_names": {"0": "T1"},
+    "labels": {"background": 0, "head": 1},
+    "numTraining": 1,
+    "file_ending": ".nii",
+    "dataset": {"a": {"images": ["a_0000.nii"], "label": "a.nii"}},
+}
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3) | st.sampled_from(["\0", "\ud800"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+def mutated(value, path, new):
+    """A copy in which what the path leads to is another; a path of numbers, counted round."""
+    if not path or not isinstance(value, (dict, list)) or not value:
+        return new
+    keys = list(value) if isinstance(value, dict) else range(len(value))
+    chosen = keys[path[0] % len(keys)]
+    pairs = [(key, mutated(value[key], path[1:], new) if key == chosen else value[key]) for key in keys]
+    return dict(pairs) if isinstance(value, dict) else [inner for _, inner in pairs]
+
+
+@given(
+    st.sampled_from([DECATHLON, NNUNET]),
+    st.lists(st.tuples(st.lists(st.integers(0, 9), max_size=5), ANYTHING), min_size=1, max_size=3),
+)
+@settings(max_examples=200, deadline=None)
+def test_wrong_types_end_in_one_error_that_names_the_file(tmp_path_factory, description, changes):
+    for path, new in changes:
+        description = mutated(description, path, new)
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "dataset.json").write_text(json.dumps(description))
+    try:
+        labels_of(read_dataset_json(folder))
+        load_datalist(folder, "training", num_folds=2)
+    except (ValueError, FileNotFoundError) as error:
+        assert str(folder / "dataset.json") in str(error)  # noqa: PT017

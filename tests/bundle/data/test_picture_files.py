@@ -9,9 +9,10 @@ import torch
 from monai.transforms import Orientationd
 from PIL import Image
 
-from lunet_networks.bundle.data.checks import check_data, readable_only
+from lunet_networks.bundle.data.checks import check_data
+from lunet_networks.bundle.data.readable import UnreadableFileError
 from lunet_networks.bundle.data.readers import LoadImaged
-from lunet_networks.bundle.inference.images import find_images
+from lunet_networks.bundle.inference.found_images import find_images
 from tests.helpers.runnable import RunnableBundle
 
 SHAPE = (30, 44)  # rows and columns: what is turned or mirrored shows
@@ -23,7 +24,7 @@ THRESHOLD_NETWORK = {"_target_": "torch.nn.Conv2d", "in_channels": 1, "out_chann
 
 
 def load(path: Path, key: str = "image") -> np.ndarray:
-    return LoadImaged(key, ensure_channel_first=True)({key: str(path)})[key].numpy()
+    return LoadImaged(key)({key: str(path)})[key].numpy()
 
 
 def saved(path: Path, pixels: np.ndarray, mode: str | None = None, **options: object) -> Path:
@@ -66,7 +67,7 @@ def test_a_photograph_is_turned_as_a_viewer_turns_it(tmp_path, orientation, turn
 
 
 def test_rows_run_downwards(tmp_path):
-    case = LoadImaged("image", ensure_channel_first=True)({"image": str(saved(tmp_path / "a.png", GREY))})
+    case = LoadImaged("image")({"image": str(saved(tmp_path / "a.png", GREY))})
     upwards = Orientationd("image", axcodes="RA", labels=None)(case)["image"]
     np.testing.assert_array_equal(upwards.numpy()[0], GREY[::-1].T)
 
@@ -126,9 +127,9 @@ def test_grey_among_colours_is_taken_and_told_and_colours_among_grey_are_not(tmp
     assert "1 of 3 pictures are grey: they are read as three equal channels" in caplog.text
     assert check_data(cases).in_channels == 3
     assert "b.png has 3 channels, 1 are needed" in fault(cases)
-    paths = [case["image"] for case in cases]
-    assert readable_only(paths, 3, 2) == (paths, [])
-    assert readable_only(paths, 1, 2)[0] == paths[:1]
+    for channels, faults in ((3, [[], [], []]), (1, [[], *[["has 3 channels, 1 are needed"]] * 2])):
+        load = LoadImaged("image", in_channels=channels, spatial_dims=2)
+        assert [load.examine("image", case["image"])[1] for case in cases] == faults
 
 
 def test_a_colour_that_a_picture_lacks_is_no_fault(tmp_path):
@@ -140,7 +141,7 @@ def test_a_colour_that_a_picture_lacks_is_no_fault(tmp_path):
 def test_pictures_of_a_folder_are_found_for_a_2d_network(tmp_path):
     for name in ("b.PNG", "a.jpg", "c.tiff", "d.txt"):
         (tmp_path / name).touch()
-    assert [Path(path).name for path in find_images(tmp_path, 2)] == ["a.jpg", "b.PNG", "c.tiff"]
+    assert [Path(path).name for path in find_images(tmp_path, 2)[0]] == ["a.jpg", "b.PNG", "c.tiff"]
     with pytest.raises(ValueError, match="no images in"):
         find_images(tmp_path)
 
@@ -183,3 +184,19 @@ def test_several_labels_are_written_as_their_values(tmp_path):
     image = saved(tmp_path / "grey.png", np.where(MASK, 200, 20).astype(np.uint8))
     bundle.infer(image, tmp_path / "out", network_def={**THRESHOLD_NETWORK, "out_channels": 3})
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out" / "grey_seg.png")), MASK)
+
+
+@pytest.mark.parametrize(("ending", "settings"), [("png", {}), ("tif", {"compression": "tiff_adobe_deflate"})])
+def test_damage_of_compressed_pixels_is_noticed_wherever_it_is(tmp_path, ending, settings):
+    whole = saved(tmp_path / f"a.{ending}", COLOUR, **settings).read_bytes()
+    start, end = (whole.index(b"IDAT") + 4, len(whole)) if ending == "png" else (8, 8 + strip_bytes(tmp_path / "a.tif"))
+    for place in range(start, end, 101):
+        (tmp_path / f"b.{ending}").write_bytes(whole[:place] + bytes([whole[place] ^ 16]) + whole[place + 1 :])
+        with pytest.raises(UnreadableFileError, match=rf"b.{ending} cannot be read: "):
+            load(tmp_path / f"b.{ending}")
+
+
+def strip_bytes(path: Path) -> int:
+    with Image.open(path) as picture:
+        assert picture.tag_v2[273] == (8,)
+        return sum(picture.tag_v2[279])

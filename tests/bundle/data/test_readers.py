@@ -31,7 +31,7 @@ from lunet_networks.bundle.data.readers import LoadImaged
 def test_nrrd_with_and_without_orientation(tmp_path, header, affine):
     voxels = np.random.default_rng(0).normal(size=(4, 5, 6)).astype(np.float32)
     nrrd.write(str(tmp_path / "ct.nrrd"), voxels, header)
-    image = LoadImaged(keys="image", ensure_channel_first=True)({"image": str(tmp_path / "ct.nrrd")})["image"]
+    image = LoadImaged(keys="image")({"image": str(tmp_path / "ct.nrrd")})["image"]
     np.testing.assert_array_equal(image.numpy(), voxels[None])
     np.testing.assert_allclose(image.affine, affine)
 
@@ -44,7 +44,7 @@ def test_nrrd_in_any_space_is_brought_into_order(tmp_path, space):
     voxels = np.random.default_rng(0).normal(size=(4, 5, 6)).astype(np.float32)
     header = {"space": space, "space directions": directions, "space origin": origin}
     nrrd.write(str(tmp_path / "mr.nrrd"), voxels, header)
-    image = LoadImaged(keys="image", ensure_channel_first=True)({"image": str(tmp_path / "mr.nrrd")})
+    image = LoadImaged(keys="image")({"image": str(tmp_path / "mr.nrrd")})
     image = Orientationd("image", axcodes="RAS", labels=None)(image)["image"]
     np.testing.assert_array_equal(image.numpy(), voxels[None])
     np.testing.assert_allclose(image.affine, [[1, 0, 0, 4], [0, 2, 0, 5], [0, 0, 3, 6], [0, 0, 0, 1]])
@@ -59,14 +59,14 @@ def test_nrrd_in_a_space_that_nobody_brings_into_order(tmp_path):
 
 def test_threads_share_a_reader_of_channels_that_have_a_file_each(tmp_path):
     """A cache is filled by threads; what one reads must not be cut short by what another reads."""
-    voxels = np.random.default_rng(0).normal(size=(12, 2, 24, 24, 24)).astype(np.float32)
+    voxels = np.random.default_rng(0).integers(0, 9, size=(12, 2, 24, 24, 24)).astype(np.float32)
     cases = []
     for number, channels in enumerate(voxels):
         paths = [str(tmp_path / f"{number}_{channel}.nii.gz") for channel in (0, 1)]
         for path, channel in zip(paths, channels, strict=True):
             nib.save(nib.Nifti1Image(channel, np.eye(4)), path)
         cases.append({"image": paths, "label": paths[0]})
-    load = LoadImaged(keys=["image", "label"], ensure_channel_first=True)
+    load = LoadImaged(keys=["image", "label"])
     for _ in range(5):
         cached = CacheDataset(cases, load, num_workers=8, progress=False)
         for case, channels in zip(cached, voxels, strict=True):

@@ -128,3 +128,21 @@ def test_monai_still_needs_it(label_request):
         f"the Spacingd of MONAI {monai.__version__} leaves image_path alone: raise the lowest MONAI version in "
         "pyproject.toml to the first that does and remove Spacingd.__call__ from lunet_networks.bundle.data.resampling"
     )
+
+
+@pytest.mark.parametrize("unit", [1e-3, 1e3])
+@pytest.mark.parametrize("pixdim", [(0.97, 1.0, 1.04), (0.6, 2.0, 1.0), (1.0, 1.0, 1.0)])
+def test_the_unit_of_length_makes_no_difference(unit, pixdim):
+    """MONAI compares affines in mm, so it would leave voxels of a micrometre as they are."""
+    voxels = np.random.default_rng(0).integers(0, 5, (1, 11, 12, 13)).astype(np.float32)
+
+    def resample(scale):
+        affine = np.diag([scale, scale, scale, 1.0])
+        data = {key: MetaTensor(voxels, affine=affine) for key in ("image", "label")}
+        return Spacingd(["image", "label"], [step * scale for step in pixdim], mode=["bilinear", "nearest"])(data)
+
+    usual, other = resample(1.0), resample(unit)
+    for key in ("image", "label"):
+        assert usual[key].shape == other[key].shape
+        np.testing.assert_allclose(usual[key], other[key], atol=1e-5)
+        np.testing.assert_allclose(usual[key].affine[:3] * unit, other[key].affine[:3])

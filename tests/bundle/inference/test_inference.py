@@ -8,11 +8,14 @@ import nibabel as nib
 import nrrd
 import numpy as np
 import pytest
+import SimpleITK as sitk  # noqa: N813
 import torch
 from monai.bundle import ConfigWorkflow
 
 import lunet_networks
-from lunet_networks.bundle.inference.images import InferenceImages, find_images
+from lunet_networks.bundle.data import LoadImaged, PrefetchDataLoader
+from lunet_networks.bundle.inference.found_images import find_images
+from lunet_networks.bundle.inference.images import InferenceImages, ReadableImages
 from tests.helpers.runnable import LPS_THICK_SLICES, THRESHOLD_NETWORK, RunnableBundle, bright_block, dice, save_image
 
 
@@ -109,6 +112,27 @@ def test_windows_overlap_as_they_are_told(bundle, tmp_path, overlap, windows):
     assert max(seen) == 5
 
 
+def test_label_maps_and_probabilities_have_both_forms_of_the_image(bundle, tmp_path):
+    """A viewer may read either, and MONAI would rewrite the one that does not fit the spacing."""
+    path = save_image(tmp_path / "images" / "case.nii.gz", bright_block((24, 32, 1)), np.eye(4))
+    image = nib.load(path)
+    image.set_sform(permuted_affine(), "aligned")
+    image.set_qform(np.diag([2.0, 3.0, 4.0, 1.0]), "scanner")
+    nib.save(image, path)
+    bundle.infer(path, tmp_path / "labels", save_probabilities=True)
+    for name, shape in (("case_seg", (24, 32, 1)), ("case_prob", (24, 32, 1, 3))):
+        written = nib.load(tmp_path / "labels" / f"{name}.nii.gz")
+        assert written.shape == shape
+        for form in ("get_sform", "get_qform"):
+            matrix, code = getattr(written, form)(coded=True)
+            expected, expected_code = getattr(nib.load(path), form)(coded=True)
+            np.testing.assert_array_equal(matrix, expected)
+            assert code == expected_code
+    image, label = (sitk.ReadImage(str(file)) for file in (path, tmp_path / "labels" / "case_seg.nii.gz"))
+    for where in ("GetSize", "GetOrigin", "GetSpacing", "GetDirection"):
+        np.testing.assert_allclose(getattr(label, where)(), getattr(image, where)())
+
+
 def test_probabilities(bundle, image, tmp_path):
     bundle.infer(image, tmp_path / "labels", save_probabilities="true")
     written = nib.load(tmp_path / "labels" / "case_prob.nii.gz")
@@ -184,7 +208,7 @@ def test_unreadable_files_are_listed_and_the_rest_is_done(bundle, image, tmp_pat
     )
     assert run.returncode == 1
     last_lines = run.stderr.strip().splitlines()[-3:]
-    assert "2 images could not be labelled" in last_lines[0]
+    assert "2 of 3 images could not be labelled" in last_lines[0]
     assert all(name in line for name, line in zip(("broken.nii.gz", "cut.nii.gz"), last_lines[1:], strict=True))
     assert [path.name for path in (tmp_path / "labels").iterdir()] == ["case_seg.nii.gz"]
 
@@ -232,17 +256,17 @@ def test_a_pickled_module_is_refused(bundle, image, tmp_path):
 def test_images_of_a_folder(tmp_path):
     for name in ("b.nii", "a.nii.gz", "c.nrrd", "._a.nii.gz", "notes.txt"):
         (tmp_path / name).touch()
-    assert find_images(tmp_path) == [str(tmp_path / name) for name in ("a.nii.gz", "b.nii", "c.nrrd")]
+    assert find_images(tmp_path) == ([str(tmp_path / name) for name in ("a.nii.gz", "b.nii", "c.nrrd")], [])
 
 
 def test_images_of_a_dataset(tmp_path):
     (tmp_path / "imagesTs").mkdir()
     (tmp_path / "imagesTs" / "a.nii.gz").touch()
-    assert find_images(str(tmp_path)) == [str(tmp_path / "imagesTs" / "a.nii.gz")]
+    assert find_images(str(tmp_path)) == ([str(tmp_path / "imagesTs" / "a.nii.gz")], [])
 
 
 def test_a_list_of_images():
-    assert find_images(("a.nii.gz", ["b_0000.nii.gz", "b_0001.nii.gz"])) == [
+    assert find_images(("a.nii.gz", ["b_0000.nii.gz", "b_0001.nii.gz"]))[0] == [
         "a.nii.gz",
         ["b_0000.nii.gz", "b_0001.nii.gz"],
     ]
@@ -255,8 +279,26 @@ def test_nothing_to_label(tmp_path):
         find_images(tmp_path)
     with pytest.raises(ValueError, match="empty list"):
         find_images([])
-    with pytest.raises(ValueError, match=r"(?s)no image that can be labelled.*absent\.nii\.gz does not exist"):
-        InferenceImages([str(tmp_path / "absent.nii.gz")], tmp_path / "labels").open()
+
+
+def test_files_that_cannot_be_read_are_named_and_the_others_labelled(tmp_path, caplog):
+    good = [str(tmp_path / f"{name}.nii.gz") for name in "ac"]
+    for path in good:
+        nib.save(nib.Nifti1Image(np.random.default_rng(0).normal(size=(4, 4, 4)), np.eye(4)), path)
+    two = str(tmp_path / "b.nii.gz")
+    nib.save(nib.Nifti1Image(np.random.default_rng(0).normal(size=(4, 4, 4, 2)), np.eye(4)), two)
+    absent = str(tmp_path / "absent.nii.gz")
+    images = InferenceImages([good[0], two, good[1], absent], tmp_path / "labels")
+    loader = PrefetchDataLoader(
+        ReadableImages(images, LoadImaged("image", in_channels=1, spatial_dims=3)), batch_size=1
+    )
+    images.open()
+    assert len(loader) == 4
+    assert [batch["image"].meta["filename_or_obj"] for batch in loader] == [[path] for path in good]
+    assert images.refused == [(two, "has 2 channels, 1 are needed"), (absent, "does not exist")]
+    assert f"{two} has 2 channels, 1 are needed" in caplog.text
+    with pytest.raises(SystemExit, match=r"(?s)2 of 4 images could not be labelled:.*absent.nii.gz does not exist"):
+        images.finish()
 
 
 def test_label_maps_of_one_name_are_refused(tmp_path):

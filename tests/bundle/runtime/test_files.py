@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from lunet_networks.bundle.runtime.files import write_atomically
+from lunet_networks.bundle.runtime.files import numbered_path, write_atomically
 
 
 @contextmanager
@@ -47,3 +47,16 @@ def test_what_a_killed_process_left_is_overwritten(tmp_path):
     (tmp_path / ".model.pt.tmp").write_bytes(b"half")
     write_atomically(tmp_path / "model.pt", b"whole")
     assert os.listdir(tmp_path) == ["model.pt"]
+
+
+def test_a_numbered_copy_has_a_number_above_all_others(tmp_path):
+    for name in (
+        "model_before_2.pt",
+        "model_before_10.pt",
+        "model_before_.pt",
+        "model_before_99.txt",
+        "my_model_before_50.pt",
+    ):
+        (tmp_path / name).touch()
+    assert numbered_path(tmp_path, "model_before_{}.pt") == tmp_path / "model_before_11.pt"
+    assert numbered_path(tmp_path, "set_aside_{}") == tmp_path / "set_aside_1"

@@ -1,6 +1,7 @@
 """run.json: what a run was started with, and whether another may write beside it."""
 
 import json
+import unicodedata
 
 import pytest
 from ignite.engine import Engine
@@ -108,3 +109,8 @@ def test_a_trainer_started_by_itself_is_a_guest(work, record):
     engine.run([0], max_epochs=2)  # the next federated round
     assert own.guest
     assert [path.name for path in work.glob("set_aside_*")] == ["set_aside_1"]
+
+
+def test_names_of_labels_are_recorded_in_one_unicode_form(record):
+    training = [{"image": "a.nii", "label": unicodedata.normalize("NFD", "läsion.nii")}]
+    assert record(training).cases["training"] == [unicodedata.normalize("NFC", "läsion.nii")]

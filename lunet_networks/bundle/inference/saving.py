@@ -1,0 +1,99 @@
+"""Label maps and probabilities in files, on the voxels of the image and whole or not at all."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+
+import numpy as np
+from monai import transforms
+from monai.config import KeysCollection, PathLike
+from monai.data import MetaTensor
+from monai.utils import ImageMetaKey
+
+from lunet_networks.bundle.data.nifti_files import nifti_content
+from lunet_networks.bundle.data.picture_files import WHITE, is_picture
+from lunet_networks.bundle.data.readers import CASE_NAME
+from lunet_networks.bundle.runtime.files import write_atomically
+
+__all__ = ["SaveLabelsd", "SaveMasksd", "SaveProbabilitiesd"]
+
+
+class SaveProbabilitiesd(transforms.SaveImaged):
+    """Save arrays as ``OUTPUT_DIR/NAME_POSTFIX.nii.gz`` in the place of their image, whose name is NAME.
+
+    The file has the forms and codes, the units and the dimensions of a NIfTI image, so that every viewer shows both at
+    the same place, whichever form it reads. MONAI's ``SaveImaged`` writes one form of its own, drops axes of length
+    one, and leaves half a file on a full disk.
+
+    Args:
+        keys: items to save, ``(C, [D,] H, W)``, which carry the metadata of their image.
+        output_dir: folder; it is made.
+        output_postfix: ends the name of the file.
+
+    Raises:
+        OSError: if the file cannot be written; the message gives the reason, and an older file is unchanged.
+
+    Example::
+
+        SaveProbabilitiesd("pred", output_dir="labels", output_postfix="prob")
+    """
+
+    def __init__(self, keys: KeysCollection, output_dir: PathLike, output_postfix: str) -> None:
+        super().__init__(keys, output_dir=output_dir, output_postfix=output_postfix)
+        self.output_dir = Path(output_dir)
+        self.output_postfix = output_postfix
+
+    def __call__(self, data: Mapping[Hashable, MetaTensor]) -> dict[Hashable, MetaTensor]:
+        for key in self.key_iterator(data):
+            image = data[key]
+            source = image.meta[ImageMetaKey.FILENAME_OR_OBJ]
+            ending, content = self.file_of(image.cpu().numpy(), source, image.affine.numpy())
+            name = f"{image.meta[CASE_NAME]}_{self.output_postfix}{ending}"
+            write_atomically(self.output_dir / name, content)
+        return dict(data)
+
+    def file_of(self, voxels: np.ndarray, source: str, affine: np.ndarray) -> tuple[str, bytes]:
+        """Ending and content of the file.
+
+        Args:
+            voxels: ``(C, [D,] H, W)``.
+            source: path of the image that they belong to.
+            affine: from voxels to mm.
+        """
+        return ".nii.gz", nifti_content(voxels, source, affine)
+
+
+class SaveLabelsd(SaveProbabilitiesd):
+    """Save label maps in the place of their image, see ``SaveProbabilitiesd``; those of pictures as PNG.
+
+    Values are saved in 8 bits, or in 16 bits if there are more than 255 labels.
+
+    Example::
+
+        SaveLabelsd("pred", output_dir="labels", output_postfix="seg")
+    """
+
+    white = 1  # the value of label 1 in a PNG
+
+    def file_of(self, voxels: np.ndarray, source: str, affine: np.ndarray) -> tuple[str, bytes]:
+        labels = voxels.astype(np.uint8 if voxels.dtype == np.uint8 else np.uint16, copy=False)
+        if is_picture(source):
+            return ".png", _png(labels[0] * labels.dtype.type(self.white))
+        return super().file_of(labels, source, affine)
+
+
+class SaveMasksd(SaveLabelsd):
+    """``SaveLabelsd`` for a single label: the PNG has the values 0 and 255, so any viewer shows it."""
+
+    white = WHITE
+
+
+def _png(labels: np.ndarray) -> bytes:
+    """Labels ``(W, H)`` as a PNG."""
+    from PIL import Image
+
+    content = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(labels.T)).save(content, "PNG")
+    return content.getvalue()
