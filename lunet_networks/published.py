@@ -16,10 +16,13 @@ __all__ = ["convert_published", "load_published_weights", "published_keys"]
 def load_published_weights(network: nn.Module, state_dict: Mapping[str, torch.Tensor]) -> nn.Module:
     """Load a state dict of the published implementations, in place and strictly.
 
-    It reads the networks published with Lean Unet (UNet, LUNet, UNet++, LUNet++, MedNeXt), those of PSP-Seg before
-    any of their branches are deleted, LV-UNet in its training form, and, for a UNet, STAMP's UNet and Segmenter in one
-    state dict with the prefixes ``unet.`` and ``segmenter.``. The networks of Lean Unet and STAMP end in a sigmoid,
-    ours end in the logits before it. Heads of PSP-Seg's deep supervision are skipped if the network has none.
+    It reads the networks published with Lean Unet (UNet, LUNet, UNet++, LUNet++, MedNeXt), those of PSP-Seg, LV-UNet in
+    its training form, and, for a UNet, STAMP's UNet and Segmenter in one state dict with the prefixes ``unet.`` and
+    ``segmenter.``. The networks of Lean Unet and STAMP end in a sigmoid, ours end in the logits before it.
+
+    Of PSP-Seg, branches that are masked in the published weights (``active_paths``) are masked here. If some were
+    deleted, name those that are left in ``branches`` of the network. In both cases a module without an active branch is
+    the identity, as published. Heads of deep supervision are skipped if the network has none.
 
     Args:
         network: a :class:`UNet`, :class:`UNetPlusPlus`, :class:`MedNeXt`, :class:`PSPSeg` or :class:`LVUNet`, with as
@@ -69,7 +72,7 @@ def convert_published(network: nn.Module, state_dict: Mapping[str, torch.Tensor]
                 f"published weights lack {theirs!r} (no shape), which this network needs with shape "
                 f"{_shape(own[key])}: do they belong to another preset?"
             )
-        tensor = published.convert(key, state_dict[theirs])
+        tensor = published.convert(network, key, state_dict[theirs])
         if tensor.shape != own[key].shape:
             raise ValueError(
                 f"published {theirs!r} has shape {_shape(state_dict[theirs])}, this network's {key!r} "

@@ -27,7 +27,7 @@ class Published:
         stamp_rules: the same for STAMP's keys; None: STAMP has no such network.
         upsamplings: the attribute that lists the upsamplings, which some published keys count from the other end.
         check: raises ValueError if no weights were published for a network with its arguments.
-        convert: makes our tensor from our key and the published tensor.
+        convert: makes our tensor from the network, our key and the published tensor.
         unpublished: our keys that were not published.
         optional: published keys that a network need not have.
         warning: what a user has to know about a network with such weights.
@@ -37,7 +37,7 @@ class Published:
     stamp_rules: Rules | None = None
     upsamplings: str = "upsamples"
     check: Callable[[nn.Module], None] = lambda network: None
-    convert: Callable[[str, torch.Tensor], torch.Tensor] = lambda key, tensor: tensor
+    convert: Callable[[nn.Module, str, torch.Tensor], torch.Tensor] = lambda network, key, tensor: tensor
     unpublished: re.Pattern = NO_KEY
     optional: re.Pattern = NO_KEY
     warning: Callable[[nn.Module], str] | None = None
@@ -170,7 +170,7 @@ def _check_unet(network: UNet) -> None:
         raise ValueError(f"published weights have units in the order 'AND', this network has {network.adn_ordering}")
 
 
-def _convert_mednext(key: str, tensor: torch.Tensor) -> torch.Tensor:
+def _convert_mednext(_: MedNeXt, key: str, tensor: torch.Tensor) -> torch.Tensor:
     """Transpose the head: here it is a transposed convolution, in the published network a plain one."""
     return tensor.transpose(0, 1) if key == "out_0.conv_out.weight" else tensor
 
@@ -182,12 +182,15 @@ def _warn_of_mednext(network: MedNeXt) -> str:
     )
 
 
-def _convert_pspseg(key: str, tensor: torch.Tensor) -> torch.Tensor:
-    """Split the scales: the published module has one vector of them, here every branch has its own scale."""
-    if not key.endswith(".scale"):
+def _convert_pspseg(network: PSPSeg, key: str, tensor: torch.Tensor) -> torch.Tensor:
+    """Split the vectors of scales and masks, which keep their length when branches are deleted. Here every branch has
+    its own scale, and masks belong to the branches that are there."""
+    module, _, entry = key.rpartition(".")
+    if entry not in ("scale", "_extra_state") or tensor.shape != (network.num_branches,):
         return tensor
-    number = int(key.split(".")[-2])
-    return tensor[number] if number < len(tensor) else tensor
+    if entry == "scale":
+        return tensor[int(module.rpartition(".")[2])]
+    return tensor[network.get_submodule(module).numbers]
 
 
 def _check_lv_unet(network: LVUNet) -> None:
@@ -202,11 +205,14 @@ def _warn_of_lv_unet(network: LVUNet) -> str:
     )
 
 
+# heads of deep supervision, and the scales of modules whose branches were all deleted
+_PSPSEG_OPTIONAL = re.compile(r"out_[1-9]\.\w+|.+\.0\.weights")
+
 PUBLISHED: dict[type[nn.Module], Published] = {
     UNet: Published(_UNET_RULES, _STAMP_RULES, check=_check_unet),
     UNetPlusPlus: Published(_UNET_PLUS_PLUS_RULES),
     MedNeXt: Published(_MEDNEXT_RULES, upsamplings="up_blocks", convert=_convert_mednext, warning=_warn_of_mednext),
-    PSPSeg: Published(_PSPSEG_RULES, convert=_convert_pspseg, optional=re.compile(r"out_[1-9]\.\w+")),
+    PSPSeg: Published(_PSPSEG_RULES, convert=_convert_pspseg, optional=_PSPSEG_OPTIONAL),
     LVUNet: Published(
         _LV_UNET_RULES,
         upsamplings="up_stages",

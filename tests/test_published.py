@@ -9,8 +9,19 @@ import numpy as np
 import pytest
 import torch
 
-from lunet_networks import LVUNet, PSPSeg, UNet, UNetPlusPlus, create_network, list_presets, load_published_weights
+from lunet_networks import (
+    LVUNet,
+    PSPSeg,
+    UNet,
+    UNetPlusPlus,
+    create_network,
+    deploy,
+    list_presets,
+    load_published_weights,
+)
+from lunet_networks.pruning import active_branches, mask_branches, masked_branches, remove_branches
 from lunet_networks.published import published_keys
+from tests.helpers.plain_pspseg import plain_pspseg
 from tests.helpers.published_networks import PSPSEG, new_network
 from tests.helpers.recipe import make_image, make_weights
 
@@ -131,12 +142,67 @@ def test_masks_of_a_published_pspseg_are_kept(pspseg_weights: dict) -> None:
     assert network.decoders[0].masked_branches() == []
 
 
+@pytest.mark.parametrize("name", PSPSEG)
+def test_the_plain_computation_gives_the_published_logits(name: str, golden: Callable) -> None:
+    state_dict, image, logits = golden(name)
+    weights = {key: value.double() for key, value in state_dict.items()}
+    found = plain_pspseg(weights, image.double(), PSPSEG[name].get("parallel", True))
+    torch.testing.assert_close(found, logits.double(), atol=1e-5, rtol=0)
+
+
+ALL_MODULES = ["bottleneck.0", *(f"{coder}_block_{level}.0" for coder in ("enc", "dec") for level in (1, 2, 3))]
+
+
+@pytest.mark.parametrize("empty", [[], ["bottleneck.0"], ["enc_block_1.0", "dec_block_3.0"], ALL_MODULES])
+@pytest.mark.parametrize("name", PSPSEG)
+def test_branches_that_are_masked_removed_or_deleted_give_the_published_logits(name: str, empty: list[str]) -> None:
+    """Also those of a module that has no active branch: it is the identity, without the leaky ReLU."""
+    recorded = json.loads((COMMITTED / f"{name}.json").read_text())
+    weights, image = make_weights(recorded["shapes"]), make_image(recorded["image"])
+    whole = load_published_weights(new_network(name).double(), weights)
+    weights["enc_block_2.0.active_paths"][1] = False
+    for module in empty:
+        weights[f"{module}.active_paths"][:] = False
+    expected = plain_pspseg(weights, image, PSPSEG[name].get("parallel", True))
+    assert expected.std() > 0.01
+
+    loaded = load_published_weights(new_network(name).double(), weights)
+    left = active_branches(loaded)
+    assert [*left.values()].count([]) == len(empty)
+    mask_branches(whole, masked_branches(loaded), allow_empty=True)
+    removed = remove_branches(loaded)
+    described = new_network(name, branches=left).double()
+    described.load_state_dict(removed.state_dict())
+    of_deleted = load_published_weights(new_network(name, branches=left).double(), _without_masked(weights))
+    for network in (loaded, whole, removed, described, of_deleted, deploy(loaded), deploy(removed)):
+        with torch.no_grad():
+            torch.testing.assert_close(network(image), expected, atol=1e-10, rtol=0)
+    for network in (removed, of_deleted):
+        assert masked_branches(network) == {}
+
+
+def _without_masked(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Published weights whose masked branches are deleted: scales and masks keep their length."""
+    masked = [
+        f"{key.removesuffix('active_paths')}blocks.{number}."
+        for key, paths in weights.items()
+        if key.endswith("active_paths")
+        for number, active in enumerate(paths.tolist())
+        if not active
+    ]
+    return {key: value for key, value in weights.items() if not key.startswith(tuple(masked))}
+
+
 def test_published_pspseg_of_other_branches(pspseg_weights: dict) -> None:
     settings = {"out_channels": 2, **PSPSEG["pspseg_s_narrow"]}
     seven = PSPSeg(**{**settings, "num_branches": 7})
     _assert_refused(seven, pspseg_weights, r"'enc_block_1.0.active_paths' has shape \(4,\).* takes \(7,\)")
-    fewer = PSPSeg(**settings, branches={"bottleneck": [0, 1, 2]})
-    _assert_refused(fewer, pspseg_weights, r"'bottleneck.0.active_paths' has shape \(4,\).* takes \(3,\)")
+    for numbers in ([0, 1, 2], []):
+        fewer = PSPSeg(**settings, branches={"bottleneck": numbers})
+        _assert_refused(fewer, pspseg_weights, rf"hold 'bottleneck.0.blocks.{len(numbers)}.convs.0.weight' with shape")
+    pspseg_weights["bottleneck.0.active_paths"][2] = False
+    deleted = _without_masked(pspseg_weights)
+    _assert_refused(PSPSeg(**settings), deleted, r"lack 'bottleneck.0.blocks.2.convs.0.weight'")
 
 
 def test_keys_shapes_and_order_of_all_published_networks(shared: Path) -> None:

@@ -31,7 +31,7 @@ class PSPSeg(Network):
     A 1 x 1 convolution to the first width, a residual block at full resolution, and at every level below a redundant
     module behind a strided residual block; on the way up a 1 x 1 convolution, nearest neighbours, the skip **added**,
     and again a redundant module or, at full resolution, a residual block. A redundant module has branches of several
-    kernels, each with a learned weight that starts at 0. All norms are instance norms.
+    kernels, each with a learned weight that starts at 0; without any it is the identity. All norms are instance norms.
 
     Args:
         spatial_dims: 2 or 3.

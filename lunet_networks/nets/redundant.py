@@ -88,9 +88,12 @@ class Branch(nn.Module):
 class RedundantModule(nn.Module):
     """Branches of different kernels whose outputs are added to the input, side by side or one after the other.
 
-    With parallel branches a leaky ReLU follows the sum; if there are no branches, the module is the leaky ReLU alone.
-    With sequential branches there is no leaky ReLU; if there are no branches, the module is the identity. Branches keep
-    their number when others are removed. A masked branch exists but is not computed; masks are part of the state dict.
+    With parallel branches a leaky ReLU follows the sum; with sequential ones there is none. A module of which no branch
+    is computed is the identity, without a leaky ReLU, as in the published code. It makes no difference whether its
+    branches are masked here, masked in published weights, or removed.
+
+    Branches keep their number when others are removed. A masked branch exists but is not computed; masks are part of
+    the state dict.
 
     Args:
         spatial_dims: 2 or 3.
@@ -138,11 +141,12 @@ class RedundantModule(nn.Module):
         self.act = _activation() if parallel else nn.Identity()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        total = x
+        total, is_identity = x, True
         for place, branch in enumerate(self.branches.values()):
             if self.active[place]:
                 total = total + branch(x if self.parallel else total)
-        return self.act(total)
+                is_identity = False
+        return total if is_identity else self.act(total)
 
     def active_branches(self) -> list[int]:
         """Numbers of the branches that are computed."""

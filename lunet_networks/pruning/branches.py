@@ -55,7 +55,7 @@ def max_removable_branches(network: nn.Module, allow_empty: bool = False) -> int
 
     Args:
         network: a :class:`PSPSeg`.
-        allow_empty: whether a module may lose its last branch.
+        allow_empty: whether a module may lose its last branch; it is then the identity.
 
     Example:
         >>> from lunet_networks import PSPSeg
@@ -81,7 +81,7 @@ def rank_branches(network: nn.Module, images: Iterable[torch.Tensor], step: int,
         network: a :class:`PSPSeg`.
         images: the batches of the calibration, ``(B, C, [D,] H, W)``, on the network's device.
         step: number of branches in a combination.
-        allow_empty: whether a module may lose its last branch.
+        allow_empty: whether a module may lose its last branch; it is then the identity.
 
     Returns:
         Losses by combination, by the name of the module. Modules that cannot spare ``step`` branches are left out.
@@ -151,16 +151,16 @@ def _outputs_without(
     if module.parallel:  # every branch takes the same input: it is computed once
         outputs = {number: module.branches[str(number)](x) for number in active}
     for combination in left_out:
-        if module.parallel:
-            stay = (outputs[number] for number in active if number not in combination)
-            yield combination, module.act(reduce(torch.add, stay, x))
+        stay = [number for number in active if number not in combination]
+        if module.parallel and stay:
+            yield combination, module.act(reduce(torch.add, (outputs[number] for number in stay), x))
         else:
             yield combination, _forward_without(module, x, combination)
 
 
 def _forward_without(module: RedundantModule, x: torch.Tensor, combination: Combination) -> torch.Tensor:
     before = list(module.active)
-    module.mask(combination)
+    module.active = [active and n not in combination for n, active in zip(module.numbers, before, strict=True)]
     try:
         return module.forward(x)  # not by a call, which would run the hook again
     finally:
@@ -189,7 +189,7 @@ def mask_branches(network: nn.Module, chosen: Mapping[str, Iterable[int]], allow
     Args:
         network: a :class:`PSPSeg`.
         chosen: numbers of active branches by the name of the module, as :py:func:`choose_branches` gives them.
-        allow_empty: whether a module may lose its last branch.
+        allow_empty: whether a module may lose its last branch; it is then the identity.
 
     Raises:
         TypeError: if the network has no redundant module.

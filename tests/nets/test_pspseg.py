@@ -79,16 +79,17 @@ def test_kernels(spatial_dims: int, num_branches: int) -> None:
 
 
 @pytest.mark.parametrize("parallel", [True, False])
-def test_a_module_without_branches_does_what_is_left_of_it(parallel: bool) -> None:
-    """The published parallel module drops its activation with its last branch."""
+def test_a_module_without_branches_is_the_identity(parallel: bool) -> None:
+    """Like the published one, which drops its activation with its last branch."""
     x = torch.randn(2, 4, 5, 5)
-    expected = nn.functional.leaky_relu(x, 0.01) if parallel else x
     empty = RedundantModule(2, 4, 2, 4, numbers=[], parallel=parallel)
     masked = RedundantModule(2, 4, 2, 4, parallel=parallel)
     masked.mask(range(4))
-    assert torch.equal(empty(x), expected)
-    assert torch.equal(masked(x), expected)
+    assert torch.equal(empty(x), x)
+    assert torch.equal(masked(x), x)
     assert list(empty.parameters()) == []
+    masked.unmask()
+    assert torch.equal(masked(x), nn.functional.leaky_relu(x, 0.01) if parallel else x)  # all scales are 0
 
 
 @pytest.mark.parametrize("parallel", [True, False])
@@ -151,13 +152,14 @@ def test_what_cannot_be_pruned(preset: str, parameters: int) -> None:
 
 @pytest.mark.parametrize("spatial_dims", [2, 3])
 @pytest.mark.parametrize("branches", [None, {"encoders.1": [], "bottleneck": [1, 2]}])
+@pytest.mark.parametrize("masked", [[1], [0, 1, 2, 3]])
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_masked_network_goes_through_torchscript(spatial_dims: int, branches: dict | None) -> None:
+def test_a_masked_network_goes_through_torchscript(spatial_dims: int, branches: dict | None, masked: list[int]) -> None:
     network = PSPSeg(spatial_dims, **SMALL, branches=branches, deep_supervision=True).double().eval()
     for name, parameter in network.named_parameters():
         if name.endswith(".scale"):
             nn.init.normal_(parameter)
-    network.decoders[0].mask([1])
+    network.decoders[0].mask(masked)
     image = torch.randn(1, 1, *[8] * spatial_dims, dtype=torch.float64)
     with torch.no_grad(), torch.jit.optimized_execution(False):
         for compiled in (torch.jit.script(network), torch.jit.trace(network, image)):

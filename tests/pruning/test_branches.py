@@ -133,6 +133,22 @@ def test_a_loss_is_what_masking_changes(parallel):
 
 
 @pytest.mark.parametrize("parallel", [True, False])
+def test_the_loss_of_all_branches_is_that_of_the_identity(parallel):
+    network, image, seen = new_pspseg(parallel=parallel), torch.randn(1, 2, 16, 16).double(), {}
+    hooks = [
+        module.register_forward_hook(lambda _, inputs, output, name=name: seen.update({name: (inputs[0], output)}))
+        for name, module in redundant_modules(network).items()
+    ]
+    logits(network, image)
+    for hook in hooks:
+        hook.remove()
+    losses = rank_branches(network, [image], step=4, allow_empty=True)
+    assert list(losses) == MODULES
+    for name, (x, output) in seen.items():
+        assert losses[name] == {(0, 1, 2, 3): pytest.approx(float(torch.linalg.vector_norm(output - x)), rel=1e-12)}
+
+
+@pytest.mark.parametrize("parallel", [True, False])
 def test_the_calibration_leaves_the_network_as_it_is(parallel):
     network = new_pspseg(parallel=parallel, dropout=0.2).train()
     network.bottleneck.eval()

@@ -10,6 +10,8 @@ from monai.data import save_net_with_metadata
 from torch import nn
 
 from lunet_networks.authoring.checking.torchscript import PATHS_OF_SOURCES, TOLERANCE, largest_difference
+from lunet_networks.bundle.inference.exported import weights_digest
+from lunet_networks.bundle.inference.formats import WEIGHTS_DIGEST
 
 
 def state_dict_bytes(network: nn.Module) -> bytes:
@@ -41,7 +43,7 @@ def torchscript_bytes(
     if not difference <= TOLERANCE:
         raise ValueError(f"the logits of TorchScript differ from the network's by {difference:.2g} of the largest")
     content = io.BytesIO()
-    files = {"inference.json": json.dumps(inference).encode()}
+    files = {"inference.json": json.dumps(inference).encode(), WEIGHTS_DIGEST: weights_digest(network).encode()}
     save_net_with_metadata(scripted, content, include_config_vals=False, meta_values=metadata, more_extra_files=files)
     return _without_paths(content)
 

@@ -26,7 +26,17 @@ from torch import nn
 
 from lunet_networks.bundle.runtime.checks import choose
 
-__all__ = ["BACKENDS", "EXPORT_FILES", "FORMATS", "INPUT_FACTS", "Facts", "Run", "import_silently", "require_backend"]
+__all__ = [
+    "BACKENDS",
+    "EXPORT_FILES",
+    "FORMATS",
+    "INPUT_FACTS",
+    "WEIGHTS_DIGEST",
+    "Facts",
+    "Run",
+    "import_silently",
+    "require_backend",
+]
 
 Facts = dict[str, Any]
 Run = Callable[[torch.Tensor], torch.Tensor]
@@ -35,17 +45,23 @@ INPUT_FACTS = ("spatial_dims", "in_channels", "size_multiple")
 INPUT, OUTPUT = "image", "pred"  # as metadata.json calls them
 AXES = ("depth", "height", "width")
 OPENVINO_SECTION = "lunet_networks"
+WEIGHTS_DIGEST = "weights.sha256"  # name of the entry in a TorchScript file
 
 
 def export_torchscript(network: nn.Module, path: str, input_shape: tuple[int, ...], facts: Facts) -> None:
-    """Write TorchScript. The facts need no extra storage: a script keeps the weights and attributes."""
-    convert_to_torchscript(network, path)
+    """Write TorchScript with the digest of the weights. The other facts are attributes, which a script keeps; from its
+    state dict the digest cannot be computed again, because it lacks masks of branches."""
+    convert_to_torchscript(network, path, extra_files={WEIGHTS_DIGEST: facts["weights"].encode()})
 
 
 def read_torchscript(path: str, device: torch.device) -> tuple[Run, Facts]:
-    script = torch.jit.load(path, map_location=device).eval()
+    stored = {WEIGHTS_DIGEST: b""}
+    script = torch.jit.load(path, map_location=device, _extra_files=stored).eval()
     facts = {name: getattr(script, name) for name in INPUT_FACTS if hasattr(script, name)}
-    facts["state_dict"] = script.state_dict()
+    if stored[WEIGHTS_DIGEST]:
+        facts["weights"] = stored[WEIGHTS_DIGEST].decode()
+    else:  # a file that another program wrote
+        facts["state_dict"] = script.state_dict()
     # PyTorch's plain convolution of a single volume is slow on a CPU, see lunet_networks.nets.fast_layers. The
     # optimised script is fast for one volume, but takes twice as long as the plain one for a batch.
     single = script if device.type == "cuda" else torch.jit.optimize_for_inference(script)

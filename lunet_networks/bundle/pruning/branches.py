@@ -60,7 +60,7 @@ class BranchPruning(PruningHandler):
         bundle: where the pruned network is written.
         patch_shape: spatial shape for which multiply-accumulates are counted.
         val_interval: epochs between validations; it has to be 1.
-        allow_empty: whether a module may lose its last branch.
+        allow_empty: whether a module may lose its last branch; it is then the identity.
 
     Raises:
         ValueError: if ``calibration_batches`` is not a whole number of at least 1; when the training starts, if the

@@ -33,6 +33,7 @@ from lunet_networks.authoring.packaging.package_part import package_part
 from lunet_networks.authoring.planning.families import FAMILIES
 from lunet_networks.authoring.planning.licences import licence_document
 from lunet_networks.authoring.samples.get_data import phantom
+from lunet_networks.bundle.inference.exported import load_exported, weights_digest
 from lunet_networks.bundle.pruning.derived_bundle import derived_files
 from tests.helpers.runnable import LPS_THICK_SLICES, bright_block, save_image
 from tests.helpers.running import run_bundle
@@ -254,6 +255,11 @@ def test_torchscript_has_metadata_inside(packed: Path) -> None:
     torch.jit.load(packed / "models" / "model.ts", _extra_files=extra)
     assert json.loads(extra["metadata.json"]) == config(packed, METADATA)
     assert json.loads(extra["inference.json"]) == config(packed, INFERENCE)
+
+
+def test_torchscript_tells_of_which_weights_it_is(packed: Path) -> None:
+    digest = weights_digest(torch.load(packed / "models" / "model.pt", weights_only=True))
+    assert load_exported(packed / "models" / "model.ts", "torchscript").facts["weights"] == digest
 
 
 # ---- broken packages

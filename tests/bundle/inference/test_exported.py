@@ -10,7 +10,9 @@ from monai.inferers import SlidingWindowInferer
 from lunet_networks import create_network
 from lunet_networks.bundle.inference.exported import export_network, load_exported, weights_digest
 from lunet_networks.bundle.inference.formats import EXPORT_FILES
+from lunet_networks.pruning import mask_branches
 from tests.helpers.exports import ENGINES
+from tests.helpers.random_networks import new_pspseg
 
 FAMILIES = ["unet_small_2f", "lunet_small_1f", "unetpp_small_1f", "lunetpp_small_1f", "mednext_small"]
 FAMILIES_2D = ["lmsc_unet", "lv_unet"]
@@ -54,6 +56,20 @@ def test_every_family_keeps_its_values_and_its_free_sizes(name, spatial_dims, ba
             expected = network(image)
         # far below what bfloat16 would give, which OpenVINO takes by itself where the CPU has it
         torch.testing.assert_close(exported(image), expected, atol=2e-5 * max(1, expected.abs().max()), rtol=2e-5)
+
+
+@pytest.mark.parametrize("backend", [ENGINES[0], *(pytest.param(each, marks=pytest.mark.slow) for each in ENGINES[1:])])
+def test_masked_branches_and_modules_without_branches(backend, tmp_path):
+    network = new_pspseg(branches={"encoders.1": [], "decoders.0": [1, 3]}, num_branches=4).float()
+    mask_branches(network, {"bottleneck": range(4), "encoders.2": [2]}, allow_empty=True)
+    export_network(network, tmp_path / EXPORT_FILES[backend], backend, (1, 2, 16, 16))
+    exported, image = load_exported(tmp_path / EXPORT_FILES[backend], backend), torch.randn(2, 2, 16, 32)
+    with torch.no_grad():
+        expected = network(image)
+    torch.testing.assert_close(exported(image), expected, atol=2e-5 * max(1, expected.abs().max()), rtol=2e-5)
+    assert exported.facts["weights"] == weights_digest(network)
+    mask_branches(network, {"encoders.2": [1]})
+    assert exported.facts["weights"] != weights_digest(network)
 
 
 @pytest.mark.parametrize("backend", ENGINES)
