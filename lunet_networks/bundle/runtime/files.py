@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["config_text", "write_atomically", "write_figure"]
+__all__ = ["config_text", "figure_bytes", "write_atomically", "write_figure"]
 
 
 def write_atomically(path: str | Path, content: bytes | memoryview) -> None:
@@ -60,9 +61,23 @@ def write_figure(path: str | Path, figure: Figure) -> None:
     Raises:
         OSError: if it cannot be written.
     """
-    image = io.BytesIO()
-    figure.savefig(image, format="png", dpi=120)
-    write_atomically(path, image.getbuffer())
+    write_atomically(path, figure_bytes(figure, format="png", dpi=120))
+
+
+def figure_bytes(figure: Figure, **options: Any) -> bytes:
+    """A figure as the content of a file. Its texts are drawn as they are: ``$x^2$`` may be the name of a case, and a
+    formula that is wrong would end the run.
+
+    Args:
+        figure: all figures of this package become files here.
+        options: of matplotlib's ``savefig``.
+    """
+    content = io.BytesIO()
+    _draw_texts_as_they_are(figure)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph ", UserWarning)  # matplotlib draws a box where its font lacks one
+        figure.savefig(content, **options)
+    return content.getvalue()
 
 
 def config_text(config: Mapping[str, Any]) -> str:
@@ -83,3 +98,17 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def _draw_texts_as_they_are(figure: Figure) -> None:
+    """Switch formulas off in all texts but the powers of ten along logarithmic axes, which matplotlib writes itself."""
+    from matplotlib.axis import Axis
+    from matplotlib.text import Text
+    from matplotlib.ticker import LogFormatterMathtext
+
+    logarithmic = [
+        axis for axis in figure.findobj(Axis) if isinstance(axis.get_major_formatter(), LogFormatterMathtext)
+    ]
+    powers = {id(label) for axis in logarithmic for label in axis.get_ticklabels(which="both")}
+    for text in figure.findobj(Text):
+        text.set_parse_math(id(text) in powers)
