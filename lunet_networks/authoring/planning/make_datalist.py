@@ -10,7 +10,10 @@ from lunet_networks.bundle.data.picture_files import is_picture
 
 
 def make_datalist(
-    dataset_dir: str, label_names: str | tuple[str, ...] = (), modality: str = "unknown", overwrite: bool = False
+    dataset_dir: str,
+    label_names: str | tuple[str, ...] = (),
+    modality: str | tuple[str, ...] = "unknown",
+    overwrite: bool = False,
 ) -> None:
     """Pair the images and labels of a folder by their names, check every file, and write dataset.json.
 
@@ -26,7 +29,7 @@ def make_datalist(
         modality: of the images, such as MRI or CT; or of each channel, such as T1,T2.
         overwrite: replace an existing dataset.json.
     """
-    folder = Path(str(dataset_dir))  # fire reads a folder named 2026 as a number
+    folder = Path(str(dataset_dir))
     path = folder / "dataset.json"
     if path.exists() and not as_bool("overwrite", overwrite):
         raise FileExistsError(f"{path} already exists: replace it with --overwrite True")

@@ -216,7 +216,7 @@ def fingerprint(dataset_dir: str, output_dir: str | None = None, spatial_dims: i
         output_dir: folder to write to; without it the dataset's folder.
         spatial_dims: 2 or 3, the dimensions that the images should have; without it those of most images.
     """
-    folder = Path(str(dataset_dir if output_dir is None else output_dir))  # fire reads a folder named 2026 as a number
+    folder = Path(str(dataset_dir if output_dir is None else output_dir))
     if folder.exists() and not os.access(folder, os.W_OK):  # before minutes of reading
         raise PermissionError(f"cannot write into {folder}: name another folder with --output_dir")
     measured = fingerprint_dataset(str(dataset_dir), spatial_dims)

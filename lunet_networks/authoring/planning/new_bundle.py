@@ -51,7 +51,7 @@ def new_bundle(
         overwrite: overwrite the generated files of an existing bundle; its models and eval stay.
     """
     preset = choose_preset(family, preset)
-    target = Path(str(output_dir)).resolve()  # fire reads a folder named 2026 as a number
+    target = Path(str(output_dir)).resolve()
     overwrite = as_bool("overwrite", overwrite)
     check_bundle_folder(target, overwrite)
     _check_numbers("memory_gib", memory_gib, (int, float))
