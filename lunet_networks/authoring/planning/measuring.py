@@ -107,8 +107,6 @@ def _label_names(path: Path, labels: Mapping[int, str]) -> tuple[tuple[str, ...]
         names.pop()
     if not names:
         raise ValueError(f"{path} names no label but the background and {IGNORE}: there is nothing to learn")
-    if empty := [value for value, name in labels.items() if value > 0 and not name.strip()]:
-        raise ValueError(f"{path} gives the label {empty[0]} no name")
     check_names(path, "label", names)
     lowered = [name.lower() for name in ("background", *names)]
     if len(set(lowered)) < len(lowered):
