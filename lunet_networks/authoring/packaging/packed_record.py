@@ -11,6 +11,7 @@ from typing import Any
 from lunet_networks.bundle.report.found_training import RECORDS
 from lunet_networks.bundle.report.summaries import TITLES, best_epoch, means_by_label, means_table, other_settings
 from lunet_networks.bundle.runtime import outputs
+from lunet_networks.bundle.training.run_record import DATASET_DIR
 
 TOLD = (outputs.RUN_RECORD, outputs.HISTORY, outputs.SUMMARY)  # cases.csv names every case
 
@@ -32,6 +33,7 @@ class Records:
     def files(self) -> dict[str, str]:
         """The files for docs. Lists of cases become their number: names of cases may identify patients."""
         run = {**self.run, "cases": {section: _count(cases) for section, cases in self.run["cases"].items()}}
+        run.pop(DATASET_DIR, None)
         if run["settings"].get("pretrained"):
             run["settings"] = {**run["settings"], "pretrained": Path(run["settings"]["pretrained"]).name}
         contents = (json.dumps(run, indent=1, ensure_ascii=False) + "\n", self.history, self.summary)

@@ -10,8 +10,9 @@ from lunet_networks.bundle.training.history import EpochRecorder, History
 from lunet_networks.bundle.training.losses import SegmentationLoss
 from lunet_networks.bundle.training.optimizers import create_optimizer
 from lunet_networks.bundle.training.progress import ProgressBar, TensorBoard
-from lunet_networks.bundle.training.run_record import DatasetCases, RunRecord, RunRecordHandler
+from lunet_networks.bundle.training.run_record import DatasetCases, RunRecord, RunRecordHandler, dataset_of_run
 from lunet_networks.bundle.training.schedules import LearningRateSchedule
+from lunet_networks.bundle.training.summary import Summary
 from lunet_networks.bundle.training.weights import CheckpointLoader, load_pretrained
 
 __all__ = [
@@ -31,8 +32,10 @@ __all__ = [
     "RunRecord",
     "RunRecordHandler",
     "SegmentationLoss",
+    "Summary",
     "TensorBoard",
     "create_optimizer",
+    "dataset_of_run",
     "labels_of_batch",
     "load_pretrained",
 ]

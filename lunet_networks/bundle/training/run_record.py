@@ -22,9 +22,11 @@ from lunet_networks.bundle.runtime.errors import shortened_list
 from lunet_networks.bundle.runtime.files import write_atomically
 from lunet_networks.bundle.runtime.settings import SETTINGS
 
-__all__ = ["DatasetCases", "RunRecord", "RunRecordHandler", "differing_settings"]
+__all__ = ["DatasetCases", "RunRecord", "RunRecordHandler", "dataset_of_run", "differing_settings"]
 
 logger = logging.getLogger(__name__)
+
+DATASET_DIR = "dataset_dir"  # in the record; a path of one machine, so it is not passed on with a bundle
 
 
 class DatasetCases(list):
@@ -47,6 +49,7 @@ class RunRecord:
         settings: the checked settings, including "resume" and "overwrite".
         training: cases to train on.
         validation: cases that choose the best model.
+        dataset_dir: folder of the dataset, which an evaluation takes from the record if it is given none.
 
     Example::
 
@@ -61,11 +64,13 @@ class RunRecord:
         settings: Mapping[str, Any],
         training: Sequence[Mapping[str, Any]],
         validation: Sequence[Mapping[str, Any]],
+        dataset_dir: str | Path | None = None,
     ) -> None:
         self.output_dir = Path(output_dir)
         self.path = self.output_dir / outputs.RUN_RECORD
         self.settings = dict(settings)
         self.cases = {"training": _names(training), "validation": _names(validation)}
+        self.dataset_dir = dataset_dir
         self.guest = not isinstance(training, DatasetCases)
         self.is_open = False
 
@@ -129,6 +134,7 @@ class RunRecord:
         record = {
             "settings": self.settings,
             "guest": self.guest,
+            **self._place_of_data(),
             "cases": self.cases,
             "processes": idist.get_world_size(),
             "versions": {
@@ -138,6 +144,11 @@ class RunRecord:
             },
         }
         write_atomically(self.path, (json.dumps(record, indent=1) + "\n").encode())
+
+    def _place_of_data(self) -> dict[str, str]:
+        if self.guest or self.dataset_dir is None:
+            return {}
+        return {DATASET_DIR: str(Path(self.dataset_dir).resolve())}
 
     def _make_room(self) -> None:
         """Move the output of a training on the bundle's dataset aside for a guest; delete that of an earlier guest."""
@@ -185,6 +196,25 @@ class RunRecordHandler:
     def __call__(self, engine: Engine) -> None:
         if not self.run_record.is_open:
             self.run_record.open_as_guest()
+
+
+def dataset_of_run(dataset_dir: str | Path, default: str, output_dir: str | Path) -> str:
+    """The folder of the dataset to evaluate: that of the training in ``output_dir``, if the user has named none.
+
+    Args:
+        dataset_dir: the setting.
+        default: its value in the bundle's config, which is free of paths of one machine. If ``dataset_dir`` is another
+            one, or there is such a folder, it is used.
+        output_dir: of the training.
+    """
+    path = Path(output_dir, outputs.RUN_RECORD)
+    if str(dataset_dir) != default or Path(dataset_dir).is_dir() or not path.is_file():
+        return str(dataset_dir)
+    recorded = json.loads(path.read_text(encoding="utf-8")).get(DATASET_DIR)
+    if recorded is None:
+        return str(dataset_dir)
+    logger.info(f"the cases are those of the training in {output_dir}: {recorded}; --dataset_dir takes others")
+    return str(recorded)
 
 
 def differing_settings(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

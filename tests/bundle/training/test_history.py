@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from lunet_networks.bundle.training.history import History
+from lunet_networks.bundle.training.history import EpochRecorder, History
 
 
 @pytest.fixture
@@ -60,3 +60,16 @@ def test_the_file_has_a_row_an_epoch_and_empty_cells_where_nothing_was_validated
         *("epoch", "loss", "train_mean_dice", "learning_rate", "seconds"),
         *("val_mean_dice", "val_anterior", "val_posterior"),
     ]
+
+
+def test_a_line_says_why_a_worse_epoch_is_the_best_so_far(history):
+    recorder = EpochRecorder(history, None, None)
+    history.rows = [{**row, "candidate": int(row["epoch"] > 3)} for row in history.rows if "val_mean_dice" in row]
+    lines = []
+    for number in range(1, 5):
+        rows, history.rows = history.rows, history.rows[:number]
+        lines.append(recorder._line(history.rows[-1], max_epochs=6))
+        history.rows = rows
+    assert lines[1].endswith("validation 0.700 (anterior 0.700, posterior nan), cannot be the best model yet; 4 s left")
+    assert "best so far: the first epoch that can be the best model" in lines[2]
+    assert lines[3].endswith("validation 0.600 (anterior 0.600, posterior nan)")
