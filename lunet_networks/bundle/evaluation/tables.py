@@ -234,7 +234,9 @@ def summary_table(summary: Sequence[Mapping[str, Any]]) -> str:
 
 def _mean_and_sd(row: Mapping[str, Any]) -> str:
     missing = f" ({row['missing']} missing)" if row["missing"] else ""
-    return f"{float(row['mean']):.3f} ± {float(row['sd']):.3f}{missing}"
+    mean, sd = float(row["mean"]), float(row["sd"])
+    spread = "" if math.isnan(sd) else f" ± {sd:.3f}"  # a single case has none
+    return f"{'-' if math.isnan(mean) else f'{mean:.3f}'}{spread}{missing}"
 
 
 def write_csv(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -30,6 +30,7 @@ FAULTS = (
     "KeyError",
 )  # even if this package raises them
 WORKER_ENDED = "DataLoader worker (pid"  # begins the message of torch
+OF_2D = "axcodes "  # MONAI warns when it turns a 2D image back, as files have three axes
 STOPPED = 130  # exit status after Ctrl-C, as shells have it
 TOO_LITTLE_MEMORY = "use a smaller batch_size, roi_size or sw_batch_size, or a lower cache_rate"
 # What workers of a data loader send instead of an error: its traceback as text, the first cause first.
@@ -48,7 +49,8 @@ def show_root_cause() -> None:
     ``LUNET_TRACEBACK`` is 1, and for errors that have no message of this package: they may be faults of it. A log file,
     if logging.conf has one, gets it in any case. Ctrl-C is no error: the line says how far the run has come.
 
-    Warnings about coming versions of packages are no longer shown, unless Python was asked to show warnings.
+    Warnings that are not for users, such as those about coming versions of packages, are no longer shown, unless Python
+    was asked to show warnings.
     """
     sys.excepthook = _show
     if (
@@ -59,6 +61,7 @@ def show_root_cause() -> None:
     if not sys.warnoptions:
         for category in (FutureWarning, DeprecationWarning):
             warnings.simplefilter("ignore", category)
+        warnings.filterwarnings("ignore", message=OF_2D)
 
 
 def tell_if_stopped(where: Callable[[], str] | None) -> None:
