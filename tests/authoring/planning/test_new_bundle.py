@@ -218,7 +218,7 @@ def test_a_bundle_of_ones_own_is_about_its_data_and_its_makers(data, tmp_path, c
     assert (metadata["authors"], "lunet-bundles" in metadata["copyright"]) == ("Not named", False)
     assert "written by" not in (tmp_path / "plain" / "docs" / "README.md").read_text()
     new_bundle("lunet_small", str(data), str(tmp_path / "named"), authors="A. Person", licence="CC-BY 4.0")
-    assert "licence" not in capsys.readouterr().out
+    assert "the licence of the data" not in capsys.readouterr().out
     metadata = json.loads((tmp_path / "named" / "configs" / "metadata.json").read_text())
     assert (metadata["authors"], metadata["copyright"]) == ("A. Person", "Copyright (c) A. Person")
     assert "Licence: CC-BY 4.0." in (tmp_path / "named" / "docs" / "data_license.txt").read_text()

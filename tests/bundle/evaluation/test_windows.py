@@ -1,11 +1,14 @@
 """Which intensities a picture shows."""
 
+import json
+
 import numpy as np
 import pytest
 from monai.transforms import Compose, NormalizeIntensityd, ScaleIntensityRanged
 
 from lunet_networks.bundle.data import NormalizeChannelsd
 from lunet_networks.bundle.evaluation.windows import clip_range, intensity_window
+from tests.helpers.runnable import RunnableBundle
 
 CT = {"lower": -17.0, "upper": 201.0, "mean": 100.0, "std": 25.0}
 
@@ -35,3 +38,14 @@ def test_other_channels_are_shown_without_their_extremes():
     assert intensity_window([pixels[:50], pixels[50:]]) == (1.0, 99.0)
     low, high = intensity_window([np.full(4, 7.0)])
     assert low == 7.0 < high
+
+
+def test_the_configs_tell_the_pictures_of_the_range(tmp_path):
+    normalise = {"_target_": "ScaleIntensityRanged", "keys": "image", "a_min": -17, "a_max": 201, "clip": True}
+    bundle = RunnableBundle(tmp_path / "bundle", normalise=normalise)
+    preprocessing = bundle.workflow("train", "evaluate", output_dir=str(tmp_path)).parser.get_parsed_content(
+        "validate#preprocessing"
+    )
+    assert clip_range(preprocessing, 0) == (-17.0, 201.0)
+    config = json.loads((bundle.root / "configs" / "evaluate.json").read_text())
+    assert config["pictures"]["preprocessing"] == "@validate#preprocessing"

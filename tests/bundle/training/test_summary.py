@@ -12,6 +12,7 @@ from ignite.engine import Engine, Events
 from lunet_networks.bundle.runtime.errors import tell_if_stopped
 from lunet_networks.bundle.training import DatasetCases, History, ProgressBar, RunRecord, Summary, dataset_of_run
 from lunet_networks.bundle.training.run_record import DATASET_DIR
+from tests.helpers.running import run_bundle
 
 CASES = [{"image": "/data/imagesTr/a.nii.gz", "label": "/data/labelsTr/a.nii.gz"}]
 SETTINGS = {"preset": "lunet_small_4f", "pixdim": [1, 1, 1], "loss_name": "dice_bce", "learning_rate": 0.01}
@@ -118,3 +119,12 @@ def test_a_long_epoch_has_a_line_a_minute(log, monkeypatch):
     assert lines[0].startswith("epoch 1/2: batch 1 of 4, loss 0.5000; ")
     assert lines[0].endswith(" min left")
     assert lines[-1].startswith("epoch 2/2: batch 4 of 4")
+
+
+def test_an_evaluation_finds_the_cases_of_its_training(bundle):
+    bundle.train(epochs=1)
+    settings = {name: value for name, value in bundle.settings().items() if name != "dataset_dir"}
+    run_bundle(bundle.root, "train", "evaluate", **settings)
+    assert (bundle.eval / "cases.csv").is_file()
+    assert str(bundle.dataset_dir) in (bundle.eval / "run.json").read_text()
+    assert str(bundle.dataset_dir) not in "".join(path.read_text() for path in (bundle.root / "configs").iterdir())
