@@ -7,6 +7,7 @@ from pathlib import Path
 from lunet_networks.authoring.command_line import run_commands
 from lunet_networks.bundle.runtime import outputs
 from lunet_networks.bundle.runtime.outputs import RECORDS
+from lunet_networks.bundle.training.run_record import DATASET_DIR
 from tools import ROOT
 from tools.build_bundles import build_bundles
 
@@ -35,6 +36,10 @@ def add_weights(bundle: str, output_dir: str, ckpt_dir: str) -> None:
     for source, copy in zip(sources, copies, strict=True):
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, copy)
+    record = target / "docs" / folder / RECORDS[outputs.RUN_RECORD]
+    run = json.loads(record.read_text(encoding="utf-8"))
+    run.pop(DATASET_DIR, None)
+    record.write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
     build_bundles()
 
 

@@ -11,6 +11,7 @@ from lunet_networks.authoring.planning.bundle_files import bundle_files, bundle_
 from lunet_networks.authoring.planning.decisions import plan_bundle
 from lunet_networks.authoring.planning.families import FAMILIES
 from lunet_networks.authoring.planning.fingerprint import Fingerprint, read_fingerprint
+from lunet_networks.authoring.planning.texts import authorship
 from tools import ROOT
 
 HIPPOCAMPUS, NUCLEI = "Task04_Hippocampus", "Nuclei"
@@ -66,7 +67,7 @@ def repository_settings(name: str) -> dict[str, Any]:
     return {
         **settings,
         "name": name,
-        "authors": AUTHORS,
+        **authorship(AUTHORS),
         "dataset_dir": f"/workspace/data/{dataset}",
         "data": f"{settings['data']} {fetch}",
         "training_note": TRAINING_NOTES.get(name, ""),

@@ -105,7 +105,7 @@ def _check_source(source: Bundle) -> None:
         raise ValueError(
             f"{source.root / DATA_LICENCE} names no licence of the data, so it is unknown whether the weights may be "
             'passed on: add "licence" to dataset.json and make the bundle again with lunet new-bundle ... --overwrite '
-            "True, or write the terms into this file"
+            "True, or with --licence NAME, or write the terms into this file"
         )
     version = str(source.metadata.get("version"))
     if not RELEASE.fullmatch(version):

@@ -18,6 +18,7 @@ from lunet_networks.bundle.report.summaries import (
 )
 from lunet_networks.bundle.runtime import outputs
 from lunet_networks.bundle.runtime.outputs import RECORDS
+from lunet_networks.bundle.training.run_record import DATASET_DIR
 
 TOLD = (outputs.RUN_RECORD, outputs.HISTORY, outputs.SUMMARY)  # cases.csv names every case
 
@@ -39,6 +40,7 @@ class Records:
     def files(self) -> dict[str, str]:
         """The files for docs. Lists of cases become their number: names of cases may identify patients."""
         run = {**self.run, "cases": {section: _count(cases) for section, cases in self.run["cases"].items()}}
+        run.pop(DATASET_DIR, None)
         if run["settings"].get("pretrained"):
             run["settings"] = {**run["settings"], "pretrained": Path(run["settings"]["pretrained"]).name}
         contents = (json.dumps(run, indent=1, ensure_ascii=False) + "\n", self.history, self.summary)

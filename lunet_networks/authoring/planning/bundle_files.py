@@ -33,7 +33,7 @@ def bundle_files(settings: dict[str, Any], records: Path | None = None) -> dict[
     """Text of all generated files of a bundle, by their path in it.
 
     Args:
-        settings: those of ``bundle_settings``, and name, authors.
+        settings: those of ``bundle_settings``, and ``authorship``.
         records: folder with the records of a training, if weights come with the bundle.
     """
     values = complete(settings)

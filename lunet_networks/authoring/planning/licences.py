@@ -3,6 +3,7 @@
 import re
 
 NOT_NAMED = "Licence: not named in dataset.json."
+HOW_TO_NAME = 'name it with --licence, such as --licence "CC-BY 4.0", and --overwrite True'
 UNNAMED = re.compile(r"(unknown|none|unspecified|n/?a|no licen[cs]e|not (stated|named|known|given|specified))\b", re.I)
 PUBLIC_DOMAIN = re.compile(r"\b(cc0|cc zero|creative ?commons (zero|licen[cs]e 0)|public ?domain|pddl)\b")
 CREATIVE_COMMONS = re.compile(r"\b(cc|creative ?commons)\b")
@@ -39,6 +40,17 @@ def names_terms(licence: str) -> bool:
     """
     text = licence.strip(" \t\n.-?")
     return bool(text) and UNNAMED.match(text) is None
+
+
+def check_licence(licence: str) -> str:
+    """The value of an option for the licence of the data.
+
+    Raises:
+        ValueError: if it names none.
+    """
+    if not names_terms(str(licence)):
+        raise ValueError(f'--licence {licence}: name the licence of the data or its terms, such as "CC-BY 4.0"')
+    return str(licence)
 
 
 def weights_terms(licence: str) -> list[str]:

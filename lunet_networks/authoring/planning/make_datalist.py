@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lunet_networks.authoring.command_line import as_bool
+from lunet_networks.authoring.planning.licences import HOW_TO_NAME, check_licence
 from lunet_networks.authoring.planning.pairing import find_cases
 from lunet_networks.authoring.staging import write_json
 from lunet_networks.bundle.data.checks import DataFacts, check_data
@@ -14,13 +15,15 @@ from lunet_networks.bundle.data.nnunet_dataset import is_nnunet
 from lunet_networks.bundle.data.picture_files import is_picture
 from lunet_networks.bundle.runtime.files import next_numbered
 
-OURS = "written by lunet make-datalist"
+WRITTEN_BY, OURS = "written_by", "lunet make-datalist"
+EARLIER = "written by lunet make-datalist"  # as the description
 
 
 def make_datalist(
     dataset_dir: str,
     label_names: str | tuple[str, ...] = (),
     modality: str | tuple[str, ...] = "unknown",
+    licence: str | None = None,
     overwrite: bool = False,
 ) -> None:
     """Pair the images and labels of a folder by their names, check every file, and write dataset.json.
@@ -37,6 +40,7 @@ def make_datalist(
         dataset_dir: the folder.
         label_names: names of the label values 1, 2 ..., such as anterior,posterior; without it label_1, label_2 ...
         modality: of the images, such as MRI or CT; or of each channel, such as T1,T2.
+        licence: of the data, such as CC-BY 4.0; lunet package needs it to say what covers the weights.
         overwrite: replace an existing dataset.json; one that this command has not written is kept as
             dataset_before_1.json, dataset_before_2.json ...
     """
@@ -65,7 +69,8 @@ def make_datalist(
         path,
         {
             "name": folder.resolve().name,
-            "description": OURS,
+            **({} if licence is None else {"licence": check_licence(licence)}),
+            WRITTEN_BY: OURS,
             "tensorImageSize": f"{len(facts.shapes[0])}D",
             "modality": modalities,
             "labels": {str(value): name for value, name in enumerate(["background", *names])},
@@ -76,6 +81,8 @@ def make_datalist(
     )
     print(f"{path}: {', '.join(f'{len(cases)} {section}' for section, cases in sections.items())} cases")
     print(_summary(facts))
+    if licence is None:
+        print(f"the licence of the data is not named, which lunet package needs: {HOW_TO_NAME}")
 
 
 def _content(path: Path) -> Any:
@@ -89,7 +96,7 @@ def _content(path: Path) -> Any:
 
 
 def _is_ours(content: Any) -> bool:
-    return isinstance(content, dict) and content.get("description") == OURS
+    return isinstance(content, dict) and (content.get(WRITTEN_BY) == OURS or content.get("description") == EARLIER)
 
 
 def _of_nnunet(folder: Path) -> str:

@@ -12,8 +12,9 @@ from lunet_networks.authoring.planning.decisions import Plan, plan_bundle
 from lunet_networks.authoring.planning.families import FAMILIES, choose_preset
 from lunet_networks.authoring.planning.fingerprint import Fingerprint, summarise, write_fingerprint
 from lunet_networks.authoring.planning.fingerprint_picture import draw_fingerprint
-from lunet_networks.authoring.planning.licences import names_terms
+from lunet_networks.authoring.planning.licences import HOW_TO_NAME, check_licence, names_terms
 from lunet_networks.authoring.planning.measuring import check_names, fingerprint_dataset, one_line
+from lunet_networks.authoring.planning.texts import authorship
 from lunet_networks.authoring.subprocesses import shell
 
 TRAIN = ["python", "-m", "monai.bundle", "run", "training", "--config_file", "configs/train.json"]
@@ -29,7 +30,8 @@ def new_bundle(
     pixdim: tuple[float, ...] | None = None,
     roi_size: tuple[int, ...] | None = None,
     modality: str | tuple[str, ...] | None = None,
-    authors: str = "made with lunet-bundles",
+    authors: str | None = None,
+    licence: str | None = None,
     overwrite: bool = False,
 ) -> None:
     """Make a bundle for a dataset; print what was decided, why, and how to change it.
@@ -47,7 +49,8 @@ def new_bundle(
         pixdim: spacing in mm to resample to, such as 1,1,1.
         roi_size: patch in voxels, such as 48,64,48.
         modality: of the channels, such as CT or T1,T2, if dataset.json does not name it or is wrong.
-        authors: for metadata.json.
+        authors: of the bundle, for its model card and metadata.json.
+        licence: of the data, such as CC-BY 4.0, if dataset.json does not name it or is wrong; lunet package needs it.
         overwrite: overwrite the generated files of an existing bundle and its fingerprint; its models and eval stay.
     """
     preset = choose_preset(family, preset)
@@ -60,13 +63,15 @@ def new_bundle(
             raise FileExistsError(f"{path} is there already: name another --output_dir, or give --overwrite True")
     _check_numbers("memory_gib", memory_gib, (int, float))
     fingerprint = _with_modality(fingerprint_dataset(str(dataset_dir), spatial_dims), modality)
+    if licence is not None:
+        fingerprint = dataclasses.replace(fingerprint, licence=check_licence(licence))
     given = {"pixdim": pixdim, "roi_size": roi_size}
     for name, kinds in (("pixdim", (int, float)), ("roi_size", (int,))):
         if given[name] is not None:
             _check_numbers(name, given[name], kinds, fingerprint.spatial_dims)
     plan = plan_bundle(fingerprint, family, preset, memory_gib, **given)
     settings = bundle_settings(fingerprint, family, preset, plan)
-    files = bundle_files({**settings, "authors": one_line(authors)})
+    files = bundle_files({**settings, **authorship(None if authors is None else one_line(authors))})
     write_bundle(target, {path: text.encode() for path, text in files.items()}, overwrite)
     write_fingerprint(fingerprint, beside["json"])
     draw_fingerprint(fingerprint, beside["png"])
@@ -103,7 +108,7 @@ def _report(fingerprint: Fingerprint, plan: Plan, target: Path, beside: Iterable
     older = target / "models" / "model.pt"
     notes = [f"{older} is kept: weights of the older bundle"] if older.is_file() else []
     if not names_terms(fingerprint.licence):
-        notes.append('dataset.json names no "licence": lunet package will refuse the bundle until it does')
+        notes.append(f"the licence of the data is not named, so lunet package will refuse the bundle: {HOW_TO_NAME}")
     return "\n".join(
         [
             summarise(fingerprint),

@@ -20,6 +20,7 @@ from lunet_networks.bundle.runtime.outputs import RECORDS
 from lunet_networks.presets import input_shape
 from lunet_networks.summary import count_macs, count_parameters
 
+NOBODY = "Not named"
 MODALITIES = {"MRI": "MR", "MR": "MR"}  # as the model zoo writes it
 
 
@@ -52,6 +53,21 @@ def bundle_texts(fingerprint: Fingerprint, family: str, plan: Plan) -> dict[str,
         "decisions": _table(plan),
         "training_note": "",
     }
+
+
+def authorship(authors: str | None) -> dict[str, str]:
+    """What a bundle says of who made it.
+
+    Args:
+        authors: None if they were not named.
+
+    Example:
+        >>> authorship("A. Person")["copyright"], authorship(None)["authors"]
+        ('Copyright (c) A. Person', 'Not named')
+    """
+    if not authors:
+        return {"authors": NOBODY, "copyright": "That of the authors of this bundle, who are not named"}
+    return {"authors": authors, "copyright": f"Copyright (c) {authors}"}
 
 
 def _channel_names(fingerprint: Fingerprint, in_channels: int) -> list[str]:

@@ -75,7 +75,8 @@ def check_data(
     labels = LoadImaged("label", None, spatial_dims, None if label_values is None else sorted(set(label_values)))
     faults: list[str] = []
     found = _Found()
-    for case in tqdm(datalist, desc="checking data", unit="case", leave=False, disable=idist.get_rank() != 0):
+    silent = None if idist.get_rank() == 0 else True  # None: no bar if stderr is not a terminal
+    for case in tqdm(datalist, desc="checking data", unit="case", leave=False, disable=silent):
         image, of_image = images.examine(IMAGE, case[IMAGE])
         label, of_label = labels.examine("label", case["label"])
         both = image is not None and label is not None

@@ -22,6 +22,7 @@ __all__ = ["SECTIONS", "labels_of", "load_datalist", "read_dataset_json"]
 
 SECTIONS = ("training", "validation", "test")
 FOLD_SEED = 42  # the same in every run: a run may have any seed and the same folds
+BY_A_COMMAND = "written by "  # begins a description by which make-datalist knew its files; it tells nothing of the data
 
 
 def load_datalist(dataset_dir: str | Path, section: str, fold: int = 0, num_folds: int = 5) -> list[dict[str, Any]]:
@@ -99,6 +100,8 @@ def read_dataset_json(dataset_dir: str | Path) -> dict[str, Any]:
         description["labels"] = names_by_value(description.get("labels"))
         if "channel_names" in description:
             description.setdefault("modality", description["channel_names"])
+        if str(description.get("description")).startswith(BY_A_COMMAND):
+            del description["description"]
     if is_nnunet(description):
         description, faults = from_nnunet(description, folder)
     faults = [*_label_faults(description["labels"]), *faults] if faults else list(_faults(description))

@@ -24,12 +24,12 @@ from lunet_networks.bundle.evaluation.planes import (
     cut_planes,
     draw_plane,
     in_ras_order,
-    intensity_window,
     label_styles,
     share_outside,
 )
 from lunet_networks.bundle.evaluation.ranking import chosen_cases, mean_dice
 from lunet_networks.bundle.evaluation.tables import EvaluationReport, case_names, image_path
+from lunet_networks.bundle.evaluation.windows import clip_range, intensity_window
 from lunet_networks.bundle.runtime.files import write_figure
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ class CasePicture:
         label_names: of the foreground labels.
         found: metrics by label.
         share_outside: share of the prediction that is too far away to be on any of the planes.
+        window: intensities shown as black and white.
     """
 
     name: str
@@ -67,13 +68,13 @@ class CasePicture:
     label_names: list[str]
     found: Mapping[str, CaseMetrics]
     share_outside: float
+    window: tuple[float, float]
 
     def draw_on(self, panels: Sequence[Axes]) -> None:
         """Draw each plane on its own axes."""
-        window = intensity_window(self.pixels)
         masks = self.ignored or [None] * len(self.planes)
         for axes, plane, pixels, ignored in zip(panels, self.planes, self.pixels, masks, strict=True):
-            draw_plane(axes, pixels, plane, window, self.label_names, ignored)
+            draw_plane(axes, pixels, plane, self.window, self.label_names, ignored)
 
     def panels(self, encode: Callable[[Figure], bytes]) -> list[bytes]:
         """Each plane as a separate picture, without margins.
@@ -192,6 +193,7 @@ class CasePictures:
         path: of the picture of the median case, a PNG; missing folders are created.
         report: measures the same cases; put it before this one in the list of handlers.
         data: the cases, ``{"image": path or paths, "label": path}``.
+        preprocessing: of the bundle. If it clips intensities to a fixed range, as for CT, the pictures show this range.
 
     Example::
 
@@ -199,9 +201,16 @@ class CasePictures:
         handlers = [report, CasePictures("eval/overlay.png", report, data)]
     """
 
-    def __init__(self, path: str | Path, report: EvaluationReport, data: Sequence[Mapping[str, Any]]) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        report: EvaluationReport,
+        data: Sequence[Mapping[str, Any]],
+        preprocessing: Callable | None = None,
+    ) -> None:
         self.path = Path(path)
         self.report = report
+        self.preprocessing = preprocessing
         self.files = {str(ensure_tuple(case["image"])[0]): case for case in data}
         # Which cases to draw is only known at the end. Until then three small planes of every label map are kept.
         self.planes: dict[str, list[Plane]] = {}
@@ -251,12 +260,15 @@ class CasePictures:
         case, planes, label_names = self.files[path], self.planes[path], self.report.label_names
         loaded = LoadImaged(["image", "label"], spatial_dims=len(planes[0].index))(case)
         image, label = (in_ras_order(loaded[key]).numpy() for key in ("image", "label"))
+        window = None
         if channel is None and len(image) == 3 and image.ndim == 3:
             pixels = [np.moveaxis(image[:, *plane.index], 0, -1) for plane in planes]
         else:
             pixels = [image[channel or 0][plane.index] for plane in planes]
+            window = clip_range(self.preprocessing, channel or 0) if self.preprocessing else None
         masks = [label[0][plane.index] > len(label_names) for plane in planes]
         ignored = masks if any(mask.any() for mask in masks) else None
         measured = self.report.measured
         name = case_names(measured)[path]
-        return CasePicture(name, planes, pixels, ignored, label_names, measured[path], self.outside[path])
+        window = window or intensity_window(pixels)
+        return CasePicture(name, planes, pixels, ignored, label_names, measured[path], self.outside[path], window)

@@ -21,7 +21,6 @@ __all__ = [
     "cut_planes",
     "draw_plane",
     "in_ras_order",
-    "intensity_window",
     "label_styles",
     "share_outside",
 ]
@@ -153,12 +152,6 @@ def label_styles(label_names: Sequence[str]) -> list[tuple[str, str, str]]:
         return [(label_names[0], LABEL_COLOURS[0], PREDICTION_OF_ONE)]
     colours = [LABEL_COLOURS[number % len(LABEL_COLOURS)] for number in range(len(label_names))]
     return list(zip(label_names, colours, colours, strict=True))
-
-
-def intensity_window(pixels: Sequence[np.ndarray]) -> tuple[float, float]:
-    """The intensities shown as black and white: the 1st and 99th percentile of all pixels."""
-    low, high = np.percentile(np.concatenate([part.ravel() for part in pixels]), [1, 99])
-    return float(low), float(high if high > low else low + max(abs(low), 1))
 
 
 def draw_plane(

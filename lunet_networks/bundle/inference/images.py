@@ -15,7 +15,7 @@ from lunet_networks.bundle.data.case_files import ImagePath, case_names
 from lunet_networks.bundle.data.readable import UnreadableFileError, name_of
 from lunet_networks.bundle.data.readers import CASE_NAME
 from lunet_networks.bundle.inference.found_images import find_images
-from lunet_networks.bundle.runtime.errors import shortened_list
+from lunet_networks.bundle.runtime.errors import shortened_list, tell_if_stopped
 
 __all__ = ["InferenceImages", "ReadableImages"]
 
@@ -82,6 +82,7 @@ class InferenceImages:
     def attach(self, engine: Engine) -> None:
         """End the run with the last image that can be read; the evaluator expects as many as there are files."""
         engine.add_event_handler(Events.DATALOADER_STOP_ITERATION, engine.terminate)
+        engine.add_event_handler(Events.STARTED, lambda: tell_if_stopped(lambda: self._stopped(engine)))
 
     def refuse(self, image: ImagePath, error: Exception) -> None:
         """Note an image that cannot be labelled."""
@@ -93,6 +94,9 @@ class InferenceImages:
         logger.info("%d label maps are in %s", self.count - len(self.refused), self.output_dir.resolve())
         if self.refused:
             sys.exit(f"error: {len(self.refused)} of {self.count} images could not be labelled:\n{self._reasons()}")
+
+    def _stopped(self, engine: Engine) -> str:
+        return f"stopped: {engine.state.iteration} of {self.count} label maps are in {self.output_dir}"
 
     def _reasons(self) -> str:
         return shortened_list(f"{path} {reason}" for path, reason in self.refused)

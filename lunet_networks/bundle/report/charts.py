@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["FONTS", "chart", "draw_dice_of_cases", "svg"]
+__all__ = ["FONTS", "POINTS_FROM", "chart", "draw_dice_of_cases", "svg"]
 
 FONTS = "system-ui, -apple-system, Segoe UI, Roboto, Helvetica Neue, Liberation Sans, Arial, sans-serif"
 # The colours that matplotlib draws with, and their replacements on a light and on a dark page. On a dark page labels

@@ -17,9 +17,9 @@ from lunet_networks.bundle.evaluation.contours import RANKS, CasePicture, label_
 from lunet_networks.bundle.evaluation.metrics import WHOLE, CaseMetrics
 from lunet_networks.bundle.evaluation.ranking import mean_dice, ranked_cases
 from lunet_networks.bundle.evaluation.tables import COLUMNS, TABLE
-from lunet_networks.bundle.report.charts import FONTS, chart, draw_dice_of_cases, svg
+from lunet_networks.bundle.report.charts import FONTS, POINTS_FROM, chart, draw_dice_of_cases, svg
 from lunet_networks.bundle.report.found_training import Training
-from lunet_networks.bundle.training.curves import CURVES
+from lunet_networks.bundle.training.curves import CURVES, legend_height
 from lunet_networks.bundle.training.history import CRITERIA, KEY_METRIC, History
 
 __all__ = ["ReportContent", "report_page"]
@@ -103,6 +103,8 @@ def _figures(content: ReportContent) -> Values:
         "rows": rows,
         "union": WHOLE if len(labels) > 1 else "",
         "missing": any(row["missing"] for row in content.summary),
+        "several": len(content.measured) > 1,
+        "boxes": len(content.measured) >= POINTS_FROM,
         "chart": _data_uri(picture),
         "described": f"Dice of every case for {', '.join(labels)}: {medians}",
     }
@@ -155,7 +157,10 @@ def _training(training: Training) -> Values:
         "Dice": "Dice in training and validation over the epochs",
         "learning rate": "Learning rate over the epochs",
     }
-    pictures = {name: chart(lambda axes, draw=draw: draw(axes, history), (3.75, 3.1)) for name, draw in CURVES.items()}
+    heights = {name: 3.1 + (legend_height(history) if name == "Dice" else 0) for name in CURVES}
+    pictures = {
+        name: chart(lambda axes, draw=draw: draw(axes, history), (3.75, heights[name])) for name, draw in CURVES.items()
+    }
     return {
         "epochs": len(history.rows),
         "duration": training.duration,

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import math
 import platform
+import re
 import statistics
 from collections.abc import Mapping
 from datetime import date
@@ -149,6 +150,13 @@ class VisualReport:
             "parameters": f"{parameters:,}",
         }
 
+    def _licence(self) -> str:
+        """What the bundle says of the licence, if dataset.json does not."""
+        path = self.bundle_root / "docs" / "data_license.txt"
+        text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+        named = re.search(r"^Licence: (.+)\. The data are not part of this bundle\.", text, re.MULTILINE)
+        return named[1] if named and not named[1].startswith("not named") else ""
+
     def _sources(self, dataset: Mapping[str, Any], training: Training | None) -> dict[str, str]:
         weights = self.ckpt_dir / "model.pt"
         content = weights.read_bytes()
@@ -171,6 +179,6 @@ class VisualReport:
             "Weights": f"{shown}, {len(content):,} bytes, SHA-256 {hashlib.sha256(content).hexdigest()[:16]}…",
             **trained,
             "Data": ". ".join(str(text).rstrip(".") for text in data if text) or self.dataset_dir.name,
-            "Licence of the data": str(dataset.get("licence") or "dataset.json names none"),
+            "Licence of the data": str(dataset.get("licence") or self._licence() or "not named"),
             "Made": f"{date.today().isoformat()}, with {', '.join(f'{name} {v}' for name, v in versions.items())}",
         }

@@ -10,8 +10,9 @@ from lunet_networks.bundle.training.history import EpochRecorder, History
 from lunet_networks.bundle.training.losses import SegmentationLoss
 from lunet_networks.bundle.training.optimizers import create_optimizer
 from lunet_networks.bundle.training.progress import ProgressBar, TensorBoard
-from lunet_networks.bundle.training.run_record import DatasetCases, RunRecord, RunRecordHandler
+from lunet_networks.bundle.training.run_record import DatasetCases, RunRecord, RunRecordHandler, dataset_of_run
 from lunet_networks.bundle.training.schedules import LearningRateSchedule
+from lunet_networks.bundle.training.summary import Summary
 from lunet_networks.bundle.training.trained_cases import TrainedCases
 from lunet_networks.bundle.training.weights import CheckpointLoader, load_pretrained
 
@@ -33,9 +34,11 @@ __all__ = [
     "RunRecord",
     "RunRecordHandler",
     "SegmentationLoss",
+    "Summary",
     "TensorBoard",
     "TrainedCases",
     "create_optimizer",
+    "dataset_of_run",
     "labels_of_batch",
     "load_pretrained",
 ]

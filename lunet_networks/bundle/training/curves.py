@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,9 +19,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["CURVES", "Curves", "draw_dice", "draw_learning_rate", "draw_loss"]
+__all__ = ["CURVES", "Curves", "draw_dice", "draw_learning_rate", "draw_loss", "legend_height"]
 
 logger = logging.getLogger(__name__)
+
+LEGEND_LINE = 0.2  # inches
+SHORT_NAME = 12  # characters, of which two fit beside each other
 
 
 class Curves:
@@ -52,7 +56,7 @@ class Curves:
         """The figure with the curves side by side."""
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(5 * len(CURVES), 4), layout="constrained")
+        figure = Figure(figsize=(5 * len(CURVES), 4 + legend_height(self.history)), layout="constrained")
         for axes, draw in zip(figure.subplots(1, len(CURVES)), CURVES.values(), strict=True):
             draw(axes, self.history)
         return figure
@@ -80,9 +84,19 @@ def draw_dice(axes: Axes, history: History) -> None:
     if history.best is not None:
         epoch = history.best["epoch"]
         axes.axvline(epoch, color=rcParams["text.color"], linestyle=":", label=f"best model: epoch {epoch}")
-    axes.legend()
     _finish(axes, "Dice")
     axes.set_ylim(0, 1)
+    # below the axes, where it hides no curve
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=_legend_columns(history), borderaxespad=0)
+
+
+def legend_height(history: History) -> float:
+    """Height of the legend of the Dice in inches: of training, the mean and each label, and the best epoch."""
+    return LEGEND_LINE * math.ceil((len(history.label_names) + 3) / _legend_columns(history))
+
+
+def _legend_columns(history: History) -> int:
+    return 2 if max(map(len, history.label_names)) <= SHORT_NAME else 1
 
 
 def draw_learning_rate(axes: Axes, history: History) -> None:

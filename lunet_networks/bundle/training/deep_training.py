@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable
 
@@ -13,6 +14,8 @@ from lunet_networks.bundle.training.history import CANDIDATE, History
 from lunet_networks.nets import LVUNet
 
 __all__ = ["SLOPES", "DeepTraining"]
+
+logger = logging.getLogger(__name__)
 
 LINEAR_SHARE = 0.1
 
@@ -60,14 +63,28 @@ class DeepTraining:
 
     def attach(self, engine: Engine) -> None:
         """Attach this handler to a trainer."""
+        engine.add_event_handler(Events.STARTED, self._tell)
         engine.add_event_handler(Events.EPOCH_STARTED, self)
 
     def slope(self, epoch: int, epochs: int) -> float:
         """The slope in an epoch, counted from 1, of a training with so many epochs."""
-        rising = epochs - max(1, round(LINEAR_SHARE * epochs))
+        rising = _rising(epochs)
         return 1.0 if epoch > rising else self.course((epoch - 1) / rising)
+
+    def _tell(self, engine: Engine) -> None:
+        epochs = engine.state.max_epochs
+        first = _rising(epochs) + 1
+        logger.info(
+            f"deep training: the best model is one of the epochs {first} to {epochs}, as only their blocks can be "
+            f"fused. The blocks become linear until then: Dice often falls in epoch {first} and rises again"
+        )
 
     def __call__(self, engine: Engine) -> None:
         slope = self.slope(engine.state.epoch, engine.state.max_epochs)
         self.network.set_slope(slope)
         self.history.notes.update({"slope": slope, CANDIDATE: int(slope == 1)})
+
+
+def _rising(epochs: int) -> int:
+    """The last epoch in which the slope is below 1."""
+    return epochs - max(1, round(LINEAR_SHARE * epochs))

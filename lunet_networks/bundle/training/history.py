@@ -21,6 +21,7 @@ from torch.optim import Optimizer
 from lunet_networks.bundle.runtime import outputs
 from lunet_networks.bundle.runtime.distributed import from_rank_0
 from lunet_networks.bundle.runtime.files import write_atomically
+from lunet_networks.bundle.training.time_left import time_left
 
 __all__ = [
     "CANDIDATE",
@@ -260,9 +261,18 @@ class EpochRecorder:
         if KEY_METRIC in row:
             names = zip(self.history.label_names, self.history.label_columns, strict=True)
             of_labels = ", ".join(f"{name} {dice_text(row[column])}" for name, column in names)
-            best = ", best so far" if row is self.history.best else ""
-            line += f"; validation {dice_text(row[KEY_METRIC])} ({of_labels}){best}"
-        return line
+            line += f"; validation {dice_text(row[KEY_METRIC])} ({of_labels}){self._rank(row)}"
+        left = time_left(self.history.rows, max_epochs)
+        return f"{line}; {left}" if left else line
+
+    def _rank(self, row: Row) -> str:
+        """Whether the epoch is the best. Where some cannot be, a worse one may follow them as the best so far."""
+        if not row.get(CANDIDATE, 1):
+            return ", cannot be the best model yet"
+        if row is not self.history.best:
+            return ""
+        first = len(self.history.candidates) == 1 and len(self.history.validated) > 1
+        return ", best so far: the first epoch that can be the best model" if first else ", best so far"
 
 
 def dice_text(dice: float) -> str:

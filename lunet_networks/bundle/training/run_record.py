@@ -22,11 +22,13 @@ from lunet_networks.bundle.runtime.files import next_numbered, write_atomically
 from lunet_networks.bundle.runtime.settings import SETTINGS
 from lunet_networks.bundle.training.trained_cases import found_in, read_record, recorded_names, same_cases
 
-__all__ = ["DatasetCases", "RunRecord", "RunRecordHandler", "differing_settings"]
+__all__ = ["DatasetCases", "RunRecord", "RunRecordHandler", "dataset_of_run", "differing_settings"]
 
 # what a training writes in an epoch before its checkpoint
 BEFORE_CHECKPOINT = {outputs.HISTORY, outputs.PRUNING_HISTORY, outputs.PRUNING_PICTURE}
 logger = logging.getLogger(__name__)
+
+DATASET_DIR = "dataset_dir"  # in the record; a path of one machine, so it is not passed on with a bundle
 
 
 class DatasetCases(list):
@@ -46,7 +48,8 @@ class RunRecord:
 
     Args:
         output_dir: folder of the run.
-        dataset_dir: the folder that holds dataset.json; cases are named by their path in it.
+        dataset_dir: the folder that holds dataset.json; cases are named by their path in it, and an evaluation
+            that is given no dataset takes it from the record.
         settings: the checked settings, including "resume" and "overwrite".
         training: cases to train on.
         validation: cases that choose the best model.
@@ -71,6 +74,7 @@ class RunRecord:
         self.settings = dict(settings)
         names = recorded_names([*training, *validation], dataset_dir)
         self.cases = {"training": names[: len(training)], "validation": names[len(training) :]}
+        self.dataset_dir = dataset_dir
         self.guest = not isinstance(training, DatasetCases)
         self.is_open = False
 
@@ -162,6 +166,7 @@ class RunRecord:
         record = {
             "settings": self.settings,
             "guest": self.guest,
+            **self._place_of_data(),
             "cases": self.cases,
             "processes": idist.get_world_size(),
             "versions": {
@@ -171,6 +176,11 @@ class RunRecord:
             },
         }
         write_atomically(self.path, (json.dumps(record, indent=1) + "\n").encode())
+
+    def _place_of_data(self) -> dict[str, str]:
+        if self.guest:
+            return {}
+        return {DATASET_DIR: str(Path(self.dataset_dir).resolve())}
 
     def _make_room(self) -> None:
         """Move the output of a training on the bundle's dataset aside for a guest; delete that of an earlier guest."""
@@ -218,6 +228,25 @@ class RunRecordHandler:
     def __call__(self, engine: Engine) -> None:
         if not self.run_record.is_open:
             self.run_record.open_as_guest()
+
+
+def dataset_of_run(dataset_dir: str | Path, default: str, output_dir: str | Path) -> str:
+    """The folder of the dataset to evaluate: that of the training in ``output_dir``, if the user has named none.
+
+    Args:
+        dataset_dir: the setting.
+        default: its value in the bundle's config, which is free of paths of one machine. If ``dataset_dir`` is another
+            one, or there is such a folder, it is used.
+        output_dir: of the training.
+    """
+    path = Path(output_dir, outputs.RUN_RECORD)
+    if str(dataset_dir) != default or Path(dataset_dir).is_dir() or not path.is_file():
+        return str(dataset_dir)
+    recorded = json.loads(path.read_text(encoding="utf-8")).get(DATASET_DIR)
+    if recorded is None:
+        return str(dataset_dir)
+    logger.info(f"the cases are those of the training in {output_dir}: {recorded}; --dataset_dir takes others")
+    return str(recorded)
 
 
 def differing_settings(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -58,6 +58,20 @@ def test_names_of_labels_and_modality(tmp_path):
     assert description["modality"] == {"0": "MRI"}
 
 
+def test_the_licence_of_the_data_is_asked_for_once(tmp_path, capsys):
+    write_pairs(tmp_path, "ab")
+    make_datalist(str(tmp_path))
+    assert "the licence of the data is not named" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="--licence unknown"):
+        make_datalist(str(tmp_path), licence="unknown", overwrite=True)
+    make_datalist(str(tmp_path), licence="CC-BY 4.0", overwrite=True)
+    assert "not named" not in capsys.readouterr().out
+    written = json.loads((tmp_path / "dataset.json").read_text())
+    assert written["licence"] == "CC-BY 4.0"
+    assert "description" not in written
+    assert [path.name for path in tmp_path.glob("dataset*")] == ["dataset.json"]  # its own is not kept
+
+
 def test_test_cases_with_and_without_labels(tmp_path):
     write_pairs(tmp_path, "ab")
     write(tmp_path / "imagesTs" / "t.nii.gz")

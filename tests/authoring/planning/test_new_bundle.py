@@ -214,3 +214,20 @@ def test_the_command(data, tmp_path):
     assert (tmp_path / "mine" / "configs" / "train.json").is_file()
     with pytest.raises(SystemExit, match=r"^error: .*mine is not empty"):
         main(command)
+
+
+def test_a_bundle_of_ones_own_is_about_its_data_and_its_makers(data, tmp_path, capsys):
+    data = Path(shutil.copytree(data, tmp_path / "data"))
+    description = json.loads((data / "dataset.json").read_text())
+    del description["licence"]
+    (data / "dataset.json").write_text(json.dumps(description | {"description": "written by lunet make-datalist"}))
+    new_bundle("lunet_small", str(data), str(tmp_path / "plain"))
+    assert "the licence of the data is not named" in capsys.readouterr().out
+    metadata = json.loads((tmp_path / "plain" / "configs" / "metadata.json").read_text())
+    assert (metadata["authors"], "lunet-bundles" in metadata["copyright"]) == ("Not named", False)
+    assert "written by" not in (tmp_path / "plain" / "docs" / "README.md").read_text()
+    new_bundle("lunet_small", str(data), str(tmp_path / "named"), authors="A. Person", licence="CC-BY 4.0")
+    assert "the licence of the data" not in capsys.readouterr().out
+    metadata = json.loads((tmp_path / "named" / "configs" / "metadata.json").read_text())
+    assert (metadata["authors"], metadata["copyright"]) == ("A. Person", "Copyright (c) A. Person")
+    assert "Licence: CC-BY 4.0." in (tmp_path / "named" / "docs" / "data_license.txt").read_text()

@@ -246,9 +246,12 @@ def test_a_label_that_no_case_has_is_not_right(tmp_path, caplog):
     assert "nan" not in caplog.text
 
 
-def test_a_summary_of_one_case_has_no_deviation(tmp_path):
+def test_a_summary_of_one_case_has_no_deviation(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
     report_on(CASES[:1], tmp_path)
     assert {row["sd"] for row in rows(tmp_path / "summary.csv")} == {"nan"}
+    assert "nan" not in caplog.text
+    assert "±" not in caplog.text
 
 
 def test_cases_of_one_name_are_told_apart_by_their_path(tmp_path):

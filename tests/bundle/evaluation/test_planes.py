@@ -14,9 +14,9 @@ from lunet_networks.bundle.evaluation.planes import (
     cut_planes,
     draw_plane,
     in_ras_order,
-    intensity_window,
     share_outside,
 )
+from lunet_networks.bundle.evaluation.windows import intensity_window
 
 LPS = np.diag([-1.0, -2.0, 0.5, 1.0])
 TRUTH = LABEL_COLOURS[0]

@@ -210,6 +210,21 @@ def threshold_bundle(tmp_path):
     return visualize
 
 
+@pytest.mark.parametrize(
+    ("number", "title", "ranks"), [(2, "Best and worst case", ["best", "worst"]), (1, "A case", ["only"])]
+)
+def test_few_cases_have_no_picture_twice_and_no_deviation_of_one(threshold_bundle, tmp_path, number, title, ranks):
+    description = json.loads((tmp_path / "dataset.json").read_text())
+    description["validation"] = description["validation"][:number]
+    (tmp_path / "dataset.json").write_text(json.dumps(description))
+    page = threshold_bundle()
+    assert title in page.texts
+    assert sorted(path.name for path in (tmp_path / "out").glob("case_*.png")) == [f"case_{rank}.png" for rank in ranks]
+    assert page.html.count('<article class="case">') == number
+    assert ("±" in page.text) == (number > 1)
+    assert "nan" not in page.text
+
+
 def test_a_label_that_no_case_has_is_told_honestly(threshold_bundle):
     page = threshold_bundle()
     assert "posterior: in neither" in page.text

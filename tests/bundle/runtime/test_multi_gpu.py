@@ -66,13 +66,9 @@ def test_two_processes_train_as_one_with_twice_the_batch(new_bundle, seven_cases
 def test_a_wrong_setting_ends_both_with_one_message(bundle):
     assert bundle.start_two(loss_name="focal").wait(TIMEOUT) == 1
     errors = bundle.errors.read_text()
-    assert (
-        errors.count(
-            "\nerror: loss_name is 'focal': it has to be one of dice, bce, dice_bce, dice_half_bce, dice_focal\n"
-        )
-        == 1
-    )
-    assert errors.count("\nValueError: ") == 1
+    message = "error: loss_name is 'focal': it has to be one of dice, bce, dice_bce, dice_half_bce, dice_focal"
+    assert errors.splitlines().count(message) == 1
+    assert "ValueError" not in errors
     assert "traceback : error: loss_name is 'focal'" in errors.splitlines()[-2]  # of torchrun's summary
     assert not bundle.eval.exists()
 
@@ -146,8 +142,8 @@ def test_a_broken_file_ends_both_with_one_message(bundle, tmp_path):
     broken.write_bytes(broken.read_bytes()[:1000])
     assert bundle.start_two().wait(TIMEOUT) == 1
     errors = bundle.errors.read_text()
-    assert errors.count(f"\n  {broken} cannot be read") == 2  # in the traceback and, last, by itself
-    assert errors.count("\nerror: the data cannot be used (cases: 6, faults: 1):") == 1
+    assert errors.count(f"\n  {broken} cannot be read") == 1
+    assert ("\n" + errors).count("\nerror: the data cannot be used (cases: 6, faults: 1):") == 1
     assert not bundle.eval.exists()
 
 
@@ -157,7 +153,7 @@ def test_an_error_in_one_process_alone_ends_both_with_its_message(bundle):
     (bundle.root / "file").touch()
     assert bundle.start_two(ckpt_dir=str(bundle.root / "file" / "models")).wait(TIMEOUT) == 1
     errors = bundle.errors.read_text()
-    assert errors.count("\nerror: ") == 1
+    assert ("\n" + errors).count("\nerror: ") == 1
     assert f"cannot write {bundle.root / 'file' / 'models' / 'model.pt'}" in errors
     assert bundle.checkpoint.is_file()
 
@@ -168,7 +164,7 @@ def test_what_only_the_first_process_refuses_ends_both_with_its_message(bundle):
     bundle.checkpoint.touch()
     assert bundle.start_two().wait(TIMEOUT) == 1
     errors = bundle.errors.read_text()
-    assert errors.count("\nerror: ") == 1
+    assert ("\n" + errors).count("\nerror: ") == 1
     assert f"\nerror: {bundle.eval} holds the output of another training" in errors
     assert [path.name for path in bundle.eval.iterdir()] == ["checkpoint.pt"]
 

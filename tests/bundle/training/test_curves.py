@@ -37,3 +37,18 @@ def test_any_name_of_a_label_is_drawn(tmp_path):
     history.rows.append({**row, **dict.fromkeys(history.label_columns, 0.5)})
     write_figure(tmp_path / "curves.png", Curves(tmp_path, history).draw())
     assert (tmp_path / "curves.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("labels", [("lesion",), tuple("abcdefgh"), ("a label of a very long name", "another")])
+def test_the_legend_leaves_the_curves_free(tmp_path, labels):
+    history = History(tmp_path, labels)
+    for epoch in range(1, 4):
+        row = {"epoch": epoch, "loss": 1.0, "train_mean_dice": 0.5, "learning_rate": 0.01, "val_mean_dice": 0.9}
+        history.rows.append(row | dict.fromkeys(history.label_columns, 0.1 * epoch))
+    figure = Curves(tmp_path, history).draw()
+    figure.draw_without_rendering()
+    dice = figure.axes[1]
+    legend, plot = dice.get_legend().get_window_extent(), dice.get_window_extent()
+    assert legend.y1 < plot.y0
+    assert legend.y0 >= 0
+    assert plot.height > 0.5 * 4 * figure.dpi

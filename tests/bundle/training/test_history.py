@@ -8,7 +8,7 @@ from ignite.engine import Engine
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lunet_networks.bundle.report.found_training import read_history
-from lunet_networks.bundle.training.history import CRITERIA, KEY_METRIC, TRAIN_METRIC, History
+from lunet_networks.bundle.training.history import CRITERIA, KEY_METRIC, TRAIN_METRIC, EpochRecorder, History
 from lunet_networks.bundle.training.progress import TensorBoard
 
 
@@ -120,3 +120,16 @@ def test_any_name_of_a_label_comes_back(tmp_path):
     engine.run([0])
     found = EventAccumulator(str(tmp_path / "tensorboard")).Reload().Tags()["scalars"]
     assert sorted(found) == sorted(["val_mean_dice", *history.label_columns])
+
+
+def test_a_line_says_why_a_worse_epoch_is_the_best_so_far(history):
+    recorder = EpochRecorder(history, None, None)
+    history.rows = [{**row, "candidate": int(row["epoch"] > 3)} for row in history.rows if "val_mean_dice" in row]
+    lines = []
+    for number in range(1, 5):
+        rows, history.rows = history.rows, history.rows[:number]
+        lines.append(recorder._line(history.rows[-1], max_epochs=6))
+        history.rows = rows
+    assert lines[1].endswith("validation 0.700 (anterior 0.700, posterior -), cannot be the best model yet; 4 s left")
+    assert "best so far: the first epoch that can be the best model" in lines[2]
+    assert lines[3].endswith("validation 0.600 (anterior 0.600, posterior -)")
