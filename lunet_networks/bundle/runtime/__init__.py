@@ -1,5 +1,6 @@
 """What every run needs: settings and their checks, files and names of outputs, errors, processes, versions, memory."""
 
+from lunet_networks.bundle.runtime.command_line import check_command_line
 from lunet_networks.bundle.runtime.distributed import (
     AverageBuffers,
     distribute,
@@ -16,6 +17,7 @@ from lunet_networks.bundle.runtime.versions import require_version
 __all__ = [
     "AverageBuffers",
     "channels_last",
+    "check_command_line",
     "check_settings",
     "distribute",
     "end_processes",

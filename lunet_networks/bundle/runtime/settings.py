@@ -14,7 +14,7 @@ from typing import Any
 
 from lunet_networks.bundle.runtime.checks import check_whole_number, choose
 
-__all__ = ["SETTINGS", "Setting", "check_settings"]
+__all__ = ["PATHS", "SETTINGS", "Setting", "check_settings"]
 
 Check = Callable[[str, Any], Any]  # takes name and value of a setting, returns the value converted to the right type
 
@@ -217,3 +217,17 @@ SETTINGS: dict[str, Setting] = {
     "num_threads": Setting(_or_none(_whole_number(1))),
     "memory_layout": Setting(_one_of("bundle.benchmark.steps.MEMORY_LAYOUTS")),
 }
+
+# settings that are a path, or paths
+PATHS = frozenset(
+    (
+        "bundle_root",
+        "dataset_dir",
+        "output_dir",
+        "ckpt_dir",
+        "ckpt_dirs",
+        "pruned_dir",
+        "pretrained",
+        "imagenet_weights",
+    )
+)
