@@ -1,6 +1,6 @@
 """The command line of ``python -m monai.bundle run``: names that stand for nothing end the run before it begins.
 
-MONAI adds what it does not know to the config, where nobody reads it: with ``--epoch 1`` a run trains all of its epochs.
+MONAI adds what it does not know to the config, where nobody reads it: with ``--epoch 1`` a run trains all its epochs.
 """
 
 from __future__ import annotations
