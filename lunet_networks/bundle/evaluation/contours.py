@@ -30,7 +30,7 @@ from lunet_networks.bundle.evaluation.planes import (
 )
 from lunet_networks.bundle.evaluation.ranking import chosen_cases, mean_dice
 from lunet_networks.bundle.evaluation.tables import EvaluationReport, case_names, image_path
-from lunet_networks.bundle.runtime.files import write_figure
+from lunet_networks.bundle.runtime.files import as_path, write_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -200,7 +200,7 @@ class CasePictures:
     """
 
     def __init__(self, path: str | Path, report: EvaluationReport, data: Sequence[Mapping[str, Any]]) -> None:
-        self.path = Path(path)
+        self.path = as_path(path)
         self.report = report
         self.files = {str(ensure_tuple(case["image"])[0]): case for case in data}
         # Which cases to draw is only known at the end. Until then three small planes of every label map are kept.

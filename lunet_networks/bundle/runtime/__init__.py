@@ -9,6 +9,7 @@ from lunet_networks.bundle.runtime.distributed import (
     start_processes,
 )
 from lunet_networks.bundle.runtime.errors import show_root_cause
+from lunet_networks.bundle.runtime.fit import check_fit
 from lunet_networks.bundle.runtime.freed_memory import keep_freed_memory
 from lunet_networks.bundle.runtime.memory_format import channels_last, prepare_batch
 from lunet_networks.bundle.runtime.settings import check_settings
@@ -18,6 +19,7 @@ __all__ = [
     "AverageBuffers",
     "channels_last",
     "check_command_line",
+    "check_fit",
     "check_settings",
     "distribute",
     "end_processes",

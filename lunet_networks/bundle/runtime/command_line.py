@@ -20,6 +20,7 @@ from monai.bundle import ConfigComponent, ConfigParser
 from monai.bundle.config_item import ComponentLocator
 from monai.bundle.utils import DEFAULT_EXP_MGMT_SETTINGS
 
+from lunet_networks.bundle.runtime.fit import ANOTHER_BUNDLE
 from lunet_networks.bundle.runtime.settings import PATHS, SETTINGS
 
 __all__ = ["check_arguments", "check_command_line", "check_names", "check_run_id"]
@@ -233,8 +234,7 @@ def _fault(name: str, value: Any, parser: ConfigParser, where: str) -> str | Non
 
 def _another_bundle(decided: str) -> str:
     option = " --spatial_dims 2" if decided == "spatial_dims" else ""
-    command = f"lunet new-bundle FAMILY --dataset_dir DATASET --output_dir NEW_BUNDLE{option}"
-    return f"the dataset decides {decided} when a bundle is made: make another one with {command}"
+    return f"the dataset decides {decided} when a bundle is made: {ANOTHER_BUNDLE}{option}"
 
 
 def _no_setting(name: str, value: Any, parser: ConfigParser) -> str | None:

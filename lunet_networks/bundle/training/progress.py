@@ -11,6 +11,7 @@ from ignite.engine import Engine, Events
 from monai.utils import optional_import
 
 from lunet_networks.bundle.runtime import outputs
+from lunet_networks.bundle.runtime.files import as_path
 from lunet_networks.bundle.training.history import History
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class TensorBoard:
     """
 
     def __init__(self, output_dir: str | Path, history: History) -> None:
-        self.folder = Path(output_dir, outputs.TENSORBOARD)
+        self.folder = as_path(output_dir) / outputs.TENSORBOARD
         self.history = history
         self.writer: SummaryWriter | None = None
 

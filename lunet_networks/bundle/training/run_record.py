@@ -19,7 +19,7 @@ from lunet_networks.bundle.data.case_files import nfc
 from lunet_networks.bundle.runtime import outputs
 from lunet_networks.bundle.runtime.distributed import from_rank_0
 from lunet_networks.bundle.runtime.errors import shortened_list
-from lunet_networks.bundle.runtime.files import write_atomically
+from lunet_networks.bundle.runtime.files import as_path, write_atomically
 from lunet_networks.bundle.runtime.settings import SETTINGS
 
 __all__ = ["DatasetCases", "RunRecord", "RunRecordHandler", "differing_settings"]
@@ -62,7 +62,7 @@ class RunRecord:
         training: Sequence[Mapping[str, Any]],
         validation: Sequence[Mapping[str, Any]],
     ) -> None:
-        self.output_dir = Path(output_dir)
+        self.output_dir = as_path(output_dir)
         self.path = self.output_dir / outputs.RUN_RECORD
         self.settings = dict(settings)
         self.cases = {"training": _names(training), "validation": _names(validation)}

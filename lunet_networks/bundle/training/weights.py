@@ -10,6 +10,7 @@ import torch
 from ignite.engine import Engine, Events
 from torch import nn
 
+from lunet_networks.bundle.runtime.files import as_path
 from lunet_networks.nets.pspseg import SUPERVISION, without_supervision
 from lunet_networks.state_dicts import read_state_dict
 
@@ -34,7 +35,7 @@ class CheckpointLoader:
     """
 
     def __init__(self, path: str | Path, network: nn.Module) -> None:
-        self.path = path
+        self.path = as_path(path)
         self.network = network
 
     def attach(self, engine: Engine) -> None:
@@ -110,6 +111,7 @@ def load_pretrained(network: nn.Module, path: str | Path) -> None:
         >>> torch.save(create_network("lunet_small_4f", out_channels=2).state_dict(), path)
         >>> load_pretrained(create_network("lunet_small_4f", out_channels=3), path)  # all but the head
     """
+    path = as_path(path)
     own, state = network.state_dict(), without_supervision(network, read_state_dict(path))
     differing = [name for name in own if name not in state or state[name].shape != own[name].shape]
     head = _head(network)

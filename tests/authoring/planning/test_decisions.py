@@ -265,7 +265,9 @@ def test_few_cases_get_small_batches():
 def test_no_more_folds_than_cases(training, validation, folds, said):
     planned = plan(dataset(num_training=training, num_validation=validation))
     assert planned.values["num_folds"] == folds
-    assert [decision.why for decision in planned.decisions if decision.setting == "num_folds"] == ([said] if said else [])
+    assert [decision.why for decision in planned.decisions if decision.setting == "num_folds"] == (
+        [said] if said else []
+    )
 
 
 def test_every_decision_says_what_why_and_how_to_change_it():

@@ -7,7 +7,16 @@ from contextlib import contextmanager
 
 import pytest
 
-from lunet_networks.bundle.runtime.files import numbered_path, write_atomically
+from lunet_networks.bundle.runtime.files import as_path, numbered_path, write_atomically
+
+
+def test_paths_as_people_and_monai_write_them(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert as_path("~/a b") == as_path(tmp_path / "a b") == tmp_path / "a b"
+    assert str(as_path(2026)) == "2026"
+    assert as_path(f"{tmp_path}/#1::2") == tmp_path / "#1#2"
+    (tmp_path / "::1").mkdir()
+    assert as_path(tmp_path / "::1") == tmp_path / "::1"
 
 
 @contextmanager
