@@ -154,6 +154,12 @@ _at_least_0 = _number(lambda value: 0 <= value < math.inf, "of at least 0")
 _share = _number(lambda value: 0 <= value <= 1, "from 0 to 1")
 _share_below_1 = _number(lambda value: 0 <= value < 1, "of at least 0 and below 1")
 
+
+def _dropout(name: str, value: Any) -> Any:
+    """A rate, or after a pruning one for each unit of the network, which checks them."""
+    return value if isinstance(value, dict) else _as_text(_share_below_1)(name, value)
+
+
 SETTINGS: dict[str, Setting] = {
     # paths and the device
     "bundle_root": _unrecorded(),
@@ -164,7 +170,7 @@ SETTINGS: dict[str, Setting] = {
     "device": _unrecorded(),
     # the network and its data
     "preset": Setting(),
-    "dropout": Setting(_as_text(_share_below_1)),
+    "dropout": Setting(_dropout),
     "pretrained": Setting(_or_none(_text)),
     "label_names": Setting(_label_names),
     "ignore_label": Setting(_or_none(_whole_number(1))),
