@@ -24,6 +24,8 @@ from lunet_networks.nets.redundant import (
 
 __all__ = ["PSPSeg", "without_supervision"]
 
+SUPERVISION = "supervision_heads."  # begins the names of the parameters that only deep supervision has
+
 
 class PSPSeg(Network):
     """PSP-Seg before, while and after its branches are pruned.
@@ -195,7 +197,7 @@ def without_supervision(network: nn.Module, state_dict: Mapping[str, torch.Tenso
         >>> len(state) - len(without_supervision(PSPSeg(channels=(2, 2, 2)), state))
         2
     """
-    heads = () if getattr(network, "deep_supervision", False) else "supervision_heads."
+    heads = () if getattr(network, "deep_supervision", False) else SUPERVISION
     return {key: tensor for key, tensor in state_dict.items() if not key.startswith(heads)}
 
 

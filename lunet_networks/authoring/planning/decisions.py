@@ -25,6 +25,7 @@ from lunet_networks.bundle.data.labels import count_outputs
 from lunet_networks.bundle.data.picture_files import COLOURS
 
 ANISOTROPIC = 3  # nnU-Net: one spacing is this many times another
+FOLDS = 5
 TRAINING_SHARE = 0.8  # of the cases is trained on, with five folds
 STEPS = 5  # an epoch has at least so many; nnU-Net: a batch has at most a twentieth of the voxels of all cases
 SPECTROGRAM = re.compile("spectrogram", re.IGNORECASE)
@@ -106,6 +107,7 @@ def plan_bundle(
         "roi_size": list(patch.roi_size),
         "batch_size": patch.batch_size,
         "learning_rate": about.learning_rate,
+        "num_folds": _num_folds(fingerprint),
         "by_class": by_class,
         "mirrored_axes": mirrored,
         "turning_axes": turning,
@@ -132,6 +134,7 @@ def plan_bundle(
             "published for this size",
             "training --learning_rate",
         ),
+        *_fewer_folds(fingerprint),
         Decision("patches", *_sampling(whole, by_class), "crop_transforms in configs/train.json"),
         Decision(
             "augmentation",
@@ -237,6 +240,18 @@ def _batch_why(about: Family, patch: Patch) -> str:
     if patch.batch_size == about.batch_size:
         return "published for this size"
     return f"published are {about.batch_size}; fewer for the memory's sake, or for {STEPS} steps an epoch"
+
+
+def _num_folds(fingerprint: Fingerprint) -> int:
+    """Five, or one for each case where there are fewer; a validation list takes the place of folds."""
+    return FOLDS if fingerprint.num_validation else min(FOLDS, max(2, fingerprint.num_training))
+
+
+def _fewer_folds(fingerprint: Fingerprint) -> Iterable[Decision]:
+    folds, cases = _num_folds(fingerprint), fingerprint.num_training
+    if folds < FOLDS:
+        why = f"{cases} training cases; more have {FOLDS}" if cases > 1 else "a training needs two cases at least"
+        yield Decision("num_folds", str(folds), why, "training --num_folds")
 
 
 def _sampling(whole: bool, by_class: bool) -> tuple[str, str]:

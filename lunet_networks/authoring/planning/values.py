@@ -40,6 +40,7 @@ def complete(settings: Mapping[str, Any]) -> dict[str, Any]:
         "key_metric": KEY_METRIC,
         "train_metric": TRAIN_METRIC,
         "spatial_dims": dims,
+        "num_labels": len(settings["label_names"]),
         "axcodes": "RAS"[:dims],
         "crop": _crop(settings["by_class"]),
         "flips": _flips(settings["mirrored_axes"], settings["quarter_turns"]),

@@ -24,7 +24,7 @@ from lunet_networks.bundle.benchmark.table import benchmark_table
 from lunet_networks.bundle.benchmark.timing import WARM_UP, spread, time_runs
 from lunet_networks.bundle.inference.exported import export_network
 from lunet_networks.bundle.inference.formats import EXPORT_FILES
-from lunet_networks.bundle.runtime.files import write_atomically
+from lunet_networks.bundle.runtime.files import as_path, write_atomically
 from lunet_networks.bundle.runtime.machine import describe_machine
 from lunet_networks.bundle.runtime.versions import describe_versions
 from lunet_networks.summary import count_macs, count_parameters
@@ -87,7 +87,7 @@ class Benchmark:
                 num_values=num_values,
                 **common,
             )
-        self.output_dir = Path(output_dir)
+        self.output_dir = as_path(output_dir)
 
     def run(self) -> None:
         """Measure, print a table and write ``benchmark.json``.

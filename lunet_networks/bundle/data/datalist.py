@@ -16,6 +16,7 @@ from monai.data import partition_dataset
 from lunet_networks.bundle.data.case_files import FileFinder, ImagePath, nfc
 from lunet_networks.bundle.data.nnunet_dataset import from_nnunet, is_nnunet, names_by_value
 from lunet_networks.bundle.runtime.errors import shortened_list
+from lunet_networks.bundle.runtime.files import as_path
 from lunet_networks.bundle.runtime.strict_json import read_json, shown
 
 __all__ = ["SECTIONS", "labels_of", "load_datalist", "read_dataset_json"]
@@ -53,6 +54,7 @@ def load_datalist(dataset_dir: str | Path, section: str, fold: int = 0, num_fold
     """
     if section not in SECTIONS:
         raise ValueError(f"section is {section!r}: it has to be one of {', '.join(SECTIONS)}")
+    dataset_dir = as_path(dataset_dir)
     description = read_dataset_json(dataset_dir)
     if section == "test":
         return _existing(_labelled_test(description), dataset_dir)
@@ -87,7 +89,7 @@ def read_dataset_json(dataset_dir: str | Path) -> dict[str, Any]:
         FileNotFoundError: if the folder or its dataset.json is missing.
         ValueError: if it is not valid JSON or in neither form, or a file of a case is missing; every fault is listed.
     """
-    folder = Path(dataset_dir)
+    folder = as_path(dataset_dir)
     if not folder.is_dir():
         raise FileNotFoundError(f"dataset_dir {folder} is not a folder: give the folder that holds dataset.json")
     path = folder / "dataset.json"

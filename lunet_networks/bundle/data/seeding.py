@@ -31,8 +31,8 @@ def mix_seed(*numbers: int) -> int:
 class SeededCacheDataset(CacheDataset):
     """MONAI's ``CacheDataset`` whose random transforms depend on (seed, epoch, index) only.
 
-    They depend neither on the number of workers nor on earlier random numbers. Workers see a new epoch because they are
-    started at every epoch: with ``persistent_workers=True`` a loader would repeat the first epoch.
+    They depend neither on the number of workers nor on earlier random numbers. Workers that stay from epoch to epoch
+    have copies of the dataset; the number of the epoch is in memory that all copies share.
 
     Args:
         data: cases, ``{"image": path, "label": path}``.
@@ -62,7 +62,7 @@ class SeededCacheDataset(CacheDataset):
         num_workers: int = 2,
     ) -> None:
         self.seed = seed
-        self.epoch = 1
+        self._epoch = torch.ones((), dtype=torch.int64).share_memory_()
         # MONAI would draw its progress bar into log files too
         super().__init__(
             data,
@@ -72,9 +72,14 @@ class SeededCacheDataset(CacheDataset):
             progress=idist.get_rank() == 0 and sys.stderr.isatty(),
         )
 
+    @property
+    def epoch(self) -> int:
+        """The epoch that runs, also in workers that were started in an earlier one."""
+        return int(self._epoch)
+
     def set_epoch(self, epoch: int) -> None:
-        """Set the epoch that is about to start."""
-        self.epoch = epoch
+        """Set the epoch that is about to start, when no batch of another one is being made."""
+        self._epoch.fill_(epoch)
 
     def _transform(self, index: int) -> Any:
         self.transform.set_random_state(seed=mix_seed(self.seed, self.epoch, index))

@@ -30,7 +30,7 @@ from lunet_networks.bundle.evaluation.planes import (
 from lunet_networks.bundle.evaluation.ranking import chosen_cases, mean_dice
 from lunet_networks.bundle.evaluation.tables import EvaluationReport, case_names, image_path
 from lunet_networks.bundle.evaluation.windows import clip_range, intensity_window
-from lunet_networks.bundle.runtime.files import write_figure
+from lunet_networks.bundle.runtime.files import as_path, write_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -208,7 +208,7 @@ class CasePictures:
         data: Sequence[Mapping[str, Any]],
         preprocessing: Callable | None = None,
     ) -> None:
-        self.path = Path(path)
+        self.path = as_path(path)
         self.report = report
         self.preprocessing = preprocessing
         self.files = {str(ensure_tuple(case["image"])[0]): case for case in data}

@@ -19,7 +19,7 @@ from lunet_networks.bundle.data.datalist import load_datalist
 from lunet_networks.bundle.evaluation.metrics import CaseMetrics, measure_case
 from lunet_networks.bundle.evaluation.ranking import has_truth
 from lunet_networks.bundle.runtime import outputs
-from lunet_networks.bundle.runtime.files import write_atomically
+from lunet_networks.bundle.runtime.files import as_path, write_atomically
 
 __all__ = [
     "EvaluationReport",
@@ -72,7 +72,7 @@ class EvaluationReport:
     """
 
     def __init__(self, output_dir: str | Path, label_names: Sequence[str], section: str) -> None:
-        self.output_dir = Path(output_dir)
+        self.output_dir = as_path(output_dir)
         self.label_names = list(label_names)
         self.section = section
         self.measured: dict[str, dict[str, CaseMetrics]] = {}  # by the image's path, then by label

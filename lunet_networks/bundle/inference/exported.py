@@ -14,6 +14,7 @@ from torch import nn
 
 from lunet_networks.bundle.inference.formats import EXPORT_FILES, FORMATS, INPUT_FACTS, Facts, Run, require_backend
 from lunet_networks.bundle.runtime.checks import choose
+from lunet_networks.bundle.runtime.files import as_path
 from lunet_networks.nets.checks import check_input
 from lunet_networks.state_dicts import read_state_dict
 
@@ -174,7 +175,7 @@ class BundleExport(nn.Module):
 
     def __init__(self, ckpt_dir: str | Path, backend: str, device: torch.device | str = "cpu") -> None:
         super().__init__()
-        self.path = Path(str(ckpt_dir), choose("backend", backend, EXPORT_FILES))
+        self.path = as_path(ckpt_dir) / choose("backend", backend, EXPORT_FILES)
         self.backend = backend
         self.device = device
         self.network: ExportedNetwork | None = None

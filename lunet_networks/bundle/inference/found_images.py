@@ -22,6 +22,7 @@ from lunet_networks.bundle.data.case_files import (
     image_name,
     in_order,
 )
+from lunet_networks.bundle.runtime.files import as_path
 
 __all__ = ["find_images"]
 
@@ -52,12 +53,15 @@ def find_images(
         >>> find_images(["a.nii.gz", "b.nrrd"])
         (['a.nii.gz', 'b.nrrd'], [])
     """
-    if not isinstance(dataset_dir, (str, Path)):
+    if isinstance(dataset_dir, (list, tuple)):
         if not dataset_dir:
             raise ValueError("dataset_dir is an empty list: name at least one image")
-        images = [str(item) if isinstance(item, (str, Path)) else [str(path) for path in item] for item in dataset_dir]
+        images = [
+            [str(as_path(path)) for path in item] if isinstance(item, (list, tuple)) else str(as_path(item))
+            for item in dataset_dir
+        ]
         return images, []
-    path = Path(dataset_dir)
+    path = as_path(dataset_dir)
     if not path.exists():
         raise FileNotFoundError(f"dataset_dir {path} does not exist: name a folder of images, an image, or a list")
     if path.is_file():

@@ -16,6 +16,7 @@ from lunet_networks.bundle.data.readable import UnreadableFileError, name_of
 from lunet_networks.bundle.data.readers import CASE_NAME
 from lunet_networks.bundle.inference.found_images import find_images
 from lunet_networks.bundle.runtime.errors import shortened_list, tell_if_stopped
+from lunet_networks.bundle.runtime.files import as_path
 
 __all__ = ["InferenceImages", "ReadableImages"]
 
@@ -55,7 +56,7 @@ class InferenceImages:
         spatial_dims: int = 3,
     ) -> None:
         self.dataset_dir = dataset_dir
-        self.output_dir = Path(output_dir)
+        self.output_dir = as_path(output_dir)
         self.in_channels = in_channels
         self.spatial_dims = spatial_dims
         self.data: list[dict[str, ImagePath]] = []

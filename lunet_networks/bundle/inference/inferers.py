@@ -13,6 +13,7 @@ from monai import inferers
 from monai.inferers import Inferer
 from torch import nn
 
+from lunet_networks.bundle.runtime.files import as_path
 from lunet_networks.bundle.training.weights import read_weights
 
 __all__ = ["EnsembleInferer", "FlipInferer", "SlidingWindowInferer"]
@@ -124,7 +125,7 @@ class EnsembleInferer(Inferer):
                 "\"['fold_0/models', 'fold_1/models']\""
             )
         self.inferer = inferer
-        self.paths = [Path(str(folder), "model.pt") for folder in ckpt_dirs]
+        self.paths = [as_path(folder) / "model.pt" for folder in ckpt_dirs]
         self._weights: list[dict[str, torch.Tensor]] = []
 
     def __call__(self, inputs: torch.Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> torch.Tensor:

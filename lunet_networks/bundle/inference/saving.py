@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Hashable, Mapping
-from pathlib import Path
 
 import numpy as np
 from monai import transforms
@@ -15,7 +14,7 @@ from monai.utils import ImageMetaKey
 from lunet_networks.bundle.data.nifti_files import nifti_content
 from lunet_networks.bundle.data.picture_files import WHITE, is_picture
 from lunet_networks.bundle.data.readers import CASE_NAME
-from lunet_networks.bundle.runtime.files import write_atomically
+from lunet_networks.bundle.runtime.files import as_path, write_atomically
 
 __all__ = ["SaveLabelsd", "SaveMasksd", "SaveProbabilitiesd"]
 
@@ -41,8 +40,8 @@ class SaveProbabilitiesd(transforms.SaveImaged):
     """
 
     def __init__(self, keys: KeysCollection, output_dir: PathLike, output_postfix: str) -> None:
-        super().__init__(keys, output_dir=output_dir, output_postfix=output_postfix)
-        self.output_dir = Path(output_dir)
+        super().__init__(keys, output_dir=str(output_dir), output_postfix=output_postfix)
+        self.output_dir = as_path(output_dir)
         self.output_postfix = output_postfix
 
     def __call__(self, data: Mapping[Hashable, MetaTensor]) -> dict[Hashable, MetaTensor]:

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lunet_networks.bundle.runtime.files import write_atomically, write_figure
+from lunet_networks.bundle.runtime.files import as_path, write_atomically, write_figure
 from lunet_networks.bundle.runtime.outputs import PRUNING_HISTORY, PRUNING_PICTURE
 from lunet_networks.bundle.training.history import dice_text
 
@@ -40,7 +40,7 @@ class PruningHistory:
     """
 
     def __init__(self, output_dir: str | Path, part: str = "channel") -> None:
-        self.output_dir = Path(output_dir)
+        self.output_dir = as_path(output_dir)
         self.part = part
         self.steps: list[Row] = []
         self.finished = False

@@ -8,7 +8,7 @@ from torch import nn
 
 from lunet_networks.bundle.pruning.derived_bundle import derived_files
 from lunet_networks.bundle.pruning.history import PruningHistory
-from lunet_networks.bundle.runtime.files import write_atomically
+from lunet_networks.bundle.runtime.files import as_path, write_atomically
 from lunet_networks.bundle.runtime.outputs import PRUNING_HISTORY, PRUNING_PICTURE
 from lunet_networks.bundle.training.checkpoints import save_atomically
 from lunet_networks.bundle.training.history import dice_text
@@ -27,8 +27,8 @@ class PrunedBundle:
     """
 
     def __init__(self, folder: str | Path, source: str | Path) -> None:
-        self.folder = Path(folder)
-        self.source = Path(source)
+        self.folder = as_path(folder)
+        self.source = as_path(source)
 
     def open(self, replace: bool) -> None:
         """Check that the folder may be written to, before the training starts.

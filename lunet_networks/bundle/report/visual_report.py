@@ -25,7 +25,7 @@ from lunet_networks.bundle.evaluation.ranking import chosen_cases, mean_dice
 from lunet_networks.bundle.evaluation.tables import EvaluationReport, case_names, summary_rows
 from lunet_networks.bundle.report.found_training import Training, find_training
 from lunet_networks.bundle.report.page import ReportContent, report_page
-from lunet_networks.bundle.runtime.files import write_atomically
+from lunet_networks.bundle.runtime.files import as_path, write_atomically
 
 __all__ = ["VisualReport"]
 
@@ -68,10 +68,10 @@ class VisualReport:
         channel: int | None = None,
         note: str | None = None,
     ) -> None:
-        self.output_dir = Path(output_dir)
-        self.bundle_root = Path(bundle_root)
-        self.ckpt_dir = Path(ckpt_dir)
-        self.dataset_dir = Path(dataset_dir)
+        self.output_dir = as_path(output_dir)
+        self.bundle_root = as_path(bundle_root)
+        self.ckpt_dir = as_path(ckpt_dir)
+        self.dataset_dir = as_path(dataset_dir)
         self.settings = settings
         self.network = network
         self.report = report

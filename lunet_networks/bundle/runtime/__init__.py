@@ -1,5 +1,6 @@
 """What every run needs: settings and their checks, files and names of outputs, errors, processes, versions, memory."""
 
+from lunet_networks.bundle.runtime.command_line import check_command_line
 from lunet_networks.bundle.runtime.distributed import (
     AverageBuffers,
     distribute,
@@ -8,6 +9,7 @@ from lunet_networks.bundle.runtime.distributed import (
     start_processes,
 )
 from lunet_networks.bundle.runtime.errors import show_root_cause
+from lunet_networks.bundle.runtime.fit import check_fit
 from lunet_networks.bundle.runtime.freed_memory import keep_freed_memory
 from lunet_networks.bundle.runtime.memory_format import channels_last, prepare_batch
 from lunet_networks.bundle.runtime.settings import check_settings
@@ -16,6 +18,8 @@ from lunet_networks.bundle.runtime.versions import require_version
 __all__ = [
     "AverageBuffers",
     "channels_last",
+    "check_command_line",
+    "check_fit",
     "check_settings",
     "distribute",
     "end_processes",

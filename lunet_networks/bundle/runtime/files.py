@@ -15,7 +15,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["config_text", "figure_bytes", "next_numbered", "write_atomically", "write_figure"]
+__all__ = ["as_path", "config_text", "figure_bytes", "next_numbered", "write_atomically", "write_figure"]
+
+
+def as_path(path: str | int | Path) -> Path:
+    """A path as a person writes it in a setting.
+
+    ``~`` is the home folder, also where no shell has seen it. Digits only are a number on MONAI's command line. MONAI
+    writes ``::`` for ``#`` in every text of a config; this is undone, unless there is a file of that very name.
+
+    Example:
+        >>> as_path(2026), as_path("data/run::3"), as_path("~") == Path.home()
+        (PosixPath('2026'), PosixPath('data/run#3'), True)
+    """
+    found = Path(str(path)).expanduser()
+    return found if found.exists() else Path(str(found).replace("::", "#"))
 
 
 def write_atomically(path: str | Path, content: bytes | memoryview) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -14,7 +15,7 @@ from typing import Any
 
 from lunet_networks.bundle.runtime.checks import check_whole_number, choose
 
-__all__ = ["SETTINGS", "Setting", "check_settings"]
+__all__ = ["PATHS", "SETTINGS", "Setting", "check_settings"]
 
 Check = Callable[[str, Any], Any]  # takes name and value of a setting, returns the value converted to the right type
 
@@ -53,6 +54,10 @@ def _any(name: str, value: Any) -> Any:
     return value
 
 
+def _text(name: str, value: Any) -> str:
+    return str(value)
+
+
 def _boolean(name: str, value: Any) -> bool:
     if str(value) in ("True", "true"):
         return True
@@ -88,6 +93,17 @@ def _number(fits: Callable[[float], bool], in_words: str) -> Check:
         return float(value)
 
     return check
+
+
+def _as_text(check: Check) -> Check:
+    """A check for a number that the config converts: YAML takes ``1e-3``, without a point, for a text."""
+
+    def check_number(name: str, value: Any) -> Any:
+        with suppress(ValueError):
+            return check(name, float(value) if isinstance(value, str) else value)
+        return check(name, value)
+
+    return check_number
 
 
 def _one_or_several(check: Check) -> Check:
@@ -138,6 +154,12 @@ _at_least_0 = _number(lambda value: 0 <= value < math.inf, "of at least 0")
 _share = _number(lambda value: 0 <= value <= 1, "from 0 to 1")
 _share_below_1 = _number(lambda value: 0 <= value < 1, "of at least 0 and below 1")
 
+
+def _dropout(name: str, value: Any) -> Any:
+    """A rate, or after a pruning one for each unit of the network, which checks them."""
+    return value if isinstance(value, dict) else _as_text(_share_below_1)(name, value)
+
+
 SETTINGS: dict[str, Setting] = {
     # paths and the device
     "bundle_root": _unrecorded(),
@@ -148,24 +170,24 @@ SETTINGS: dict[str, Setting] = {
     "device": _unrecorded(),
     # the network and its data
     "preset": Setting(),
-    "dropout": Setting(),
-    "pretrained": Setting(),
+    "dropout": Setting(_dropout),
+    "pretrained": Setting(_or_none(_text)),
     "label_names": Setting(_label_names),
     "ignore_label": Setting(_or_none(_whole_number(1))),
-    "in_channels": Setting(),
-    "pixdim": Setting(),
-    "roi_size": Setting(),
+    "in_channels": Setting(_whole_number(1)),
+    "pixdim": Setting(_one_or_several(_positive)),
+    "roi_size": Setting(_one_or_several(_whole_number(1))),
     "imagenet_weights": Setting(),
     # training
     "epochs": Setting(_whole_number(1), may_change=True),
     "batch_size": Setting(_whole_number(1)),
-    "learning_rate": Setting(_positive),
+    "learning_rate": Setting(_as_text(_positive)),
     "loss_name": Setting(_one_of("bundle.training.losses.LOSSES")),
     "optimizer_name": Setting(_one_of("bundle.training.optimizers.OPTIMIZERS")),
     "scheduler_name": Setting(_one_of("bundle.training.schedules.SCHEDULES")),
     "deep_training": Setting(_one_of("bundle.training.deep_training.SLOPES", "none")),
     "deep_supervision": Setting(_boolean),
-    "decoupling_weight": Setting(_at_least_0),
+    "decoupling_weight": Setting(_as_text(_at_least_0)),
     "early_stop_patience": Setting(_whole_number(0), may_change=True),
     "augment": Setting(_boolean),
     "seed": Setting(_whole_number(0)),
@@ -174,7 +196,7 @@ SETTINGS: dict[str, Setting] = {
     "val_interval": Setting(_whole_number(1), may_change=True),
     "amp": Setting(_boolean),
     "save_interval": _without_effect(_whole_number(0)),
-    "cache_rate": _without_effect(_share),
+    "cache_rate": _without_effect(_as_text(_share)),
     "num_workers": _without_effect(_whole_number(0)),
     "compile": _without_effect(_boolean),
     "resume": _without_effect(_boolean),
@@ -186,7 +208,7 @@ SETTINGS: dict[str, Setting] = {
     "max_steps": Setting(_whole_number(1)),
     "target_params": Setting(_whole_number(0)),
     "target_macs": Setting(_whole_number(0)),
-    "min_dice": Setting(_share_below_1),
+    "min_dice": Setting(_as_text(_share_below_1)),
     "ranking": Setting(_one_of("pruning.RANKINGS")),
     "selection": Setting(_one_of("pruning.SELECTIONS")),
     "targeted_dropout": Setting(_boolean),
@@ -217,3 +239,17 @@ SETTINGS: dict[str, Setting] = {
     "num_threads": Setting(_or_none(_whole_number(1))),
     "memory_layout": Setting(_one_of("bundle.benchmark.steps.MEMORY_LAYOUTS")),
 }
+
+# settings that are a path, or paths
+PATHS = frozenset(
+    (
+        "bundle_root",
+        "dataset_dir",
+        "output_dir",
+        "ckpt_dir",
+        "ckpt_dirs",
+        "pruned_dir",
+        "pretrained",
+        "imagenet_weights",
+    )
+)

@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 
 from lunet_networks.bundle.runtime import outputs
 from lunet_networks.bundle.runtime.distributed import from_rank_0
-from lunet_networks.bundle.runtime.files import next_numbered, write_atomically
+from lunet_networks.bundle.runtime.files import as_path, next_numbered, write_atomically
 from lunet_networks.bundle.training.history import History
 
 __all__ = ["Checkpoints", "save_atomically"]
@@ -88,8 +88,8 @@ class Checkpoints:
         self.network = network
         self.optimizer = optimizer
         self.history = history
-        self.model_path = Path(ckpt_dir, "model.pt")
-        self.output_dir = Path(output_dir)
+        self.model_path = as_path(ckpt_dir) / "model.pt"
+        self.output_dir = as_path(output_dir)
         self.checkpoint_path = self.output_dir / outputs.CHECKPOINT
         self.save_interval = save_interval
         self.resume = resume

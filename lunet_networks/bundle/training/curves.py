@@ -12,7 +12,7 @@ import ignite.distributed as idist
 from ignite.engine import Engine, Events
 
 from lunet_networks.bundle.runtime import outputs
-from lunet_networks.bundle.runtime.files import write_figure
+from lunet_networks.bundle.runtime.files import as_path, write_figure
 from lunet_networks.bundle.training.history import KEY_METRIC, TRAIN_METRIC, History
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Curves:
     """
 
     def __init__(self, output_dir: str | Path, history: History) -> None:
-        self.path = Path(output_dir, outputs.CURVES)
+        self.path = as_path(output_dir) / outputs.CURVES
         self.history = history
 
     def attach(self, engine: Engine) -> None:

@@ -20,7 +20,7 @@ from torch.optim import Optimizer
 
 from lunet_networks.bundle.runtime import outputs
 from lunet_networks.bundle.runtime.distributed import from_rank_0
-from lunet_networks.bundle.runtime.files import write_atomically
+from lunet_networks.bundle.runtime.files import as_path, write_atomically
 from lunet_networks.bundle.training.time_left import time_left
 
 __all__ = [
@@ -97,7 +97,7 @@ class History:
     """
 
     def __init__(self, output_dir: str | Path, label_names: Sequence[str], loss_terms: Sequence[str] = ()) -> None:
-        self.path = Path(output_dir, outputs.HISTORY)
+        self.path = as_path(output_dir) / outputs.HISTORY
         self.label_names = list(label_names)
         self.loss_terms = list(loss_terms)
         self.rows: list[Row] = []

@@ -15,6 +15,7 @@ from ignite.engine import Engine, Events
 from monai.utils import optional_import
 
 from lunet_networks.bundle.runtime import outputs
+from lunet_networks.bundle.runtime.files import as_path
 from lunet_networks.bundle.training.history import History
 from lunet_networks.bundle.training.time_left import in_words
 
@@ -93,7 +94,7 @@ class TensorBoard:
     """
 
     def __init__(self, output_dir: str | Path, history: History) -> None:
-        self.folder = Path(output_dir, outputs.TENSORBOARD)
+        self.folder = as_path(output_dir) / outputs.TENSORBOARD
         self.history = history
         self.writer: SummaryWriter | None = None
 

@@ -18,7 +18,7 @@ import lunet_networks
 from lunet_networks.bundle.runtime import outputs
 from lunet_networks.bundle.runtime.distributed import from_rank_0
 from lunet_networks.bundle.runtime.errors import shortened_list
-from lunet_networks.bundle.runtime.files import next_numbered, write_atomically
+from lunet_networks.bundle.runtime.files import as_path, next_numbered, write_atomically
 from lunet_networks.bundle.runtime.settings import SETTINGS
 from lunet_networks.bundle.training.trained_cases import found_in, read_record, recorded_names, same_cases
 
@@ -69,7 +69,7 @@ class RunRecord:
         training: Sequence[Mapping[str, Any]],
         validation: Sequence[Mapping[str, Any]],
     ) -> None:
-        self.output_dir = Path(output_dir)
+        self.output_dir = as_path(output_dir)
         self.path = self.output_dir / outputs.RUN_RECORD
         self.settings = dict(settings)
         names = recorded_names([*training, *validation], dataset_dir)
@@ -180,7 +180,7 @@ class RunRecord:
     def _place_of_data(self) -> dict[str, str]:
         if self.guest:
             return {}
-        return {DATASET_DIR: str(Path(self.dataset_dir).resolve())}
+        return {DATASET_DIR: str(as_path(self.dataset_dir).resolve())}
 
     def _make_room(self) -> None:
         """Move the output of a training on the bundle's dataset aside for a guest; delete that of an earlier guest."""
@@ -239,8 +239,8 @@ def dataset_of_run(dataset_dir: str | Path, default: str, output_dir: str | Path
             one, or there is such a folder, it is used.
         output_dir: of the training.
     """
-    path = Path(output_dir, outputs.RUN_RECORD)
-    if str(dataset_dir) != default or Path(dataset_dir).is_dir() or not path.is_file():
+    path = as_path(output_dir) / outputs.RUN_RECORD
+    if str(dataset_dir) != default or as_path(dataset_dir).is_dir() or not path.is_file():
         return str(dataset_dir)
     recorded = json.loads(path.read_text(encoding="utf-8")).get(DATASET_DIR)
     if recorded is None:

@@ -14,6 +14,7 @@ from ignite.engine import Engine, Events
 from lunet_networks.bundle.runtime import outputs
 from lunet_networks.bundle.runtime.commands import next_command, running_command
 from lunet_networks.bundle.runtime.errors import stop_if_asked, tell_if_stopped
+from lunet_networks.bundle.runtime.files import as_path
 from lunet_networks.bundle.runtime.settings import SETTINGS
 from lunet_networks.bundle.training.history import KEY_METRIC, History, Row
 from lunet_networks.bundle.training.run_record import RunRecord
@@ -53,8 +54,8 @@ class Summary:
     ) -> None:
         self.run_record = run_record
         self.history = history
-        self.model = Path(ckpt_dir, "model.pt")
-        self.dataset_dir = Path(dataset_dir)
+        self.model = as_path(ckpt_dir) / "model.pt"
+        self.dataset_dir = as_path(dataset_dir)
         self.data = data
         self.hinted: set[str] = set()
 

@@ -12,6 +12,7 @@ from typing import Any
 from lunet_networks.bundle.data.case_files import nfc
 from lunet_networks.bundle.runtime import outputs
 from lunet_networks.bundle.runtime.errors import shortened_list
+from lunet_networks.bundle.runtime.files import as_path
 
 __all__ = [
     "SPLIT",
@@ -44,7 +45,7 @@ def case_names(cases: Sequence[Case], dataset_dir: str | Path) -> list[str]:
         >>> case_names([{"label": "/data/labelsTr/a.nii"}, {"label": "/other/a.nii"}], "/data")
         ['./labelsTr/a.nii', '/other/a.nii']
     """
-    root = Path(nfc(str(Path(dataset_dir).resolve())))
+    root = Path(nfc(str(as_path(dataset_dir).resolve())))
     labels = [Path(nfc(str(case["label"]))) for case in cases]
     return [
         IN_DATASET + label.relative_to(root).as_posix() if label.is_relative_to(root) else label.as_posix()
@@ -150,9 +151,9 @@ class TrainedCases:
         dataset_dir: str | Path,
         settings: Mapping[str, Any],
     ) -> None:
-        self.output_dir = Path(output_dir)
-        self.bundle_root = Path(bundle_root)
-        self.ckpt_dir = Path(ckpt_dir)
+        self.output_dir = as_path(output_dir)
+        self.bundle_root = as_path(bundle_root)
+        self.ckpt_dir = as_path(ckpt_dir)
         self.dataset_dir = dataset_dir
         self.settings = settings
 

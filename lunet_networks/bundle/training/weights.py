@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from ignite.engine import Engine, Events
 from torch import nn
 
-from lunet_networks.nets.pspseg import without_supervision
+from lunet_networks.bundle.runtime.files import as_path
+from lunet_networks.nets.pspseg import SUPERVISION, without_supervision
 from lunet_networks.state_dicts import read_state_dict
 
 __all__ = ["CheckpointLoader", "load_pretrained", "load_weights", "read_weights"]
@@ -33,7 +35,7 @@ class CheckpointLoader:
     """
 
     def __init__(self, path: str | Path, network: nn.Module) -> None:
-        self.path = path
+        self.path = as_path(path)
         self.network = network
 
     def attach(self, engine: Engine) -> None:
@@ -87,13 +89,11 @@ def read_weights(network: nn.Module, path: str | Path) -> dict[str, torch.Tensor
     return state
 
 
-logger = logging.getLogger(__name__)
-
-
 def load_pretrained(network: nn.Module, path: str | Path) -> None:
     """Start a network from the weights of another training.
 
-    If only the number of labels differs, the head keeps its random initialisation, and a log message says so.
+    Heads, the layers that compute the output, keep their random initialisation if the number of labels differs, and
+    those of deep supervision also if the weights are those of a network without it. A log message says what is taken.
 
     Args:
         network: the network to load into.
@@ -101,7 +101,7 @@ def load_pretrained(network: nn.Module, path: str | Path) -> None:
 
     Raises:
         FileNotFoundError: if the file does not exist.
-        ValueError: if it is not a state dict, or belongs to another network.
+        ValueError: if it is not a state dict, takes other images, or belongs to another network.
 
     Example:
         >>> import tempfile
@@ -111,20 +111,44 @@ def load_pretrained(network: nn.Module, path: str | Path) -> None:
         >>> torch.save(create_network("lunet_small_4f", out_channels=2).state_dict(), path)
         >>> load_pretrained(create_network("lunet_small_4f", out_channels=3), path)  # all but the head
     """
+    path = as_path(path)
     own, state = network.state_dict(), without_supervision(network, read_state_dict(path))
-    other = [name for name in own.keys() & state.keys() if own[name].shape != state[name].shape]
+    differing = [name for name in own if name not in state or state[name].shape != own[name].shape]
     head = _head(network)
-    if own.keys() != state.keys() or any(_module_of(name) != head for name in other):
-        faults = len(own.keys() ^ state.keys()) + len(other)
-        raise ValueError(
-            f"{path} is from another network: {faults} tensors differ or exist on one side only; "
-            "use the preset of that network, or train without pretrained"
+    anew = {name for name in differing if (_module_of(name) == head and name in state) or name.startswith(SUPERVISION)}
+    if left := [name for name in [*differing, *sorted(state.keys() - own.keys())] if name not in anew]:
+        raise ValueError(f"{path} {_difference(own, state, left)}")
+    why = _why_anew(own, state, head) if anew else ""
+    network.load_state_dict({**state, **{name: own[name] for name in anew}})
+    logger.info(f"started from the weights in {path}: {len(own) - len(anew)} of {len(own)} tensors are taken{why}")
+
+
+def _why_anew(own: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tensor], head: str) -> str:
+    """Why heads start anew."""
+    there, here = (len(tensors[f"{head}.bias"]) for tensors in (state, own))
+    if there != here:
+        return (
+            f"; the others, those of its heads, start anew, as the weights are from a network with other labels: "
+            f"{there} outputs, not {here}"
         )
-    if other:
-        state.update((name, value) for name, value in own.items() if _module_of(name) == head)
-        logger.info(f"{path} is from a network with other labels: its head, {head}, is not loaded")
-    network.load_state_dict(state)
-    logger.info(f"started from the weights in {path}")
+    return "; the others, the heads of deep supervision, start anew, as the file does not have them"
+
+
+def _difference(own: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tensor], names: list[str]) -> str:
+    """Why the weights do not fit: other images, or another network."""
+    first = names[0]
+    shapes = [tuple(tensors[first].shape) if first in tensors else None for tensors in (state, own)]
+    there, here = shapes
+    if len(names) == 1 and there and here and len(there) > 2 and (there[0], there[2:]) == (here[0], here[2:]):
+        return (
+            f"takes images of {there[1]} channels, but in_channels is {here[1]}: use weights for as many channels, or "
+            "train without pretrained"
+        )
+    in_file, wanted = (" x ".join(map(str, shape)) if shape else "missing" for shape in shapes)
+    return (
+        f"is from another network: {len(names)} tensors differ or exist on one side only, the first is {first} ("
+        f"{in_file} in the file, {wanted} in the network); use the preset of that network, or train without pretrained"
+    )
 
 
 def _head(network: nn.Module) -> str:

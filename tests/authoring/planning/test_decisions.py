@@ -330,6 +330,25 @@ def test_few_cases_get_small_batches():
     assert plan(dataset(((60, 60, 60),) * 4), "lunet_large").values["batch_size"] == 1
 
 
+@pytest.mark.parametrize(
+    ("training", "validation", "folds", "said"),
+    [
+        (50, 0, 5, None),
+        (5, 0, 5, None),
+        (3, 0, 3, "3 training cases; more have 5"),
+        (2, 0, 2, "2 training cases; more have 5"),
+        (1, 0, 2, "a training needs two cases at least"),
+        (3, 1, 5, None),  # not used
+    ],
+)
+def test_no_more_folds_than_cases(training, validation, folds, said):
+    planned = plan(dataset(num_training=training, num_validation=validation))
+    assert planned.values["num_folds"] == folds
+    assert [decision.why for decision in planned.decisions if decision.setting == "num_folds"] == (
+        [said] if said else []
+    )
+
+
 def test_every_decision_says_what_why_and_how_to_change_it():
     planned = plan(dataset(ignore_label=2, labels=("left", "b"), modalities=("CT", "PET")))
     for decision in planned.decisions:

@@ -71,6 +71,14 @@ def test_a_bundle_trains_evaluates_and_labels(name, tmp_path):
     assert labels.affine == pytest.approx(image.affine, abs=1e-5)
 
 
+def test_three_cases_are_trained_without_another_setting(tmp_path):
+    data = make_dataset(tmp_path / "data", num_cases=3, num_test=0)
+    new_bundle("lunet_small", str(data), str(tmp_path / "few"))
+    run_bundle(tmp_path / "few", "train", dataset_dir=str(data), epochs=1)
+    cases = json.loads((tmp_path / "few" / "eval" / "run.json").read_text())["cases"]
+    assert [len(cases[section]) for section in ("training", "validation")] == [2, 1]
+
+
 @pytest.mark.parametrize("mode", ["L", "RGB"])
 def test_a_bundle_for_pictures(mode, tmp_path):
     """Some are grey and the others in colour, as ``mode`` is."""

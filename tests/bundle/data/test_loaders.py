@@ -30,7 +30,7 @@ class Recorded(Dataset):
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_batches_are_those_of_a_plain_loader(num_workers):
     def batches(loader_class):
-        settings = {"batch_size": 2, "shuffle": True, "num_workers": num_workers}
+        settings = {"batch_size": 2, "shuffle": True, "num_workers": num_workers, "persistent_workers": num_workers > 0}
         loader = loader_class(CASES, generator=torch.Generator().manual_seed(1), **settings)
         return [batch for _ in range(2) for batch in loader]
 

@@ -1,5 +1,6 @@
 """What is random in an epoch is a function of seed and number."""
 
+import os
 from types import SimpleNamespace
 
 import ignite.distributed as idist
@@ -18,12 +19,18 @@ def a_dataset(cache_rate: float = 1.0, seed: int = 1) -> SeededCacheDataset:
     return SeededCacheDataset(images, Compose([ToTensord("image"), *random]), seed, cache_rate)
 
 
-def an_epoch(dataset: SeededCacheDataset, epoch: int, num_workers: int = 0) -> torch.Tensor:
-    dataset.set_epoch(epoch)
+def a_loader(dataset: SeededCacheDataset, num_workers: int = 0, start: str | None = None) -> PrefetchDataLoader:
     sampler = DistributedSampler(dataset, num_replicas=1, rank=0, shuffle=True, seed=1)
-    sampler.set_epoch(epoch)
-    settings = {"batch_size": 2, "num_workers": num_workers, "generator": torch.Generator()}
-    loader = PrefetchDataLoader(dataset, sampler=sampler, **settings)
+    processes = {"num_workers": num_workers, "multiprocessing_context": start}
+    return PrefetchDataLoader(dataset, sampler=sampler, batch_size=2, generator=torch.Generator(), **processes)
+
+
+def an_epoch(
+    dataset: SeededCacheDataset, epoch: int, num_workers: int = 0, loader: PrefetchDataLoader | None = None
+) -> torch.Tensor:
+    loader = loader or a_loader(dataset, num_workers)
+    dataset.set_epoch(epoch)
+    loader.sampler.set_epoch(epoch)
     return torch.cat([batch["image"].as_tensor() for batch in loader])
 
 
@@ -35,6 +42,52 @@ def test_an_epoch_depends_on_seed_and_number_only(num_workers, cache_rate):
     assert not torch.equal(once, earlier)
     assert torch.equal(an_epoch(a_dataset(cache_rate), 2, num_workers), once)
     assert not torch.equal(an_epoch(a_dataset(seed=2), 2), once)
+
+
+@pytest.mark.parametrize(
+    ("num_workers", "start"),
+    [
+        (0, None),
+        (1, "fork"),
+        (2, "fork"),
+        *(
+            pytest.param(number, start, marks=pytest.mark.slow)
+            for number in (1, 2)
+            for start in ("spawn", "forkserver")
+        ),
+    ],
+)
+def test_workers_that_stay_are_told_the_epoch(num_workers, start):
+    expected = {epoch: an_epoch(a_dataset(), epoch) for epoch in (1, 2, 3)}
+    dataset = a_dataset()
+    loader = a_loader(dataset, num_workers, start)
+    for epoch in (1, 2, 3):
+        assert torch.equal(an_epoch(dataset, epoch, loader=loader), expected[epoch])
+    dataset.set_epoch(1)
+    next(iter(loader))  # an epoch that is left, as by a calibration on some batches
+    assert torch.equal(an_epoch(dataset, 2, loader=loader), expected[2])
+
+
+def test_workers_stay(tmp_path):
+    dataset = WritesProcess(tmp_path)
+    loader = PrefetchDataLoader(dataset, num_workers=2)
+    for _ in range(3):
+        assert len(list(loader)) == 4
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+class WritesProcess:
+    """Leaves a file for each process that takes a case."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        (self.folder / str(os.getpid())).touch()
+        return index
 
 
 def test_processes_and_epochs_drop_out_other_channels(monkeypatch):

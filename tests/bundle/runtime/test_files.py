@@ -10,7 +10,16 @@ import pytest
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from lunet_networks.bundle.runtime.files import figure_bytes, next_numbered, write_atomically
+from lunet_networks.bundle.runtime.files import as_path, figure_bytes, next_numbered, write_atomically
+
+
+def test_paths_as_people_and_monai_write_them(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert as_path("~/a b") == as_path(tmp_path / "a b") == tmp_path / "a b"
+    assert str(as_path(2026)) == "2026"
+    assert as_path(f"{tmp_path}/#1::2") == tmp_path / "#1#2"
+    (tmp_path / "::1").mkdir()
+    assert as_path(tmp_path / "::1") == tmp_path / "::1"
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 """Settings are checked, and a wrong value is named with what would be right."""
 
+from pathlib import Path
+
 import pytest
 
 from lunet_networks.bundle.runtime.settings import SETTINGS, check_settings
@@ -45,10 +47,25 @@ def test_a_wrong_value_is_named_with_what_would_be_right(name, value, right):
 
 
 def test_settings_without_a_check_pass():
-    assert check_settings(preset="lunet_small_2f", pixdim=[1, 1, 2]) == {
-        "preset": "lunet_small_2f",
-        "pixdim": [1, 1, 2],
-    }
+    assert check_settings(preset="lunet_small_2f", patience=3) == {"preset": "lunet_small_2f", "patience": 3}
+
+
+@pytest.mark.parametrize("text", ["1e-3", "1E-3", "0.001", ".001"])
+def test_numbers_that_yaml_takes_for_texts(text):
+    assert check_settings(learning_rate=text, dropout=text) == {"learning_rate": 0.001, "dropout": 0.001}
+    with pytest.raises(ValueError, match="learning_rate is '1e-3x': it has to be a number above 0"):
+        check_settings(learning_rate="1e-3x")
+    with pytest.raises(ValueError, match="learning_rate is '-1': it has to be a number above 0"):
+        check_settings(learning_rate="-1")
+
+
+def test_one_number_or_one_for_each_axis():
+    assert check_settings(pixdim=(1, 1, 2), roi_size=32) == {"pixdim": [1.0, 1.0, 2.0], "roi_size": 32}
+
+
+def test_a_path_is_recorded_as_a_text():
+    assert check_settings(pretrained=Path("models/model.pt")) == {"pretrained": "models/model.pt"}
+    assert check_settings(pretrained=None) == {"pretrained": None}
 
 
 def test_what_is_no_setting_is_refused():

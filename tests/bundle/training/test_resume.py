@@ -1,5 +1,6 @@
 """Interrupted anywhere and resumed, a training ends with what an uninterrupted one ends with, bit for bit."""
 
+import multiprocessing
 import random
 import time
 
@@ -53,6 +54,22 @@ def test_killed_at_random_moments(new_bundle, seed):
         process.wait()
     assert killed.start(epochs=8, resume=True).wait() == 0
     assert same_results(killed, uninterrupted)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("start", ["spawn", "forkserver"])
+def test_with_workers_that_are_no_copies_of_this_process(new_bundle, start):
+    alone, with_workers = new_bundle("alone"), new_bundle("with_workers")
+    alone.train(epochs=2)
+    alone.train(epochs=4, resume=True)
+    before = multiprocessing.get_start_method()
+    multiprocessing.set_start_method(start, force=True)
+    try:
+        with_workers.train(epochs=2, num_workers=2)
+        with_workers.train(epochs=4, num_workers=1, resume=True)
+    finally:
+        multiprocessing.set_start_method(before, force=True)
+    assert same_results(with_workers, alone)
 
 
 def test_a_longer_run_goes_on_where_a_finished_one_ended(bundle):

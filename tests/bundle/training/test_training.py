@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import nibabel
 import numpy as np
@@ -16,6 +17,7 @@ from lunet_networks import create_network
 from lunet_networks.authoring.planning.bundle_files import bundle_files
 from lunet_networks.bundle.data.datalist import load_datalist
 from lunet_networks.bundle.runtime.errors import root_cause
+from tests.helpers.running import run_bundle
 from tools.build_bundles import repository_settings
 
 
@@ -165,8 +167,14 @@ def test_a_federated_client_trains_round_after_round(bundle):
         ({"preset": "lunet_smal_4f"}, "there is no preset 'lunet_smal_4f': did you mean lunet_small_4f"),
         ({"dataset_dir": "nowhere"}, "nowhere"),
         ({"fold": 2}, "fold is 2: with num_folds 2 it has to be from 0 to 1"),
-        ({"in_channels": 2}, "has 1 channels, 2 are needed"),
-        ({"label_names": ["one"]}, "holds the values 2, the labels are 0, 1"),
+        ({"in_channels": 2}, "in_channels is 2, but the bundle was made for images of 1 channel: make another bundle"),
+        ({"label_names": ["one"]}, "the bundle was made for 2 labels; other names can be given, but not more or fewer"),
+        ({"roi_size": [32, 32]}, "roi_size is [32, 32]: it has to be one number, or 3, one for each axis"),
+        ({"roi_size": 40}, "roi_size is 40: this network takes multiples of 16, such as [48, 48, 48]"),
+        ({"roi_size": [20, 32, 32]}, "this network takes multiples of 16, such as [32, 32, 32]"),
+        ({"roi_size": "32"}, "roi_size is '32': it has to be a whole number of at least 1"),
+        ({"pixdim": [2, 2]}, "pixdim is [2.0, 2.0]: it has to be one number, or 3, one for each axis"),
+        ({"pixdim": 0}, "pixdim is 0: it has to be a number above 0"),
         ({"pretrained": "nowhere.pt"}, "there are no weights at nowhere.pt"),
     ],
     ids=str,
@@ -177,6 +185,27 @@ def test_wrong_settings_end_a_run_before_it_leaves_anything(bundle, settings, me
     assert message in str(root_cause(caught.value))
     assert not bundle.eval.exists()
     assert not bundle.model.parent.exists()
+
+
+def test_paths_and_numbers_as_people_write_them(bundle, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "my #1 data").symlink_to(bundle.dataset_dir)
+    bundle.dataset_dir = "~/my #1 data"
+    bundle.train(epochs=1, output_dir="~/run#3", ckpt_dir="~/run#3/models", learning_rate="1e-3", dropout="1e-2")
+    assert sorted(path.name for path in (tmp_path / "run#3").iterdir()) == [
+        *("checkpoint.pt", "curves.png", "history.csv", "models", "run.json", "tensorboard")
+    ]
+    monkeypatch.chdir(tmp_path)
+    first = str(tmp_path / "run#3" / "models" / "model.pt")
+    bundle.train(epochs=1, output_dir=2026, pretrained=first, pixdim=1, roi_size=32, ckpt_dir=Path("models_of_2026"))
+    assert (tmp_path / "2026" / "history.csv").is_file()
+    assert (tmp_path / "models_of_2026" / "model.pt").is_file()
+    run_bundle(bundle.root, "train", "evaluate", **bundle.settings(output_dir=2026, ckpt_dir=Path("models_of_2026")))
+    assert (tmp_path / "2026" / "summary.csv").is_file()
+    image = next((tmp_path / "my #1 data" / "imagesTr").iterdir())
+    places = {"dataset_dir": f"~/my #1 data/imagesTr/{image.name}", "output_dir": "~/labels #1"}
+    run_bundle(bundle.root, "inference", ckpt_dir="~/run#3/models", **places)
+    assert len(list((tmp_path / "labels #1").iterdir())) == 1
 
 
 def test_output_of_another_run(bundle):

@@ -38,7 +38,7 @@ def test_with_other_labels_the_head_stays_fresh_and_that_is_said(save, caplog, p
     assert heads
     assert heads <= kept
     assert all(torch.equal(loaded[name], source.state_dict()[name]) for name in loaded.keys() - kept)
-    assert "from a network with other labels" in caplog.text
+    assert "from a network with other labels: 2 outputs, not 3" in caplog.text
 
 
 @pytest.mark.parametrize("other", ["lunet_small_4f", "unet_small_2f", "lunetpp_small_2f", "mednext_small"])
@@ -48,10 +48,34 @@ def test_weights_of_another_preset(save, other):
         load_pretrained(create_network("lunet_small_2f", out_channels=3), path)
 
 
-def test_another_number_of_image_channels_is_another_network(save):
-    path = save(create_network("lunet_small_2f", in_channels=2).state_dict())
-    with pytest.raises(ValueError, match="is from another network"):
-        load_pretrained(create_network("lunet_small_2f", in_channels=1), path)
+@pytest.mark.parametrize("preset", ["lunet_small_2f", "mednext_small", "pspseg_s"])
+def test_another_number_of_image_channels_is_said(save, preset):
+    path = save(create_network(preset, in_channels=2, out_channels=3).state_dict())
+    with pytest.raises(ValueError, match=r"weights\.pt takes images of 2 channels, but in_channels is 1"):
+        load_pretrained(create_network(preset, in_channels=1), path)
+
+
+@pytest.mark.parametrize(("source_outputs", "supervised"), [(2, True), (3, False), (2, False), (3, True)])
+def test_deep_supervision(save, caplog, source_outputs, supervised):
+    source = create_network("pspseg_s", out_channels=source_outputs, deep_supervision=supervised)
+    network = create_network("pspseg_s", out_channels=3, deep_supervision=True)
+    fresh = {name: value.clone() for name, value in network.state_dict().items()}
+    with caplog.at_level(logging.INFO):
+        load_pretrained(network, save(source.state_dict()))
+    heads = {name for name in fresh if name.startswith("supervision_heads.")}
+    heads = {*heads, "head.weight", "head.bias"} if source_outputs != 3 else set() if supervised else heads
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, fresh[name] if name in heads else source.state_dict()[name])
+    assert f"{len(fresh) - len(heads)} of {len(fresh)} tensors are taken" in caplog.text
+    assert ("other labels: 2 outputs, not 3" in caplog.text) == (source_outputs == 2)
+    assert ("the file does not have them" in caplog.text) == (source_outputs == 3 and not supervised)
+
+
+def test_weights_with_deep_supervision_for_a_network_without(save):
+    source = create_network("pspseg_s", out_channels=3, deep_supervision=True)
+    network = create_network("pspseg_s", out_channels=3)
+    load_pretrained(network, save(source.state_dict()))
+    assert all(torch.equal(value, source.state_dict()[name]) for name, value in network.state_dict().items())
 
 
 def test_a_pickled_module_is_refused(save):
