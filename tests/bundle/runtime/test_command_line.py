@@ -91,6 +91,11 @@ def test_what_stands_for_something(configs: Path, line: str, names: list[str]) -
     check(configs, line, *names)
 
 
+def test_a_setting_of_another_config(configs: Path) -> None:
+    with pytest.raises(ValueError, match=r"no setting .epochs. in inference\.json: it belongs to other configs"):
+        check(configs, "inference --epochs 3", "inference")
+
+
 def test_the_whole_config_which_3d_slicer_asks_for(configs: Path) -> None:
     check_arguments("run", ["", "--config_file", str(configs / "train.json")])
 
