@@ -56,7 +56,7 @@ def check(configs: Path, line: str, *names: str) -> None:
         ("initialize", "'initialize' runs nothing"),
         ("network", "'network' runs nothing"),
         ("--run_id train#handlers#0", "runs nothing"),
-        ("training --output_dir run#3", r"--output_dir run#3 arrives as 'run': write --output_dir \./run#3"),
+        ("training --output_dir run#3", r"--output_dir run#3 arrives as 'run': write --output_dir '\./run#3'"),
         ("training --output_dir 1_000", r"--output_dir 1_000 arrives as 1000: write --output_dir \./1_000"),
     ],
 )
