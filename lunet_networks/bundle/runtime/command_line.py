@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from pydoc import locate
+from shlex import quote
 from typing import Any
 
 import monai.bundle
@@ -213,7 +214,7 @@ def _check_typed_paths(given: Mapping[str, Any], typed: Mapping[str, str]) -> No
     for name in PATHS & typed.keys() & given.keys():
         text, value = typed[name], given[name]
         if str(value) != text and not text.startswith(("[", "(", "'", '"', "$", "%")) and "," not in text:
-            raise ValueError(f"--{name} {text} arrives as {value!r}: write --{name} ./{text}")
+            raise ValueError(f"--{name} {text} arrives as {value!r}: write --{name} {quote(f'./{text}')}")
 
 
 def _fault(name: str, value: Any, parser: ConfigParser, where: str) -> str | None:
@@ -227,6 +228,8 @@ def _fault(name: str, value: Any, parser: ConfigParser, where: str) -> str | Non
     for decided, others in OF_THE_DATA.items():
         if name in others.split():
             return f"there is no setting {name!r}: {_another_bundle(decided)}"
+    if name in SETTINGS:
+        return f"there is no setting {name!r} in {where}: it belongs to other configs, as docs/README.md tells"
     near = _nearest(name, _settings(parser))
     hint = f"do you mean {near}?" if near else f"those of {where} are {', '.join(_settings(parser))}"
     return f"there is no setting {name!r}: {hint}"

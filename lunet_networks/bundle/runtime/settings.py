@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import Any
 
 from lunet_networks.bundle.runtime.checks import check_whole_number, choose
+from lunet_networks.bundle.runtime.files import as_path
 
 __all__ = ["PATHS", "SETTINGS", "Setting", "check_settings"]
 
@@ -56,6 +57,10 @@ def _any(name: str, value: Any) -> Any:
 
 def _text(name: str, value: Any) -> str:
     return str(value)
+
+
+def _path(name: str, value: Any) -> str:
+    return str(as_path(value))
 
 
 def _boolean(name: str, value: Any) -> bool:
@@ -177,7 +182,7 @@ SETTINGS: dict[str, Setting] = {
     "in_channels": Setting(_whole_number(1)),
     "pixdim": Setting(_one_or_several(_positive)),
     "roi_size": Setting(_one_or_several(_whole_number(1))),
-    "imagenet_weights": Setting(),
+    "imagenet_weights": Setting(_or_none(_path)),
     # training
     "epochs": Setting(_whole_number(1), may_change=True),
     "batch_size": Setting(_whole_number(1)),

@@ -56,7 +56,7 @@ def check(configs: Path, line: str, *names: str) -> None:
         ("initialize", "'initialize' runs nothing"),
         ("network", "'network' runs nothing"),
         ("--run_id train#handlers#0", "runs nothing"),
-        ("training --output_dir run#3", r"--output_dir run#3 arrives as 'run': write --output_dir \./run#3"),
+        ("training --output_dir run#3", r"--output_dir run#3 arrives as 'run': write --output_dir '\./run#3'"),
         ("training --output_dir 1_000", r"--output_dir 1_000 arrives as 1000: write --output_dir \./1_000"),
     ],
 )
@@ -89,6 +89,11 @@ def test_what_stands_for_nothing(configs: Path, line: str, message: str) -> None
 )
 def test_what_stands_for_something(configs: Path, line: str, names: list[str]) -> None:
     check(configs, line, *names)
+
+
+def test_a_setting_of_another_config(configs: Path) -> None:
+    with pytest.raises(ValueError, match=r"no setting .epochs. in inference\.json: it belongs to other configs"):
+        check(configs, "inference --epochs 3", "inference")
 
 
 def test_the_whole_config_which_3d_slicer_asks_for(configs: Path) -> None:
