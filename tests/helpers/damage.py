@@ -196,19 +196,21 @@ def plain_copy(path: Path, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     name = path.name.partition(".")[0]
     if path.name.endswith((".nii", ".nii.gz")):
-        if path.suffix == ".gz":
-            gzip.decompress(path.read_bytes())
-        image = nib.load(path)
-        voxels = np.asanyarray(image.dataobj)
-        if voxels.dtype.kind == "c":
-            raise ValueError("complex voxels")
-        nib.save(nib.Nifti1Image(voxels.astype(np.float64), image.affine), folder / f"{name}.nii")
-        return folder / f"{name}.nii"
+        copy, content = folder / f"{name}.nii", path.read_bytes()
+        copy.write_bytes(gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content)
+        image = nib.load(copy)
+        voxels = np.array(image.dataobj)
+        if voxels.dtype.kind not in "buif":
+            raise ValueError(f"voxels of the type {voxels.dtype}")
+        plain = nib.Nifti1Image(voxels.astype(np.float64), image.affine)
+        plain.header["xyzt_units"] = image.header["xyzt_units"]
+        nib.save(plain, copy)
+        return copy
     if path.suffix == ".nrrd":
         voxels, header = nrrd.read(str(path))
         if header["encoding"] in ("gzip", "gz"):
             gzip.decompress(path.read_bytes().split(b"\n\n", 1)[1])
-        kept = ("space", "space directions", "space origin", "spacings", "kinds")
+        kept = ("space", "space directions", "space origin", "space units", "spacings", "kinds")
         fields = {key: header[key] for key in kept if key in header}
         nrrd.write(str(folder / path.name), voxels, {**fields, "encoding": "raw"})
         return folder / path.name
