@@ -212,7 +212,8 @@ class _Stage:
         shutil.copy(path, case / "dataset" / place)
         if from_files:
             (case / "dataset" / JSON).unlink()
-        ended = _in_process(partial(_make_bundle, case, from_files), case / "new_bundle", path.name)
+        # the image of the case or its label map: if they do not fit together, either may be named
+        ended = _in_process(partial(_make_bundle, case, from_files), case / "new_bundle", "/damaged.")
         wrong = ended.fault or (None if ended.refused else _wrong_fingerprint(case, place))
         return self._outcome(number, kind, form, "new-bundle", ended, wrong or _left_over(case, ended))
 
