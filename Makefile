@@ -16,7 +16,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist w
 	touch $@
 
 demo: .venv/installed
-	$(BIN)/lunet demo
+	$(BIN)/lunet demo --overwrite True
 
 test: lint
 	$(PYTEST) -m "not slow"

@@ -5,8 +5,8 @@ import shutil
 from pathlib import Path
 
 from lunet_networks.authoring.command_line import run_commands
-from lunet_networks.bundle.report.found_training import RECORDS
 from lunet_networks.bundle.runtime import outputs
+from lunet_networks.bundle.runtime.outputs import RECORDS
 from tools import ROOT
 from tools.build_bundles import build_bundles
 

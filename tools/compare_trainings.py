@@ -1,6 +1,7 @@
 """Compare trainings on the same cases: a table, lean networks against their twins, and a picture."""
 
 import json
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from matplotlib.figure import Figure
 from lunet_networks import PRESETS, create_network
 from lunet_networks.authoring.command_line import run_commands
 from lunet_networks.bundle.data.labels import count_outputs
+from lunet_networks.bundle.evaluation.ranking import mean_dice
 from lunet_networks.bundle.evaluation.tables import read_cases
 from lunet_networks.bundle.report.summaries import TITLES, means_by_label, read_rows
 from lunet_networks.bundle.runtime.files import write_figure
@@ -37,7 +39,7 @@ class Training:
         settings: of the run.
         validation: names of the cases.
         means: by label and metric.
-        dice: of each case, the mean over its labels.
+        dice: of each case with a label, the mean over its labels.
         parameters: with the outputs of the run.
         macs: at ``INPUT_SHAPE``.
         seconds: an epoch.
@@ -85,14 +87,14 @@ def _read(folder: Path, timing_dir: Path) -> Training:
         in_channels=settings["in_channels"],
         out_channels=count_outputs(settings["label_names"]),
     )
-    cases, labels = read_cases(folder / "cases.csv"), settings["label_names"]
+    by_case = {case: mean_dice(found) for case, found in read_cases(folder / "cases.csv").items()}
     timed = read_rows(timing_dir / folder.parent.name / "eval" / "history.csv")
     return Training(
         preset=settings["preset"],
         settings=settings,
         validation=run["cases"]["validation"],
         means=means_by_label(read_rows(folder / "summary.csv")),
-        dice={case: statistics.fmean(found[label].dice for label in labels) for case, found in cases.items()},
+        dice={case: dice for case, dice in by_case.items() if not math.isnan(dice)},
         parameters=count_parameters(network),
         macs=count_macs(network, INPUT_SHAPE),
         seconds=min(float(row["seconds"]) for row in timed),
@@ -132,10 +134,14 @@ def _table(trainings: Sequence[Training]) -> str:
         f"|---|{'---:|' * (3 + len(columns))}",
     ]
     for training in trainings:
-        figures = [f"{training.means[label, metric]:{FORMATS[metric]}}" for metric in TITLES for label in labels]
+        figures = [_figure(training.means[label, metric], metric) for metric in TITLES for label in labels]
         cost = f"{training.parameters:,} | {training.macs / 1e9:.2f} G | {training.seconds:.0f}"
         lines.append(f"| `{training.preset}` | {cost} | {' | '.join(figures)} |")
     return "\n".join(lines)
+
+
+def _figure(mean: float, metric: str) -> str:
+    return "-" if math.isnan(mean) else f"{mean:{FORMATS[metric]}}"
 
 
 def _twins(trainings: Sequence[Training]) -> str:
@@ -155,8 +161,8 @@ def _twins(trainings: Sequence[Training]) -> str:
 
 
 def _difference(dice: Mapping[str, float], other: Mapping[str, float]) -> tuple[float, float, float]:
-    """Mean of the differences by case between the bounds of its bootstrap interval over the cases."""
-    differences = np.array([dice[case] - other[case] for case in sorted(dice)])
+    """Mean of the differences by case, of those that both measured, between the bounds of its bootstrap interval."""
+    differences = np.array([dice[case] - other[case] for case in sorted(dice.keys() & other.keys())])
     drawn = np.random.default_rng(0).choice(differences, (RESAMPLINGS, len(differences))).mean(axis=1)
     return float(np.percentile(drawn, 2.5)), float(differences.mean()), float(np.percentile(drawn, 97.5))
 

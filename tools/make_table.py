@@ -5,10 +5,10 @@ from pathlib import Path
 
 from lunet_networks.authoring.command_line import as_bool, run_commands
 from lunet_networks.authoring.planning.families import FAMILIES
-from lunet_networks.bundle.report.found_training import RECORDS
 from lunet_networks.bundle.report.summaries import label_dice, read_rows
 from lunet_networks.bundle.runtime import outputs
 from lunet_networks.bundle.runtime.files import write_figure
+from lunet_networks.bundle.runtime.outputs import RECORDS
 from tools import ROOT
 from tools.tables.cost_tables import (
     cost_table,

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -107,9 +108,8 @@ class CrossValidation:
                 f"{dataset_dir / 'dataset.json'} has a validation list of its own, hence no folds: train once on that "
                 "split, or move its cases to the training list to have folds"
             )
-        split = settings["num_folds"], settings["seed"]
         held_out = [
-            [_first_image(case) for case in load_datalist(dataset_dir, "validation", fold, *split)]
+            [_first_image(case) for case in load_datalist(dataset_dir, "validation", fold, settings["num_folds"])]
             for fold in range(settings["num_folds"])
         ]
         return cls(bundle.resolve(), dataset_dir.resolve(), output_dir.resolve(), dict(given), settings, held_out)
@@ -302,12 +302,14 @@ def write_tables(output_dir: Path, folds: Sequence[Measured]) -> str:
 
 
 def _fold_table(summary: Sequence[Mapping[str, Any]]) -> str:
-    """Mean Dice of every fold, a line a label."""
+    """Mean Dice of every fold, a line a label; "-" if no case of the fold has it."""
     rows = [row for row in summary if row["metric"] == "dice"]
     columns = [column for column in rows[0] if column.startswith(FOLD_MEAN)]
     width = max(len("mean Dice"), *(len(row["label"]) for row in rows))
     titles = [f"fold {column.removeprefix(FOLD_MEAN)}" for column in columns]
     lines = [f"{'mean Dice':{width}}" + "".join(f"{title:>9}" for title in titles)]
     for row in rows:
-        lines.append(f"{row['label']:{width}}" + "".join(f"{float(row[column]):>9.3f}" for column in columns))
+        means = (float(row[column]) for column in columns)
+        shown = ("-" if math.isnan(mean) else f"{mean:.3f}" for mean in means)
+        lines.append(f"{row['label']:{width}}" + "".join(f"{mean:>9}" for mean in shown))
     return "\n".join(lines)

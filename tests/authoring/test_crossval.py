@@ -3,6 +3,7 @@
 import csv
 import fcntl
 import json
+import math
 import os
 import shlex
 import shutil
@@ -95,7 +96,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 
 def held_out(dataset: Path, fold: int) -> set[str]:
-    cases = load_datalist(dataset, "validation", fold, num_folds=2, seed=42)
+    cases = load_datalist(dataset, "validation", fold, num_folds=2)
     return {Path(case["image"]).name.removesuffix(".nii.gz") for case in cases}
 
 
@@ -235,6 +236,13 @@ def test_the_summary_is_over_all_cases_and_each_fold(tmp_path: Path) -> None:
     assert (dice["n"], dice["cases"], dice["chose_best_model"]) == ("3", "cross-validation", "yes")
     assert "tumour         0.500 ± 0.400" in said
     assert "mean Dice   fold 0   fold 1\ntumour       0.700    0.100" in said
+
+
+def test_a_label_that_no_case_of_a_fold_has(tmp_path: Path) -> None:
+    said = write_tables(tmp_path, [{"one/a.nii.gz": metrics(0.5)}, {"two/b.nii.gz": metrics(math.nan)}])
+    assert "mean Dice   fold 0   fold 1\ntumour       0.500        -" in said
+    dice = next(row for row in rows(tmp_path / "summary.csv") if row["metric"] == "dice")
+    assert (dice["mean"], dice["n"], dice["missing"], dice["mean_fold_1"]) == ("0.5", "1", "1", "nan")
 
 
 def test_files_of_one_name_are_told_apart(tmp_path: Path) -> None:

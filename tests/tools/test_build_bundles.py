@@ -88,7 +88,7 @@ def test_a_config_follows_the_names_of_its_labels(written, names, ignore_label, 
     train["values"] = "$label_values(@label_names, @ignore_label)"
     assert train.get_parsed_content("values") == expected["values"]
     assert train.get_parsed_content("network_def").head.out_channels == expected["outputs"]
-    assert train.get_parsed_content("validate#key_metric#val_mean_dice#num_classes") == len(names) + 1
+    assert train.get_parsed_content("validate#key_metric#val_mean_dice#num_values") == len(names) + 1
     logits = torch.tensor([[-1.0, 2.0], [0.0, 3.0], [-1.0, -1.0], [-1.0, -1.0]])[: expected["outputs"]]
     item = {"pred": logits.view(-1, 2, 1, 1), "label": torch.ones(1, 2, 1, 1)}
     discrete = train.get_parsed_content("validate#postprocessing")(item)["pred"]

@@ -9,9 +9,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from lunet_networks.authoring.planning.families import FAMILIES, presets_of
-from lunet_networks.bundle.report.found_training import RECORDS
 from lunet_networks.bundle.report.summaries import label_dice, read_rows
 from lunet_networks.bundle.runtime import outputs
+from lunet_networks.bundle.runtime.outputs import RECORDS
 from tools import ROOT
 from tools.tables.cost_tables import IN_README
 from tools.tables.labels import label_points

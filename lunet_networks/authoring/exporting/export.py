@@ -1,7 +1,7 @@
 """A trained network exported to TorchScript, ONNX, OpenVINO or TensorRT."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from lunet_networks.authoring.checking.bundle import Bundle
@@ -56,7 +56,7 @@ def export_bundle(
         source, None if preset is None else str(preset), None if ckpt_dir is None else Path(str(ckpt_dir))
     )
     output = trained.ckpt_dir if output_dir is None else Path(str(output_dir))
-    _check_output(output, backends, overwrite)
+    _check_output(output, [EXPORT_FILES[backend] for backend in backends], overwrite)  # before anything is computed
     with tempfile.TemporaryDirectory() as folder:
         staged = {backend: Path(folder, backend) for backend in (*backends, "openvino")}
         for path in staged.values():
@@ -65,9 +65,11 @@ def export_bundle(
             for backend in backends:
                 export_checked(source, trained, staged[backend], backend)
         else:
-            data = BundleData(source, None if dataset_dir is None else str(dataset_dir))
+            data = BundleData(source, None if dataset_dir is None else str(dataset_dir), trained.ckpt_dir)
             export_checked(source, trained, staged["openvino"], "openvino")
             quantise(trained, data, staged["openvino"], staged["openvino_int8"], num_samples, max_dice_loss)
+        parts = [part.name for backend in backends for part in staged[backend].iterdir()]
+        _check_output(output, parts, overwrite)
         for backend in backends:
             _move(staged[backend], output, EXPORT_FILES[backend])
 
@@ -86,11 +88,10 @@ def _backends(format: str | Sequence[str], quantize: str | None) -> list[str]:
     return backends
 
 
-def _check_output(output: Path, backends: Sequence[str], overwrite: bool) -> None:
+def _check_output(output: Path, names: Iterable[str], overwrite: bool) -> None:
     if output.is_file():
         raise NotADirectoryError(f"{output} is a file: name a folder with --output_dir")
-    for backend in backends:
-        path = output / EXPORT_FILES[backend]
+    for path in (output / name for name in names):
         if path.exists() and not overwrite:
             raise FileExistsError(
                 f"{path} is there already: replace it with --overwrite True, or name another --output_dir"

@@ -22,6 +22,7 @@ from lunet_networks.bundle.inference.exported import load_exported
 from lunet_networks.bundle.inference.formats import EXPORT_FILES, import_silently
 from lunet_networks.bundle.runtime.errors import root_cause
 from lunet_networks.bundle.runtime.machine import describe_machine
+from lunet_networks.bundle.training.trained_cases import SPLIT, TrainedCases
 
 ROUNDS, WARM_UP = 30, 3
 RECORD = "model_int8.json"
@@ -30,15 +31,19 @@ RECORD = "model_int8.json"
 class BundleData:
     """The data of a bundle's train.json: patches as in training, and the validation cases.
 
+    If there is a record of the training of the weights, the cases are divided as they were then.
+
     Args:
         bundle: has configs/train.json.
         dataset_dir: instead of that in train.json.
+        ckpt_dir: folder of the weights; None: the bundle's models.
 
     Raises:
-        FileNotFoundError, ValueError: if the config or the dataset does not exist.
+        FileNotFoundError, ValueError: if the config or the dataset does not exist, or the weights were trained on
+            validation cases.
     """
 
-    def __init__(self, bundle: Bundle, dataset_dir: str | None) -> None:
+    def __init__(self, bundle: Bundle, dataset_dir: str | None, ckpt_dir: Path | None = None) -> None:
         if TRAIN not in bundle.runnable:
             raise FileNotFoundError(
                 f"{bundle.root / TRAIN} is not there or cannot be read, and int8 needs it for its data"
@@ -47,9 +52,19 @@ class BundleData:
         self._parser.update({"bundle_root": str(bundle.root), "device": "cpu"})
         if dataset_dir is not None:
             self._parser["dataset_dir"] = dataset_dir
+        ckpt_dir = bundle.root / "models" if ckpt_dir is None else ckpt_dir
+        found = self._trained_cases(bundle, ckpt_dir).find()
+        if found is not None:
+            then = found[1]["settings"]
+            self._parser.update({name: then[name] for name in SPLIT if name in then})
         self.label_names: list[str] = self._parsed("label_names")
         self.training: list[dict[str, Any]] = self._parsed("train#dataset#data")
         self.validation: list[dict[str, Any]] = self._parsed("validate#dataset#data")
+        self._trained_cases(bundle, ckpt_dir).check(self.validation, "validation")
+
+    def _trained_cases(self, bundle: Bundle, ckpt_dir: Path) -> TrainedCases:
+        places = {name: self._parsed(name) for name in ("output_dir", "dataset_dir", "settings")}
+        return TrainedCases(bundle_root=bundle.root, ckpt_dir=ckpt_dir, **places)
 
     def patches(self, num_samples: int) -> list[np.ndarray]:
         """Arrays ``(1, C, [D,] H, W)`` of roi_size, cut from training cases in turn, without augmentation."""
@@ -73,9 +88,9 @@ class BundleData:
             val_handlers=[ignite.handlers.ProgressBar(desc=shown_as, persist=False, disable=None)],
         )
         evaluator.run()
-        by_case = evaluator.state.metric_details[name].numpy()  # nan where a case lacks a label
-        by_label = {label: dice[~np.isnan(dice)] for label, dice in zip(self.label_names, by_case.T, strict=True)}
-        return {label: float(dice.mean()) for label, dice in by_label.items() if len(dice) > 0}
+        state = evaluator.state
+        by_label = zip(self.label_names, state.held_labels, state.metric_details[name].T, strict=True)
+        return {label: float(dice.nanmean()) for label, held, dice in by_label if held}
 
     def _parsed(self, name: str) -> Any:
         try:

@@ -14,8 +14,8 @@ from lunet_networks.authoring.packaging.model_card import packed_card
 from lunet_networks.authoring.packaging.models import state_dict_bytes, torchscript_bytes
 from lunet_networks.authoring.packaging.package_part import NAME, package_part
 from lunet_networks.authoring.packaging.packed_record import Records
-from lunet_networks.bundle.report.found_training import RECORDS
 from lunet_networks.bundle.runtime.files import config_text
+from lunet_networks.bundle.runtime.outputs import RECORDS
 from lunet_networks.summary import count_macs, count_parameters
 
 CARD, LICENCE = "docs/README.md", "LICENSE"

@@ -22,10 +22,10 @@ from lunet_networks.authoring.packaging.contents import CARD, LICENCE, packed_fi
 from lunet_networks.authoring.packaging.packed_record import Records, read_records
 from lunet_networks.authoring.planning.families import FAMILIES
 from lunet_networks.authoring.planning.licences import NOT_NAMED
-from lunet_networks.bundle.report.found_training import RECORDS
 from lunet_networks.bundle.runtime import outputs
 from lunet_networks.bundle.runtime.errors import shortened_list
 from lunet_networks.bundle.runtime.files import write_atomically
+from lunet_networks.bundle.runtime.outputs import RECORDS
 from lunet_networks.bundle.training.weights import load_weights
 
 DATA_LICENCE = "docs/data_license.txt"

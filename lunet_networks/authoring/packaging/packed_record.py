@@ -8,9 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lunet_networks.bundle.report.found_training import RECORDS
-from lunet_networks.bundle.report.summaries import TITLES, best_epoch, means_by_label, means_table, other_settings
+from lunet_networks.bundle.report.summaries import (
+    TITLES,
+    best_epoch,
+    means_by_label,
+    means_table,
+    num_cases,
+    other_settings,
+)
 from lunet_networks.bundle.runtime import outputs
+from lunet_networks.bundle.runtime.outputs import RECORDS
 
 TOLD = (outputs.RUN_RECORD, outputs.HISTORY, outputs.SUMMARY)  # cases.csv names every case
 
@@ -38,9 +45,10 @@ class Records:
         return {f"docs/{RECORDS[name]}": content for name, content in zip(TOLD, contents, strict=True)}
 
     def metrics(self) -> dict[str, float]:
-        """Means over the cases, by metric and by label; ``mean_dice`` is that over the labels."""
+        """Means over the cases, by metric and by label; ``mean_dice`` is that over the labels that a case has."""
         means = {"_".join(place): mean for place, mean in means_by_label(self._rows()).items()}
-        dice = [means[f"{label}_dice"] for label in self.run["settings"]["label_names"] if f"{label}_dice" in means]
+        of_labels = [means.get(f"{label}_dice", math.nan) for label in self.run["settings"]["label_names"]]
+        dice = [mean for mean in of_labels if not math.isnan(mean)]
         means = {"mean_dice": sum(dice) / len(dice), **means} if dice else means
         told = [name for name in means if name.endswith(tuple(TITLES)) and math.isfinite(means[name])]
         return {name: round(means[name], 4) for name in told}
@@ -61,7 +69,7 @@ class Records:
             f"{f' but {others}' if others else ''} (seed {settings['seed']}, fold {settings['fold']} of "
             f"{settings['num_folds']}, {validation} validation cases). `models/model.ts` is the same as "
             "TorchScript.\n\n"
-            f"{means_table(rows)}\n\nMeans over the {rows[0]['n']} {rows[0]['cases']} cases"
+            f"{means_table(rows)}\n\nMeans over the {num_cases(rows)} {rows[0]['cases']} cases"
             f"{', which also chose the best epoch' if rows[0]['chose_best_model'] == 'yes' else ''}. "
             f"`{RECORDS[outputs.SUMMARY]}` has their spread, `{RECORDS[outputs.HISTORY]}` every epoch's figures, "
             f"`{RECORDS[outputs.RUN_RECORD]}` all settings."

@@ -12,7 +12,7 @@ from lunet_networks.bundle.data.checks import DataFacts, check_data
 from lunet_networks.bundle.data.datalist import read_dataset_json
 from lunet_networks.bundle.data.nnunet_dataset import is_nnunet
 from lunet_networks.bundle.data.picture_files import is_picture
-from lunet_networks.bundle.runtime.files import numbered_path
+from lunet_networks.bundle.runtime.files import next_numbered
 
 OURS = "written by lunet make-datalist"
 
@@ -56,7 +56,7 @@ def make_datalist(
     names = given or _numbered_labels(facts.label_values)
     modalities = _modality(_names(modality), facts.in_channels)
     if path.exists() and not _is_ours(existing):
-        kept = numbered_path(folder, "dataset_before_{}.json")
+        kept = next_numbered(folder / "dataset_before_*.json")
         shutil.copy2(path, kept)
         print(f"{kept} is a copy of the dataset.json that was here")
     write_json(

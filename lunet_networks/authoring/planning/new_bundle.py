@@ -44,12 +44,16 @@ def new_bundle(
         roi_size: patch in voxels, such as 48,64,48.
         modality: of the channels, such as CT or T1,T2, if dataset.json does not name it or is wrong.
         authors: for metadata.json.
-        overwrite: overwrite the generated files of an existing bundle; its models and eval stay.
+        overwrite: overwrite the generated files of an existing bundle and its fingerprint; its models and eval stay.
     """
     preset = choose_preset(family, preset)
     target = Path(str(output_dir)).resolve()  # fire reads a folder named 2026 as a number
     overwrite = as_bool("overwrite", overwrite)
     check_bundle_folder(target, overwrite)
+    beside = {kind: target.with_name(f"{target.name}_fingerprint.{kind}") for kind in ("json", "png")}
+    for path in beside.values():
+        if path.exists() and not overwrite:
+            raise FileExistsError(f"{path} is there already: name another --output_dir, or give --overwrite True")
     _check_numbers("memory_gib", memory_gib, (int, float))
     fingerprint = _with_modality(fingerprint_dataset(str(dataset_dir), spatial_dims), modality)
     given = {"pixdim": pixdim, "roi_size": roi_size}
@@ -60,7 +64,6 @@ def new_bundle(
     settings = bundle_settings(fingerprint, family, preset, plan)
     files = bundle_files({**settings, "authors": str(authors)})
     write_bundle(target, {path: text.encode() for path, text in files.items()}, overwrite)
-    beside = {kind: target.with_name(f"{target.name}_fingerprint.{kind}") for kind in ("json", "png")}
     write_fingerprint(fingerprint, beside["json"])
     draw_fingerprint(fingerprint, beside["png"])
     print(_report(fingerprint, plan, target, beside.values(), str(dataset_dir)))

@@ -14,9 +14,9 @@ from lunet_networks.authoring.planning.families import FAMILIES, template_dirs
 from lunet_networks.authoring.planning.fingerprint import Fingerprint
 from lunet_networks.authoring.planning.licences import licence_document
 from lunet_networks.authoring.planning.templating import END_OF_SETTINGS, PLACEHOLDER
-from lunet_networks.bundle.report.found_training import RECORDS
-from lunet_networks.bundle.report.summaries import best_epoch, means_table, other_settings, read_rows
+from lunet_networks.bundle.report.summaries import best_epoch, means_table, num_cases, other_settings, read_rows
 from lunet_networks.bundle.runtime import outputs
+from lunet_networks.bundle.runtime.outputs import RECORDS
 from lunet_networks.presets import input_shape
 from lunet_networks.summary import count_macs, count_parameters
 
@@ -158,7 +158,7 @@ def _training(values: Mapping[str, Any], ckpt_dir: str, records: Path) -> str:
         f"{versions['torch']} and the settings below{with_others} (seed {settings['seed']}, fold "
         f"{settings['fold']} of {settings['num_folds']}).\n\n"
         f"{means_table(summary)}\n\n"
-        f"Means over the {summary[0]['n']} {summary[0]['cases']} cases{chose}. "
+        f"Means over the {num_cases(summary)} {summary[0]['cases']} cases{chose}. "
         f"`{RECORDS[outputs.RUN_RECORD]}` lists the {len(training)} training and the {len(validation)} validation "
         f"cases, `{RECORDS[outputs.CASES]}` every case's figures, `{RECORDS[outputs.HISTORY]}` every epoch's."
         f"{_how_to_use(ckpt_dir, settings['preset'])}"

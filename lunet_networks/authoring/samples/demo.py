@@ -3,25 +3,29 @@
 import statistics
 from pathlib import Path
 
+from lunet_networks.authoring.command_line import as_bool
 from lunet_networks.authoring.subprocesses import run_python
 from lunet_networks.bundle.report.summaries import label_dice, read_rows
 from lunet_networks.bundle.runtime import outputs
 from lunet_networks.bundle.runtime.checks import check_whole_number
 
 
-def demo(output_dir: str = "demo", num_cases: int = 40, epochs: int = 24) -> None:
+def demo(output_dir: str = "demo", num_cases: int = 40, epochs: int = 24, overwrite: bool = False) -> None:
     """Go the whole way on procedural data: dataset, bundle, training, evaluation, inference, report.
 
     Each step is a command that a user could type; it is printed before it runs.
 
     Args:
-        output_dir: the folder for everything; an earlier demo in it is replaced.
+        output_dir: the folder for everything, which is made.
         num_cases: cases for training and for choosing the best epoch; at least 5, because there are five folds.
         epochs: number of epochs.
+        overwrite: replace an earlier demo in the folder.
     """
     check_whole_number("--num_cases", num_cases, least=5)
     check_whole_number("--epochs", epochs, least=1)
     output = Path(str(output_dir)).resolve()
+    if output.is_dir() and any(output.iterdir()) and not as_bool("overwrite", overwrite):
+        raise FileExistsError(f"{output} is not empty: name another folder, or replace the demo with --overwrite True")
     data, bundle, run = output / "phantom", output / "lunet_small", output / "run"
     _lunet(
         "get-data", "phantom", "--output_dir", data, "--num_cases", num_cases, "--num_test", 8, "--difficulty", "easy",

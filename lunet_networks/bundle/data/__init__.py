@@ -11,7 +11,7 @@ from lunet_networks.bundle.data.picture_files import GreyToColourd
 from lunet_networks.bundle.data.readers import LoadImaged
 from lunet_networks.bundle.data.resampling import Spacingd
 from lunet_networks.bundle.data.seeding import EpochSeed, SeededCacheDataset
-from lunet_networks.bundle.data.sharding import SharedCacheDataset, SharedMeanDice
+from lunet_networks.bundle.data.sharding import SharedCacheDataset
 
 __all__ = [
     "EpochSeed",
@@ -21,7 +21,6 @@ __all__ = [
     "PrefetchDataLoader",
     "SeededCacheDataset",
     "SharedCacheDataset",
-    "SharedMeanDice",
     "Spacingd",
     "check_data",
     "count_outputs",

@@ -21,22 +21,21 @@ from lunet_networks.bundle.runtime.strict_json import read_json, shown
 __all__ = ["SECTIONS", "labels_of", "load_datalist", "read_dataset_json"]
 
 SECTIONS = ("training", "validation", "test")
+FOLD_SEED = 42  # the same in every run: a run may have any seed and the same folds
 
 
-def load_datalist(
-    dataset_dir: str | Path, section: str, fold: int = 0, num_folds: int = 5, seed: int = 0
-) -> list[dict[str, Any]]:
+def load_datalist(dataset_dir: str | Path, section: str, fold: int = 0, num_folds: int = 5) -> list[dict[str, Any]]:
     """Load the labelled cases of one section of a dataset.
 
     If dataset.json has a ``validation`` list, that list is the split. Otherwise the cases of ``training`` are sorted by
-    image, shuffled with ``seed`` and divided into ``num_folds`` folds: fold ``fold`` validates, the others train.
+    image, shuffled and divided into ``num_folds`` folds: fold ``fold`` validates, the others train. The folds depend on
+    these names only, so that an evaluation has those of the training.
 
     Args:
         dataset_dir: the folder that holds dataset.json.
         section: "training", "validation" or "test".
         fold: number of the fold that validates, counted from 0.
         num_folds: number of folds that ``training`` is divided into.
-        seed: seed of the shuffle.
 
     Returns:
         One ``{"image": path, "label": path}`` for each case, with absolute paths; "image" is a list of paths if every
@@ -72,7 +71,7 @@ def load_datalist(
         )
     if not 0 <= fold < num_folds:
         raise ValueError(f"fold is {fold}: with num_folds {num_folds} it has to be from 0 to {num_folds - 1}")
-    folds = partition_dataset(cases, num_partitions=num_folds, shuffle=True, seed=seed)
+    folds = partition_dataset(cases, num_partitions=num_folds, shuffle=True, seed=FOLD_SEED)
     if section == "validation":
         return folds[fold]
     return [case for number, held_out in enumerate(folds) if number != fold for case in held_out]

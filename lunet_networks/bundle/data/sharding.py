@@ -9,10 +9,8 @@ from typing import Any, TypeVar
 import ignite.distributed as idist
 import torch
 from monai.data import CacheDataset, partition_dataset
-from monai.handlers import IgniteMetricHandler
-from monai.metrics import DiceMetric
 
-__all__ = ["SharedCacheDataset", "SharedMeanDice", "join_shares", "share_of"]
+__all__ = ["SharedCacheDataset", "join_shares", "share_of"]
 
 Case = TypeVar("Case")
 
@@ -74,25 +72,3 @@ class SharedCacheDataset(CacheDataset):
             cache_rate=cache_rate,
             progress=progress,
         )
-
-
-class SharedMeanDice(IgniteMetricHandler):
-    """MONAI's handler ``MeanDice`` for shared cases: the value equals that of a single process to the last bit.
-
-    Args:
-        dataset: the validation cases.
-        output_transform: returns prediction and label from the output of the engine.
-        settings: arguments of ``monai.metrics.DiceMetric``.
-    """
-
-    def __init__(self, dataset: SharedCacheDataset, output_transform: Callable, **settings: Any) -> None:
-        super().__init__(_SharedDice(dataset.num_cases, **settings), output_transform=output_transform)
-
-
-class _SharedDice(DiceMetric):
-    def __init__(self, num_cases: int, **settings: Any) -> None:
-        super().__init__(**settings)
-        self.num_cases = num_cases
-
-    def get_buffer(self) -> torch.Tensor:
-        return join_shares(super().get_buffer(), self.num_cases, idist.get_world_size())

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from monai.metrics import compute_dice, compute_hausdorff_distance, compute_surface_dice
+from monai.metrics import compute_hausdorff_distance, compute_surface_dice
 from monai.transforms.utils import generate_spatial_bounding_box
+
+from lunet_networks.bundle.training.dice import count_voxels, dice_of_counts
 
 __all__ = ["NSD_TOLERANCE", "WHOLE", "CaseMetrics", "measure_case"]
 
@@ -19,15 +21,17 @@ NSD_TOLERANCE = 1.0  # mm
 
 @dataclass(frozen=True)
 class CaseMetrics:
-    """How well one label of one case was found.
+    """How well one label of one case was found; nan is what cannot be measured.
+
+    If neither truth nor prediction has the label, that is all but volumes and accuracy. If only one of them has it,
+    Dice, NSD and IoU are 0, and there are no two surfaces for HD95.
 
     Args:
-        dice: from 0 to 1; 1 if neither truth nor prediction has the label.
-        hd95: the larger of the two directed 95th percentiles of the distances between the surfaces, in mm. 0 if
-            neither has the label, nan if only one does, since there is no distance between surfaces then.
+        dice: from 0 to 1, see ``dice_of_counts``.
+        hd95: the larger of the two directed 95th percentiles of the distances between the surfaces, in mm.
         nsd: normalised surface Dice, the share of both surfaces' areas that lies within ``NSD_TOLERANCE`` of the other
             surface, after Nikolov et al., Clinically Applicable Segmentation of Head and Neck Anatomy (2018), with the
-            surface elements of their reference code; 1 if neither has the label, 0 if only one does.
+            surface elements of their reference code.
         volume_truth: in mm3.
         volume_prediction: in mm3.
         iou: intersection over union, which is Dice / (2 - Dice), of a 2D case; nan for a volume.
@@ -89,13 +93,14 @@ def measure_case(
 def _measure(
     prediction: torch.Tensor, truth: torch.Tensor, spacing: list[float], num_pixels: int | None
 ) -> CaseMetrics:
-    flat = {} if num_pixels is None else _measure_pixels(prediction, truth, num_pixels)
+    counts = count_voxels(prediction[None], truth[None])[0]
+    both, predicted, true = counts.tolist()
+    flat = {} if num_pixels is None else _measure_pixels(both, predicted, true, num_pixels)
     voxel = math.prod(spacing)
-    volumes = float(truth.sum()) * voxel, float(prediction.sum()) * voxel
-    if not truth.any() and not prediction.any():
-        return CaseMetrics(1.0, 0.0, 1.0, *volumes, **flat)
-    if not truth.any() or not prediction.any():
-        return CaseMetrics(0.0, math.nan, 0.0, *volumes, **flat)
+    volumes = {"volume_truth": true * voxel, "volume_prediction": predicted * voxel}
+    found = {"dice": dice_of_counts(counts).item(), **volumes, **flat}
+    if not predicted or not true:
+        return CaseMetrics(**found, hd95=math.nan, nsd=0.0 if predicted or true else math.nan)
     masks = prediction[None, None], truth[None, None]
     with warnings.catch_warnings():
         # MONAI 1.6 warns about an argument that it passes itself
@@ -104,10 +109,10 @@ def _measure(
         nsd = compute_surface_dice(
             *masks, include_background=True, class_thresholds=[NSD_TOLERANCE], spacing=spacing, use_subvoxels=True
         )
-    return CaseMetrics(compute_dice(*masks).item(), hd95.item(), nsd.item(), *volumes, **flat)
+    return CaseMetrics(**found, hd95=hd95.item(), nsd=nsd.item())
 
 
-def _measure_pixels(prediction: torch.Tensor, truth: torch.Tensor, num_pixels: int) -> dict[str, float]:
+def _measure_pixels(both: int, predicted: int, true: int, num_pixels: int) -> dict[str, float]:
     """The extra metrics of 2D cases. Outside the masks, which are cropped to the labels' box, all is background."""
-    union, wrong = (prediction | truth).sum().item(), (prediction ^ truth).sum().item()
-    return {"iou": (union - wrong) / union if union else 1.0, "accuracy": 1 - wrong / num_pixels}
+    union = predicted + true - both
+    return {"iou": both / union if union else math.nan, "accuracy": 1 - (union - both) / num_pixels}

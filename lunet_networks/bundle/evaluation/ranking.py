@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Mapping
 
 from lunet_networks.bundle.evaluation.metrics import WHOLE, CaseMetrics
@@ -18,16 +19,12 @@ def mean_dice(found: Found) -> float:
 
     Example:
         >>> right, wrong = CaseMetrics(0.9, 1.0, 1.0, 20.0, 20.0), CaseMetrics(0.5, 4.0, 0.6, 20.0, 12.0)
-        >>> absent = CaseMetrics(1.0, 0.0, 1.0, 0.0, 0.0)
+        >>> absent = CaseMetrics(math.nan, math.nan, math.nan, 0.0, 0.0)
         >>> mean_dice({"liver": right, "tumour": wrong, "cyst": absent, "whole": right})
         0.7
     """
-    dice = [
-        metrics.dice
-        for label, metrics in found.items()
-        if label != WHOLE and (metrics.volume_truth > 0 or metrics.volume_prediction > 0)
-    ]
-    return sum(dice) / len(dice) if dice else math.nan
+    dice = [metrics.dice for label, metrics in found.items() if label != WHOLE and not math.isnan(metrics.dice)]
+    return statistics.fmean(dice) if dice else math.nan
 
 
 def has_truth(found: Found) -> bool:
@@ -36,7 +33,7 @@ def has_truth(found: Found) -> bool:
 
 
 def ranked_cases(measured: Mapping[str, Found]) -> list[str]:
-    """The cases sorted by mean Dice, the worst first; cases without any label are at the end.
+    """The cases sorted by mean Dice, the worst first; cases without any label in truth or prediction are last.
 
     Args:
         measured: metrics by case, then by label.

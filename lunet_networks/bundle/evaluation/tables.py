@@ -17,6 +17,7 @@ from ignite.engine import Engine, Events
 from lunet_networks.bundle.data import case_files
 from lunet_networks.bundle.data.datalist import load_datalist
 from lunet_networks.bundle.evaluation.metrics import CaseMetrics, measure_case
+from lunet_networks.bundle.evaluation.ranking import has_truth
 from lunet_networks.bundle.runtime import outputs
 from lunet_networks.bundle.runtime.files import write_atomically
 
@@ -54,9 +55,10 @@ class EvaluationReport:
     label file, and "image", whose metadata name the case. With several processes the first one writes for all.
 
     ``cases.csv`` has a row per case and label and one for their union, ``whole``; for 2D cases also IoU and accuracy.
-    ``summary.csv`` has a row per label and metric: mean, sd (of the sample), median, min and max over the ``n`` cases
-    that have the metric; ``missing`` counts those without it (HD95 if truth or prediction lacks the label);
-    ``cases`` is their section and ``chose_best_model`` says whether the training chose its best model by them.
+    What cannot be measured is nan there, as :py:class:`CaseMetrics` says: a label that neither truth nor prediction
+    has never counts as right. ``summary.csv`` has a row per label and metric: mean, sd (of the sample), median, min and
+    max over the ``n`` cases that have the metric; ``missing`` counts those without it; ``cases`` is their section and
+    ``chose_best_model`` says whether the training chose its best model by them.
     MONAI's ``MetricsSaver`` writes one file per metric, and may write a case twice when several processes evaluate.
 
     Args:
@@ -95,21 +97,21 @@ class EvaluationReport:
         if idist.get_rank() != 0 or not measured:
             return
         write_csv(self.output_dir / outputs.CASES, case_rows(measured))
-        summary = summary_rows(measured, self.section, self.chose_best_model)
+        chose = self.chose_best_model(measured)
+        summary = summary_rows(measured, self.section, chose)
         write_csv(self.output_dir / outputs.SUMMARY, summary)
         logger.info(
             "%d %s cases%s:\n%s\nmore in %s and cases.csv beside it",
             len(measured),
             self.section,
-            " (these cases also chose the best model)" if self.chose_best_model else "",
+            " (these cases also chose the best model)" if chose else "",
             summary_table(summary),
             self.output_dir / outputs.SUMMARY,
         )
 
-    @property
-    def chose_best_model(self) -> bool:
-        """Whether the training chose its best model by these cases."""
-        return self.section == "validation"
+    def chose_best_model(self, measured: Measured) -> bool:
+        """Whether the training chose its best model by these cases; it cannot if their truth has no label."""
+        return self.section == "validation" and any(map(has_truth, measured.values()))
 
 
 def evaluated_section(dataset_dir: str | Path) -> str:
@@ -216,25 +218,31 @@ def _number(value: float) -> str:
 
 
 def summary_table(summary: Sequence[Mapping[str, Any]]) -> str:
-    """Mean and standard deviation of the most important metrics, one line per label.
+    """Mean and standard deviation of the most important metrics, one line per label; "-" if no case has the metric.
 
     Args:
         summary: the rows of summary.csv.
     """
     cells = {(row["label"], row["metric"]): row for row in summary}
     labels = list(dict.fromkeys(row["label"] for row in summary))
-    width = max(map(len, labels))
     titles = {**TABLE, **{field: title for field, title in TABLE_2D.items() if (labels[0], COLUMNS[field]) in cells}}
-    lines = [f"{'label':{width}}" + "".join(f"{title:>22}" for title in titles.values())]
-    for label in labels:
-        shown = (cells[label, COLUMNS[field]] for field in titles)
-        lines.append(f"{label:{width}}" + "".join(f"{_mean_and_sd(row):>22}" for row in shown))
+    shown = {label: [_mean_and_sd(cells[label, COLUMNS[field]]) for field in titles] for label in labels}
+    width = max(map(len, labels))
+    column = max(22, *(2 + len(text) for texts in shown.values() for text in texts))
+    lines = [f"{'label':{width}}" + "".join(f"{title:>{column}}" for title in titles.values())]
+    lines += [f"{label:{width}}" + "".join(f"{text:>{column}}" for text in texts) for label, texts in shown.items()]
+    absent = ", ".join(label for label in labels if not cells[label, COLUMNS["dice"]]["n"])
+    if absent:
+        lines.append(f"not measurable, because no case has it in truth or prediction: {absent}")
     return "\n".join(lines)
 
 
 def _mean_and_sd(row: Mapping[str, Any]) -> str:
+    mean, sd = float(row["mean"]), float(row["sd"])
+    if math.isnan(mean):
+        return "-"
     missing = f" ({row['missing']} missing)" if row["missing"] else ""
-    return f"{float(row['mean']):.3f} ± {float(row['sd']):.3f}{missing}"
+    return f"{mean:.3f}{'' if math.isnan(sd) else f' ± {sd:.3f}'}{missing}"
 
 
 def write_csv(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:

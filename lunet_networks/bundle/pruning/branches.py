@@ -19,7 +19,7 @@ from lunet_networks.bundle.pruning.history import PruningHistory
 from lunet_networks.bundle.pruning.pruned_bundle import PrunedBundle
 from lunet_networks.bundle.runtime.checks import check_whole_number
 from lunet_networks.bundle.runtime.memory_format import prepare_batch
-from lunet_networks.bundle.training.history import KEY_METRIC, History
+from lunet_networks.bundle.training.history import KEY_METRIC, History, Row, best_row, deciding_column
 from lunet_networks.pruning import (
     ProgressiveSchedule,
     active_branches,
@@ -122,7 +122,7 @@ class BranchPruning(PruningHandler):
         else:
             self.steps.begin(epoch, self._left(), *self._costs(), dice)
         self.steps.write()
-        if dice == max(self._since_change()):
+        if self._is_best_since_change(row):
             self.bundle.write(remove_branches(self.network), self.steps)
         action = self.schedule.update({"total": row["loss"], "l1": row["l1"], "l2": row["l2"]})
         if action == "prune":
@@ -130,10 +130,12 @@ class BranchPruning(PruningHandler):
         elif action != "nothing":
             self._restore(engine)
 
-    def _since_change(self) -> list[float]:
-        """Dice of the epochs since branches were last masked or restored."""
+    def _is_best_since_change(self, row: Row) -> bool:
+        """Whether no epoch since branches were last masked or restored is better than this one."""
         last = max((step["epoch"] for step in self.steps.steps[1:]), default=0)
-        return [row[KEY_METRIC] for row in self.history.rows if row["epoch"] > last]
+        rows = [each for each in self.history.rows if each["epoch"] > last]
+        column = deciding_column(rows)
+        return row[column] == best_row(rows)[column]
 
     def _left(self) -> dict[str, int]:
         return {name: len(numbers) for name, numbers in active_branches(self.network).items()}

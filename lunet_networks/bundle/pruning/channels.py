@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -170,7 +171,12 @@ class ChannelPruning(PruningHandler):
             self.steps.begin(engine.state.epoch, self._widths(), *self._costs(self.network), dice)
         else:
             self.steps.recovered(dice)
-        good = dice >= self.schedule.min_dice
+        if math.isnan(dice) and self.schedule.min_dice > 0:
+            raise ValueError(
+                f"min_dice is {self.schedule.min_dice}, but no validation case holds a label, so there is no Dice: "
+                "set --min_dice 0, or add cases with labels to the validation"
+            )
+        good = not dice < self.schedule.min_dice
         if done == 0 and not good:
             raise ValueError(
                 f"the network has a mean Dice of {dice:.3f} before it is pruned, below min_dice "

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lunet_networks.bundle.runtime.files import write_atomically, write_figure
 from lunet_networks.bundle.runtime.outputs import PRUNING_HISTORY, PRUNING_PICTURE
+from lunet_networks.bundle.training.history import dice_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -110,7 +111,7 @@ class PruningHistory:
         shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
         return (
             f"step {step['step']}: {step['event']} {shown}; {step['parameters']:,} parameters, "
-            f"{step['macs'] / 1e9:.3f} G MACs, Dice {step['dice_before_recovery']:.3f} before recovery"
+            f"{step['macs'] / 1e9:.3f} G MACs, Dice {dice_text(step['dice_before_recovery'])} before recovery"
         )
 
     def draw(self) -> Figure:

@@ -11,6 +11,7 @@ from lunet_networks.bundle.pruning.history import PruningHistory
 from lunet_networks.bundle.runtime.files import write_atomically
 from lunet_networks.bundle.runtime.outputs import PRUNING_HISTORY, PRUNING_PICTURE
 from lunet_networks.bundle.training.checkpoints import save_atomically
+from lunet_networks.bundle.training.history import dice_text
 
 __all__ = ["PrunedBundle"]
 
@@ -83,8 +84,8 @@ def _sections(steps: PruningHistory) -> dict[str, str]:
         f"removed, `docs/{PRUNING_PICTURE}` shows it."
     )
     performance = (
-        f"`models/model.pt` has a mean Dice of {last['dice_after_recovery']:.3f} on the validation cases, at which the "
-        f"pruning looked after every step; the network had {first['dice_after_recovery']:.3f} before it was pruned. "
-        "`run evaluation` measures it case by case."
+        f"`models/model.pt` has a mean Dice of {dice_text(last['dice_after_recovery'])} on the validation cases, at "
+        f"which the pruning looked after every step; the network had {dice_text(first['dice_after_recovery'])} before "
+        "it was pruned. `run evaluation` measures it case by case."
     )
     return {"Model Description": model, "Performance": performance}

@@ -100,7 +100,7 @@ def draw_dice_of_cases(axes: Axes, measured: Mapping[str, Mapping[str, CaseMetri
         labels = labels[:1]  # with a single label the union is the same
     for row, label in enumerate(labels):
         found = [of_case[label] for of_case in measured.values()]
-        dice = np.array([one.dice for one in found if one.volume_truth > 0 or one.volume_prediction > 0])
+        dice = np.array([one.dice for one in found if not math.isnan(one.dice)])
         colour = LABELS_ON_WHITE[row % len(LABELS_ON_WHITE)] if row < len(labels) - 1 or row == 0 else GREY
         axes.plot(dice, row + _spread(dice), "o", color=colour, markersize=4.5, alpha=0.75, markeredgewidth=0)
         if len(dice) >= POINTS_FROM:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import json
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,16 +13,12 @@ from typing import Any
 from lunet_networks.bundle.evaluation.metrics import WHOLE, CaseMetrics
 from lunet_networks.bundle.evaluation.tables import read_cases
 from lunet_networks.bundle.runtime import outputs
-from lunet_networks.bundle.training.history import History
+from lunet_networks.bundle.runtime.outputs import RECORDS
+from lunet_networks.bundle.training.history import History, as_rows
+from lunet_networks.bundle.training.trained_cases import other_training, read_record
 
-__all__ = ["RECORDS", "Training", "find_training", "read_history"]
+__all__ = ["Training", "find_training", "read_history"]
 
-RECORDS = {  # file in output_dir: its name in the docs of a bundle with weights
-    outputs.RUN_RECORD: "training_run.json",
-    outputs.HISTORY: "training_history.csv",
-    outputs.SUMMARY: "evaluation_summary.csv",
-    outputs.CASES: "evaluation_cases.csv",
-}
 SAME_DICE = 0.01  # records that differ more in mean Dice belong to other weights
 
 Measured = Mapping[str, Mapping[str, CaseMetrics]]  # by the case's name, then by label
@@ -88,8 +84,8 @@ def find_training(
         if not ((folder / run_name).is_file() and (folder / history_name).is_file()):
             reasons.append(f"there is no {shown}{history_name}")
             continue
-        run = json.loads((folder / run_name).read_text(encoding="utf-8"))
-        problem = _of_others(run["settings"], settings)
+        run = read_record(folder / run_name)
+        problem = other_training(run["settings"], settings)
         if not problem and shown and not _same_figures(folder / names[outputs.CASES], measured):
             problem = "weights with another mean Dice"
         if problem:
@@ -98,13 +94,6 @@ def find_training(
         history = read_history(folder / history_name, settings["label_names"])
         return Training(run, history, (f"{shown}{run_name}", f"{shown}{history_name}")), ""
     return None, ", ".join(reasons)
-
-
-def _of_others(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    for name in ("preset", "label_names"):
-        if name in then and name in now and then[name] != now[name]:
-            return f"a training with the {name} {then[name]}"
-    return ""
 
 
 def read_history(path: str | Path, label_names: Sequence[str]) -> History:
@@ -116,9 +105,7 @@ def read_history(path: str | Path, label_names: Sequence[str]) -> History:
     """
     history = History(Path(path).parent, label_names)
     with open(path, newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            values = {name: float(value) for name, value in row.items() if value}
-            history.rows.append({**values, "epoch": int(values["epoch"])})
+        history.rows = as_rows(csv.DictReader(file))
     return history
 
 
@@ -126,5 +113,7 @@ def _same_figures(path: Path, measured: Measured) -> bool:
     if not path.is_file():
         return True
     recorded = read_cases(path)
-    both = [(recorded[case][WHOLE].dice, measured[case][WHOLE].dice) for case in recorded.keys() & measured.keys()]
-    return not both or abs(statistics.fmean(then - now for then, now in both)) < SAME_DICE
+    both = recorded.keys() & measured.keys()
+    differences = [recorded[case][WHOLE].dice - measured[case][WHOLE].dice for case in both]
+    measurable = [difference for difference in differences if not math.isnan(difference)]
+    return not measurable or abs(statistics.fmean(measurable)) < SAME_DICE

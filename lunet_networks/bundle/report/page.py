@@ -20,7 +20,7 @@ from lunet_networks.bundle.evaluation.tables import COLUMNS, TABLE
 from lunet_networks.bundle.report.charts import FONTS, chart, draw_dice_of_cases, svg
 from lunet_networks.bundle.report.found_training import Training
 from lunet_networks.bundle.training.curves import CURVES
-from lunet_networks.bundle.training.history import KEY_METRIC
+from lunet_networks.bundle.training.history import CRITERIA, KEY_METRIC, History
 
 __all__ = ["ReportContent", "report_page"]
 
@@ -92,7 +92,7 @@ def _figures(content: ReportContent) -> Values:
         label: [_mean_and_range(cells[label, COLUMNS[field]], DIGITS[field]) for field in TABLE] for label in labels
     }
     medians = ", ".join(
-        f"{row['label']} median {float(row['median']):.3f}"
+        f"{row['label']} median {_or_dash(float(row['median']), 3)}"
         for row in content.summary
         if row["metric"] == COLUMNS["dice"]
     )
@@ -148,7 +148,7 @@ def _card(rank: str, picture: CasePicture) -> Values:
 
 
 def _training(training: Training) -> Values:
-    history, best = training.history, training.history.best
+    history = training.history
     first, last = history.rows[0]["loss"], history.rows[-1]["loss"]
     described = {
         "loss": f"Training loss over the epochs, from {first:.3f} to {last:.3f}",
@@ -161,10 +161,18 @@ def _training(training: Training) -> Values:
         "duration": training.duration,
         "cases": training.num_cases("training"),
         "validation_cases": training.num_cases("validation"),
-        "best": best and {"dice": f"{best[KEY_METRIC]:.3f}", "epoch": best["epoch"]},
+        "best": _best(history),
         "curves": [{"picture": _data_uri(picture), "described": described[name]} for name, picture in pictures.items()],
         "settings": {name: str(value) for name, value in sorted(training.run["settings"].items())},
     }
+
+
+def _best(history: History) -> Values | None:
+    """The best epoch and what it was chosen by; None if no epoch was validated."""
+    best, by = history.best, history.criterion
+    if best is None:
+        return None
+    return {"by": CRITERIA[by], "value": f"{best[by]:.3f}", "epoch": best["epoch"], "validated": by == KEY_METRIC}
 
 
 def _all_cases(content: ReportContent) -> Values:
@@ -186,9 +194,7 @@ def _all_cases(content: ReportContent) -> Values:
 
 
 def _dice_and_hd95(metrics: CaseMetrics) -> Values:
-    absent = not metrics.volume_truth and not metrics.volume_prediction
-    dice, hd95 = (math.nan, math.nan) if absent else (metrics.dice, metrics.hd95)
-    return {"dice": _dice(dice), "hd95": _or_dash(hd95, 1)}
+    return {"dice": _dice(metrics.dice), "hd95": _or_dash(metrics.hd95, 1)}
 
 
 def _dice(value: float) -> Values:

@@ -9,7 +9,7 @@ from typing import Any
 from lunet_networks.bundle.evaluation.metrics import WHOLE
 from lunet_networks.bundle.evaluation.tables import COLUMNS, TABLE
 from lunet_networks.bundle.runtime.settings import SETTINGS
-from lunet_networks.bundle.training.history import KEY_METRIC
+from lunet_networks.bundle.training.history import History, as_rows
 
 TITLES = {COLUMNS[field]: title for field, title in TABLE.items()}  # of the metrics in summary.csv that tables show
 
@@ -23,14 +23,16 @@ def read_rows(path: str | Path) -> list[dict[str, str]]:
 
 
 def best_epoch(history: Rows) -> str:
-    """The epoch of the best weights, the first one if several are equal; "?" if no epoch was validated.
+    """The epoch of the best weights, as the training chose it; "?" if no epoch was validated.
 
     Example:
-        >>> best_epoch([{"epoch": "1", KEY_METRIC: "0.5"}, {"epoch": "2", KEY_METRIC: ""}])
+        >>> best_epoch([{"epoch": "1", "val_mean_dice": "0.5"}, {"epoch": "2", "val_mean_dice": ""}])
         '1'
     """
-    validated = [row for row in history if row[KEY_METRIC]]
-    return max(validated, key=lambda row: float(row[KEY_METRIC]))["epoch"] if validated else "?"
+    read = History("", label_names=[])
+    read.rows = as_rows(history)
+    best = read.best
+    return "?" if best is None else str(best["epoch"])
 
 
 def means_by_label(summary: Rows) -> dict[tuple[str, str], float]:
@@ -39,9 +41,14 @@ def means_by_label(summary: Rows) -> dict[tuple[str, str], float]:
 
 
 def label_dice(summary: Rows) -> dict[str, float]:
-    """Mean Dice of each label, without their union."""
-    means = means_by_label(summary)
-    return {label: mean for (label, metric), mean in means.items() if metric == "dice" and label != WHOLE}
+    """Mean Dice of each label, without their union and without labels that no case has."""
+    means = {label: mean for (label, metric), mean in means_by_label(summary).items() if metric == "dice"}
+    return {label: mean for label, mean in means.items() if label != WHOLE and not math.isnan(mean)}
+
+
+def num_cases(summary: Rows) -> int:
+    """The number of cases in summary.csv; a metric may have fewer, but every case has volumes."""
+    return max(int(row["n"]) for row in summary)
 
 
 def means_table(summary: Rows) -> str:

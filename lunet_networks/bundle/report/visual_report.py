@@ -17,9 +17,9 @@ import torch
 from torch import nn
 
 import lunet_networks
-from lunet_networks.bundle.data.case_files import nfc
 from lunet_networks.bundle.data.datalist import read_dataset_json
 from lunet_networks.bundle.evaluation.contours import RANKS, CasePicture, CasePictures, case_title
+from lunet_networks.bundle.evaluation.metrics import CaseMetrics
 from lunet_networks.bundle.evaluation.ranking import chosen_cases, mean_dice
 from lunet_networks.bundle.evaluation.tables import EvaluationReport, case_names, summary_rows
 from lunet_networks.bundle.report.found_training import Training, find_training
@@ -121,35 +121,22 @@ class VisualReport:
         network = next((names["preset"] for names in named if "preset" in names), type(self.network).__name__)
         return ReportContent(
             title=f"{network} on {dataset.get('name') or self.dataset_dir.name}",
-            cases=self._cases(len(measured)) + self._trained_on(training),
+            cases=self._cases(measured),
             note=self.note or "",
             tiles=self._tiles(),
             measured=measured,
-            summary=summary_rows(measured, self.report.section, self.report.chose_best_model),
+            summary=summary_rows(measured, self.report.section, self.report.chose_best_model(measured)),
             pictures=pictures,
             training=training,
             no_training=no_training,
             sources=self._sources(dataset, training),
         )
 
-    def _cases(self, number: int) -> str:
-        cases = f"{number} {self.report.section} case{'s' * (number > 1)}"
-        if not self.report.chose_best_model:
-            return cases
-        split = ""
-        if "validation" not in read_dataset_json(self.dataset_dir):
-            settings = self.settings
-            split = f" (fold {settings['fold']} of {settings['num_folds']}, seed {settings['seed']})"
-        return f"{cases}{split}, which also chose the best epoch"
-
-    def _trained_on(self, training: Training | None) -> str:
-        """A warning if cases of the training were evaluated, as with another fold than the one that it left out."""
-        names = training.run["cases"]["training"] if training else []
-        if isinstance(names, int):  # of a packed bundle
-            return ""
-        labels = [nfc(Path(self.pictures.files[path]["label"]).name) for path in self.report.measured]
-        seen = len(set(names).intersection(labels))
-        return f". {seen} of them have the name of a training case" if seen else ""
+    def _cases(self, measured: Mapping[str, Mapping[str, CaseMetrics]]) -> str:
+        cases = f"{len(measured)} {self.report.section} case{'s' * (len(measured) > 1)}"
+        if self.report.section == "validation" and "validation" not in read_dataset_json(self.dataset_dir):
+            cases += f" (fold {self.settings['fold']} of {self.settings['num_folds']})"
+        return f"{cases}, which also chose the best epoch" if self.report.chose_best_model(measured) else cases
 
     def _tiles(self) -> dict[str, str]:
         found = self.report.measured.values()

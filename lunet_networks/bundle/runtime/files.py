@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["config_text", "numbered_path", "write_atomically", "write_figure"]
+__all__ = ["config_text", "next_numbered", "write_atomically", "write_figure"]
 
 
 def write_atomically(path: str | Path, content: bytes | memoryview) -> None:
@@ -66,18 +66,26 @@ def write_figure(path: str | Path, figure: Figure) -> None:
     write_atomically(path, image.getbuffer())
 
 
-def numbered_path(folder: str | Path, pattern: str) -> Path:
-    """The path of the next numbered copy in a folder: one more than the highest number, so that none is overwritten.
+def next_numbered(path: str | Path) -> Path:
+    """A path for a new numbered file or folder: ``*`` in its name becomes one more than the highest number in use.
+
+    So it is never that of an older one, even if some of them were deleted.
+
+    Args:
+        path: with one ``*`` in the name.
 
     Example:
-        >>> numbered_path("no/such/folder", "dataset_before_{}.json").name
-        'dataset_before_1.json'
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> (folder / "copy_2.pt").touch()
+        >>> next_numbered(folder / "copy_*.pt").name
+        'copy_3.pt'
     """
-    before, after = map(re.escape, pattern.split("{}"))
-    folder = Path(folder)
-    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-    numbers = [int(match[1]) for name in names if (match := re.fullmatch(f"{before}([0-9]+){after}", name))]
-    return folder / pattern.format(max(numbers, default=0) + 1)
+    path = Path(path)
+    before, after = map(re.escape, path.name.split("*"))
+    matches = (re.fullmatch(f"{before}([0-9]+){after}", used.name) for used in path.parent.glob(path.name))
+    highest = max((int(match[1]) for match in matches if match), default=0)
+    return path.with_name(path.name.replace("*", str(highest + 1)))
 
 
 def config_text(config: Mapping[str, Any]) -> str:

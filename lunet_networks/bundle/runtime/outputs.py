@@ -9,6 +9,7 @@ __all__ = [
     "OF_TRAINING",
     "PRUNING_HISTORY",
     "PRUNING_PICTURE",
+    "RECORDS",
     "RUN_RECORD",
     "SUMMARY",
     "TENSORBOARD",
@@ -30,3 +31,10 @@ SUMMARY = "summary.csv"
 
 # what a new training deletes if overwrite is set; copies of older models are kept
 OF_TRAINING = (RUN_RECORD, CHECKPOINT, HISTORY, CURVES, TENSORBOARD, EPOCH_MODELS, PRUNING_HISTORY, PRUNING_PICTURE)
+
+RECORDS = {  # file in output_dir: its name in the docs of a bundle with weights
+    RUN_RECORD: "training_run.json",
+    HISTORY: "training_history.csv",
+    SUMMARY: "evaluation_summary.csv",
+    CASES: "evaluation_cases.csv",
+}

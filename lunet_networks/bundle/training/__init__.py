@@ -4,7 +4,7 @@ from lunet_networks.bundle.training.checkpoints import Checkpoints
 from lunet_networks.bundle.training.curves import Curves
 from lunet_networks.bundle.training.decoupling import DecouplingInferer, DecouplingLoss
 from lunet_networks.bundle.training.deep_training import DeepTraining
-from lunet_networks.bundle.training.dice import LabelDice, labels_of_batch
+from lunet_networks.bundle.training.dice import LabelDice, MeanDice, labels_of_batch
 from lunet_networks.bundle.training.early_stop import EarlyStop
 from lunet_networks.bundle.training.history import EpochRecorder, History
 from lunet_networks.bundle.training.losses import SegmentationLoss
@@ -12,6 +12,7 @@ from lunet_networks.bundle.training.optimizers import create_optimizer
 from lunet_networks.bundle.training.progress import ProgressBar, TensorBoard
 from lunet_networks.bundle.training.run_record import DatasetCases, RunRecord, RunRecordHandler
 from lunet_networks.bundle.training.schedules import LearningRateSchedule
+from lunet_networks.bundle.training.trained_cases import TrainedCases
 from lunet_networks.bundle.training.weights import CheckpointLoader, load_pretrained
 
 __all__ = [
@@ -27,11 +28,13 @@ __all__ = [
     "History",
     "LabelDice",
     "LearningRateSchedule",
+    "MeanDice",
     "ProgressBar",
     "RunRecord",
     "RunRecordHandler",
     "SegmentationLoss",
     "TensorBoard",
+    "TrainedCases",
     "create_optimizer",
     "labels_of_batch",
     "load_pretrained",

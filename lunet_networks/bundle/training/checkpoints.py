@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 
 from lunet_networks.bundle.runtime import outputs
 from lunet_networks.bundle.runtime.distributed import from_rank_0
-from lunet_networks.bundle.runtime.files import write_atomically
+from lunet_networks.bundle.runtime.files import next_numbered, write_atomically
 from lunet_networks.bundle.training.history import History
 
 __all__ = ["Checkpoints", "save_atomically"]
@@ -168,9 +168,9 @@ class Checkpoints:
         if not self.model_path.is_file():
             return
         content = self.model_path.read_bytes()
-        kept = sorted(self.output_dir.glob("model_before_*.pt"))
+        kept = self.output_dir.glob("model_before_*.pt")
         if any(path.read_bytes() == content for path in kept):
             return
-        copy = self.output_dir / f"model_before_{len(kept) + 1}.pt"
+        copy = next_numbered(self.output_dir / "model_before_*.pt")
         write_atomically(copy, content)
         logger.info(f"{self.model_path} is from an earlier run: a copy is kept as {copy}")

@@ -8,7 +8,7 @@ import logging
 import math
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import ignite.distributed as idist
@@ -22,24 +22,65 @@ from lunet_networks.bundle.runtime import outputs
 from lunet_networks.bundle.runtime.distributed import from_rank_0
 from lunet_networks.bundle.runtime.files import write_atomically
 
-__all__ = ["CANDIDATE", "KEY_METRIC", "TRAIN_METRIC", "EpochRecorder", "History"]
+__all__ = [
+    "CANDIDATE",
+    "CRITERIA",
+    "KEY_METRIC",
+    "TRAIN_METRIC",
+    "EpochRecorder",
+    "History",
+    "as_rows",
+    "best_row",
+    "deciding_column",
+    "dice_text",
+]
 
 logger = logging.getLogger(__name__)
 
 Row = dict[str, float | int]
 
 TRAIN_METRIC = "train_mean_dice"
-KEY_METRIC = "val_mean_dice"  # the column that decides which epoch is best
+KEY_METRIC = "val_mean_dice"
+CRITERIA = {  # the columns by the first of which, where it was measured, the best epoch is chosen; what they hold
+    KEY_METRIC: "mean Dice of a validation",
+    TRAIN_METRIC: "mean Dice in training",
+    "loss": "training loss",
+}
 CANDIDATE = "candidate"  # 0 in this column: the epoch cannot be the best; without the column every epoch can
+
+
+def deciding_column(rows: Sequence[Row]) -> str:
+    """The column that the best of these epochs is chosen by: the first of ``CRITERIA`` that is a number in one of them.
+
+    It is the key metric unless the truth of no validation case has a label.
+    """
+    columns = [name for name in CRITERIA if any(not math.isnan(row.get(name, math.nan)) for row in rows)]
+    return columns[0] if columns else KEY_METRIC
+
+
+def best_row(rows: Sequence[Row]) -> Row | None:
+    """The best of some epochs, the earliest if several are equal; None if there is none.
+
+    Example:
+        >>> best_row([{"epoch": 1, KEY_METRIC: math.nan}, {"epoch": 2, KEY_METRIC: 0.7}])["epoch"]
+        2
+        >>> unmeasured = {KEY_METRIC: math.nan, TRAIN_METRIC: math.nan}
+        >>> best_row([{"epoch": 1, **unmeasured, "loss": 0.4}, {"epoch": 2, **unmeasured, "loss": 0.3}])["epoch"]
+        2
+    """
+    column = deciding_column(rows)
+    measured = [row for row in rows if not math.isnan(row.get(column, math.nan))]
+    sign = -1 if column == "loss" else 1
+    return max(measured, key=lambda row: sign * row[column], default=None)
 
 
 class History:
     """The rows of a training, one for each epoch, and the file ``OUTPUT_DIR/history.csv`` that holds them.
 
     A row holds the epoch, the mean loss over its batches, the mean Dice in training, the learning rate and the seconds.
-    If the epoch was validated, it also holds the key metric, overall and for each label as ``val_NAME`` (nan: no case
-    has the label). Handlers can add columns to the row of the current epoch with ``notes``; an epoch with the note
-    ``CANDIDATE`` 0 is never the best.
+    If the epoch was validated, it also holds the key metric, overall and for each label as ``val_NAME``; nan is what
+    cannot be measured, see ``dice_of_counts``. Handlers can add columns to the row of the current epoch with ``notes``;
+    an epoch with the note ``CANDIDATE`` 0 is never the best.
 
     Args:
         output_dir: folder of the run.
@@ -77,9 +118,14 @@ class History:
         return [row for row in self.validated if row.get(CANDIDATE, 1)]
 
     @property
+    def criterion(self) -> str:
+        """The column that the best epoch is chosen by, one of ``CRITERIA``."""
+        return deciding_column(self.candidates)
+
+    @property
     def best(self) -> Row | None:
         """The row of the best epoch so far, the earliest if several are equal; None before the first candidate."""
-        return max(self.candidates, key=lambda row: row[KEY_METRIC], default=None)
+        return best_row(self.candidates)
 
     @property
     def validations_since_best(self) -> int:
@@ -99,6 +145,18 @@ class History:
         write_atomically(self.path, text.getvalue().encode())
 
 
+def as_rows(table: Iterable[Mapping[str, str]]) -> list[Row]:
+    """The rows of a history.csv as numbers, without empty cells.
+
+    Example:
+        >>> as_rows([{"epoch": "1", "loss": "0.5", KEY_METRIC: ""}])
+        [{'epoch': 1, 'loss': 0.5}]
+    """
+    return [
+        {name: int(value) if name == "epoch" else float(value) for name, value in row.items() if value} for row in table
+    ]
+
+
 class EpochRecorder:
     """Handler that adds a row to the history after every epoch, writes history.csv and logs a line.
 
@@ -106,7 +164,7 @@ class EpochRecorder:
 
     Args:
         history: the history to add rows to.
-        evaluator: runs the validation; its key metric has to keep the values of every case.
+        evaluator: runs the validation; its key metric is a :class:`MeanDice` that keeps the values of every case.
         optimizer: the optimizer whose learning rate is recorded.
         loss: the loss whose ``last_terms`` hold the ``loss_terms`` of the history; None if there are none.
 
@@ -128,6 +186,7 @@ class EpochRecorder:
         self.loss = loss
         self._losses: dict[str, list[float]] = {}
         self._start = 0.0
+        self._told = False  # which labels are absent
 
     def attach(self, engine: Engine) -> None:
         """Attach this handler to a trainer."""
@@ -165,6 +224,7 @@ class EpochRecorder:
         self.history.rows.append(from_rank_0(lambda: row))
         if idist.get_rank() == 0:
             self.history.write()
+            self._tell_absent_labels(row)
             logger.info(self._line(row, engine.state.max_epochs))
 
     def _validation(self, epoch: int) -> Row:
@@ -178,14 +238,33 @@ class EpochRecorder:
             **dict(zip(self.history.label_columns, of_labels, strict=True)),
         }
 
+    def _tell_absent_labels(self, row: Row) -> None:
+        """Say at the first validation which labels the truth of no case has, and what chooses the best model then."""
+        if self._told or KEY_METRIC not in row:
+            return
+        self._told = True
+        held = self.evaluator.state.held_labels
+        absent = [name for name, anywhere in zip(self.history.label_names, held, strict=True) if not anywhere]
+        if not any(held):
+            by = CRITERIA[deciding_column([row])]
+            logger.warning(f"no validation case holds {' or '.join(absent)}: the best model is chosen by the {by}")
+        elif absent:
+            names = ", ".join(absent)
+            logger.warning(f"no validation case holds {names}: the best model is chosen by the other labels")
+
     def _line(self, row: Row, max_epochs: int) -> str:
         line = (
-            f"epoch {row['epoch']}/{max_epochs}: loss {row['loss']:.4f}, Dice in training {row[TRAIN_METRIC]:.3f}, "
-            f"{row['seconds']:.1f} s"
+            f"epoch {row['epoch']}/{max_epochs}: loss {row['loss']:.4f}, Dice in training "
+            f"{dice_text(row[TRAIN_METRIC])}, {row['seconds']:.1f} s"
         )
         if KEY_METRIC in row:
             names = zip(self.history.label_names, self.history.label_columns, strict=True)
-            of_labels = ", ".join(f"{name} {row[column]:.3f}" for name, column in names)
+            of_labels = ", ".join(f"{name} {dice_text(row[column])}" for name, column in names)
             best = ", best so far" if row is self.history.best else ""
-            line += f"; validation {row[KEY_METRIC]:.3f} ({of_labels}){best}"
+            line += f"; validation {dice_text(row[KEY_METRIC])} ({of_labels}){best}"
         return line
+
+
+def dice_text(dice: float) -> str:
+    """A Dice as text; "-" if it could not be measured."""
+    return "-" if math.isnan(dice) else f"{dice:.3f}"

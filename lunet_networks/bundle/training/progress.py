@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,7 +65,7 @@ class TensorBoard:
         if self.writer is None:
             self.writer = SummaryWriter(str(self.folder), purge_step=row["epoch"])
         for name, value in row.items():
-            if name != "epoch":
+            if name != "epoch" and not math.isnan(value):
                 self.writer.add_scalar(name, value, row["epoch"])
         self.writer.flush()
 

@@ -15,15 +15,17 @@ import torch
 from ignite.engine import Engine, Events
 
 import lunet_networks
-from lunet_networks.bundle.data.case_files import nfc
 from lunet_networks.bundle.runtime import outputs
 from lunet_networks.bundle.runtime.distributed import from_rank_0
 from lunet_networks.bundle.runtime.errors import shortened_list
-from lunet_networks.bundle.runtime.files import write_atomically
+from lunet_networks.bundle.runtime.files import next_numbered, write_atomically
 from lunet_networks.bundle.runtime.settings import SETTINGS
+from lunet_networks.bundle.training.trained_cases import found_in, read_record, recorded_names, same_cases
 
 __all__ = ["DatasetCases", "RunRecord", "RunRecordHandler", "differing_settings"]
 
+# what a training writes in an epoch before its checkpoint
+BEFORE_CHECKPOINT = {outputs.HISTORY, outputs.PRUNING_HISTORY, outputs.PRUNING_PICTURE}
 logger = logging.getLogger(__name__)
 
 
@@ -38,19 +40,20 @@ class RunRecord:
     """The record ``OUTPUT_DIR/run.json`` of a training: its settings, cases and versions.
 
     A training on the bundle's own dataset is refused if the output folder holds the output of another training, unless
-    resume or overwrite is set. A guest is a run by MONAI Label, which brings its own cases, or by a federated client,
-    which runs the trainer without ``open``. A guest is never refused: the output of a training on the bundle's dataset
-    is moved to ``set_aside_N``.
+    overwrite is set, or resume and there is a checkpoint of the same training. A guest is a run by MONAI Label, which
+    brings its own cases, or by a federated client, which runs the trainer without ``open``. A guest is never refused:
+    the output of a training on the bundle's dataset is moved to ``set_aside_N``, that of an earlier guest is deleted.
 
     Args:
         output_dir: folder of the run.
+        dataset_dir: the folder that holds dataset.json; cases are named by their path in it.
         settings: the checked settings, including "resume" and "overwrite".
         training: cases to train on.
         validation: cases that choose the best model.
 
     Example::
 
-        record = RunRecord("eval", settings, training, validation)
+        record = RunRecord("eval", "data", settings, training, validation)
         record.open()
         SupervisedTrainer(..., train_handlers=[RunRecordHandler(record), ...]).run()
     """
@@ -58,6 +61,7 @@ class RunRecord:
     def __init__(
         self,
         output_dir: str | Path,
+        dataset_dir: str | Path,
         settings: Mapping[str, Any],
         training: Sequence[Mapping[str, Any]],
         validation: Sequence[Mapping[str, Any]],
@@ -65,16 +69,23 @@ class RunRecord:
         self.output_dir = Path(output_dir)
         self.path = self.output_dir / outputs.RUN_RECORD
         self.settings = dict(settings)
-        self.cases = {"training": _names(training), "validation": _names(validation)}
+        names = recorded_names([*training, *validation], dataset_dir)
+        self.cases = {"training": names[: len(training)], "validation": names[len(training) :]}
         self.guest = not isinstance(training, DatasetCases)
         self.is_open = False
+
+    @property
+    def resumes(self) -> bool:
+        """Whether there is something to resume, and the run is told to."""
+        return self.settings["resume"] and (self._has_checkpoint() or self._stopped_in_first_epoch())
 
     def open(self) -> None:
         """Start the record of this run, or continue that of the run to resume. With several processes rank 0 does it.
 
         Raises:
-            FileExistsError: if ``output_dir`` holds another run's output and neither resume nor overwrite is set.
-            ValueError: if the run to resume had other settings, cases or number of processes, or if both are set.
+            FileExistsError: if ``output_dir`` holds another run's output and overwrite is not set.
+            ValueError: if the run to resume had other settings, cases or number of processes, or if resume and
+                overwrite are both set.
         """
         self.is_open = True
         from_rank_0(self._start)
@@ -90,18 +101,35 @@ class RunRecord:
             raise ValueError("resume and overwrite are both True: set resume to continue, or overwrite to start anew")
         if self.guest:
             self._make_room()
-        elif resume and (self.output_dir / outputs.CHECKPOINT).is_file():
-            self._check_same_run()
-        elif overwrite or resume:
-            if resume:
-                logger.info(f"nothing to resume in {self.output_dir}: starting a new training")
+        elif overwrite:
             self._delete_outputs()
-        elif self._holds_work():
-            raise FileExistsError(
-                f"{self.output_dir} holds the output of another training: continue it with --resume True, "
-                "delete it and start a new one with --overwrite True, or choose another folder with --output_dir"
-            )
+        elif resume and self._has_checkpoint():
+            self._check_same_run()
+        elif self._work() and not self.resumes:
+            raise FileExistsError(self._refusal())
+        elif resume:
+            logger.info(f"nothing to resume in {self.output_dir}: starting a new training")
         self._write()
+
+    def _has_checkpoint(self) -> bool:
+        return (self.output_dir / outputs.CHECKPOINT).is_file()
+
+    def _stopped_in_first_epoch(self) -> bool:
+        """Whether this same run was killed before its first checkpoint: its first epoch is all that there is."""
+        work = {path.name for path in self._work()}
+        if not work or not work <= BEFORE_CHECKPOINT or not self.path.is_file():
+            return False
+        history = self.output_dir / outputs.HISTORY
+        epochs = len(history.read_text(encoding="utf-8").splitlines()) - 1 if history.is_file() else 0
+        return epochs <= 1 and not self._differences()
+
+    def _refusal(self) -> str:
+        work = f"the output of another training ({', '.join(path.name for path in self._work())})"
+        others = "start a new one with --overwrite True, which deletes it, or choose another folder with --output_dir"
+        if self._has_checkpoint():
+            return f"{self.output_dir} holds {work}: continue it with --resume True, {others}"
+        nothing = f"has no {outputs.CHECKPOINT} to resume, but " if self.settings["resume"] else ""
+        return f"{self.output_dir} {nothing}holds {work}: {others}"
 
     def _check_same_run(self) -> None:
         if not self.path.is_file():
@@ -109,21 +137,26 @@ class RunRecord:
                 f"{self.output_dir} cannot be resumed: it has no {outputs.RUN_RECORD}, so the settings of its "
                 f"{outputs.CHECKPOINT} are unknown; start a new training with --overwrite True or another --output_dir"
             )
-        older = json.loads(self.path.read_text(encoding="utf-8"))
+        differences = self._differences()
+        if differences:
+            raise ValueError(
+                f"{self.output_dir} cannot be resumed, it was another training:\n{shortened_list(differences)}\n"
+                "give the same settings again, or start a new training with --overwrite True or another --output_dir"
+            )
+
+    def _differences(self) -> list[str]:
+        """What differs between this run and the one of the record."""
+        older = read_record(self.path)
         differences = differing_settings(older["settings"], self.settings)
         processes = older.get("processes", 1)
         if processes != idist.get_world_size():
             differences.append(f"processes: {processes} then, {idist.get_world_size()} now")
         for section, cases in self.cases.items():
             then = older["cases"][section]
-            if then != cases:
-                others = len(set(then) ^ set(cases))
+            if not same_cases(cases, then):
+                others = len(cases) + len(then) - 2 * sum(found_in(cases, then))
                 differences.append(f"{section} cases: {len(then)} then, {len(cases)} now, {others} of them differ")
-        if differences:
-            raise ValueError(
-                f"{self.output_dir} cannot be resumed, it was another training:\n{shortened_list(differences)}\n"
-                "give the same settings again, or start a new training with --overwrite True or another --output_dir"
-            )
+        return differences
 
     def _write(self) -> None:
         record = {
@@ -141,20 +174,20 @@ class RunRecord:
 
     def _make_room(self) -> None:
         """Move the output of a training on the bundle's dataset aside for a guest; delete that of an earlier guest."""
-        if self.path.is_file() and json.loads(self.path.read_text(encoding="utf-8"))["guest"]:
+        if self.path.is_file() and read_record(self.path).get("guest"):
             self._delete_outputs()
             return
-        outputs = self._outputs()
-        if outputs:
-            aside = self.output_dir / f"set_aside_{len(list(self.output_dir.glob('set_aside_*'))) + 1}"
+        older = self._outputs()
+        if older:
+            aside = next_numbered(self.output_dir / "set_aside_*")
             aside.mkdir()
-            for path in outputs:
+            for path in older:
                 path.rename(aside / path.name)
             logger.info(f"the output of another training is now in {aside}")
 
-    def _holds_work(self) -> bool:
-        """Whether a training has completed an epoch here; a record alone is left by one that failed earlier."""
-        return any(path.name != outputs.RUN_RECORD for path in self._outputs())
+    def _work(self) -> list[Path]:
+        """What a training has left here after an epoch; a record alone is left by one that failed earlier."""
+        return [path for path in self._outputs() if path.name != outputs.RUN_RECORD]
 
     def _outputs(self) -> list[Path]:
         return sorted(path for pattern in outputs.OF_TRAINING for path in self.output_dir.glob(pattern))
@@ -204,8 +237,3 @@ def differing_settings(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[
         for name in sorted((then.keys() | now.keys()) & SETTINGS.keys())
         if not SETTINGS[name].may_change and then.get(name) != now.get(name)
     ]
-
-
-def _names(cases: Sequence[Mapping[str, Any]]) -> list[str]:
-    """File names of the labels: a case may have several images, and folders may move."""
-    return [nfc(Path(case["label"]).name) for case in cases]

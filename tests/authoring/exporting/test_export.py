@@ -12,8 +12,11 @@ import torch
 from lunet_networks.authoring.checking.bundle import Bundle
 from lunet_networks.authoring.checking.verify import find_faults
 from lunet_networks.authoring.exporting.export import export_bundle
+from lunet_networks.authoring.exporting.quantisation import BundleData
 from lunet_networks.authoring.exporting.trained_network import largest_difference, trained_network
+from lunet_networks.bundle.data.datalist import load_datalist
 from lunet_networks.bundle.inference.exported import load_exported
+from lunet_networks.bundle.training.trained_cases import recorded_names
 
 
 @pytest.fixture
@@ -49,6 +52,31 @@ def test_what_is_there_is_not_replaced_unasked(bundle):
     assert older.read_text() == "older"
     export_bundle(str(bundle), "torchscript", overwrite="true")
     load_exported(older, "torchscript")
+
+
+def test_a_part_that_is_there_is_not_replaced_unasked(bundle):
+    other = bundle / "models" / "model.bin"
+    other.write_text("somebody's")
+    with pytest.raises(FileExistsError, match=r"model\.bin is there already: replace it with --overwrite True"):
+        export_bundle(str(bundle), "openvino")
+    assert exported_files(bundle / "models") == ["model.bin"]
+    assert other.read_text() == "somebody's"
+
+
+def test_int8_measures_the_cases_that_the_training_held_out(bundle, tiny_dataset):
+    fold = {"fold": 1, "num_folds": 2}
+    cases = {name: load_datalist(tiny_dataset, name, **fold) for name in ("training", "validation")}
+    record = {
+        "settings": {"preset": "lunet_small_4f", **fold},
+        "cases": {name: recorded_names(of_section, tiny_dataset) for name, of_section in cases.items()},
+    }
+    (bundle / "eval").mkdir()
+    (bundle / "eval" / "run.json").write_text(json.dumps(record))
+    assert BundleData(Bundle(bundle), str(tiny_dataset)).validation == cases["validation"]
+    record["cases"] = dict(zip(cases, reversed(record["cases"].values()), strict=True))
+    (bundle / "eval" / "run.json").write_text(json.dumps(record))
+    with pytest.raises(ValueError, match="3 of 3 cases were trained on, as"):
+        BundleData(Bundle(bundle), str(tiny_dataset))
 
 
 def test_another_preset_and_other_places(bundle, tmp_path):

@@ -147,6 +147,15 @@ def test_overwriting_replaces_what_is_generated_and_nothing_else(data, tmp_path)
     assert (bundle / "models" / "model.pt").read_text() == "weights"
 
 
+def test_a_fingerprint_that_is_there_is_not_replaced_unasked(data, tmp_path):
+    other = tmp_path / "mine_fingerprint.json"
+    other.write_text("somebody's")
+    with pytest.raises(FileExistsError, match=r"mine_fingerprint\.json is there already: name another --output_dir"):
+        new_bundle("lunet_small", str(data), str(tmp_path / "mine"))
+    assert [path.name for path in tmp_path.iterdir()] == ["mine_fingerprint.json"]
+    assert other.read_text() == "somebody's"
+
+
 def test_only_bundles_are_overwritten(data, tmp_path):
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter1.txt").write_text("precious")

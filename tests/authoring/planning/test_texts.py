@@ -8,7 +8,7 @@ import pytest
 from lunet_networks.authoring.planning.families import FAMILIES
 from lunet_networks.authoring.planning.texts import bundle_facts, settings_table, templates
 from lunet_networks.authoring.planning.values import complete
-from lunet_networks.bundle.report.found_training import RECORDS
+from lunet_networks.bundle.runtime.outputs import RECORDS
 from tools.build_bundles import repository_settings
 
 VALUES = complete(repository_settings("lunet_small"))

@@ -3,7 +3,6 @@
 import csv
 import json
 import logging
-import math
 
 import ignite.distributed as idist
 import nibabel as nib
@@ -79,7 +78,8 @@ def test_cases_are_measured_on_the_voxels_of_their_label_files(bundle, dataset, 
     assert float(found["anterior"]["hd95_mm"]) == pytest.approx(2 * 0.9, abs=0.91)
     assert float(found["anterior"]["volume_truth_mm3"]) == pytest.approx(truth.sum() * voxel, rel=1e-4)
     assert float(found["anterior"]["volume_prediction_mm3"]) == pytest.approx(prediction.sum() * voxel, rel=1e-4)
-    assert (found["posterior"]["dice"], found["posterior"]["hd95_mm"]) == ("1", "0")  # in neither
+    figures = [found["posterior"][name] for name in ("dice", "hd95_mm", "nsd_1mm", "volume_truth_mm3")]
+    assert figures == ["nan", "nan", "nan", "0"]  # in neither: nothing to measure
     assert found["whole"]["dice"] == found["anterior"]["dice"]
 
 
@@ -207,10 +207,10 @@ def item(path, prediction, truth):
     return {"image": image, "pred": label_map(*prediction), "label": label_map(*truth)}
 
 
-def report_on(items, output_dir):
+def report_on(items, output_dir, section="test"):
     """The report of an evaluator that gives these items, one an iteration."""
     evaluator = Engine(lambda engine, batch: [batch])
-    EvaluationReport(output_dir, ["lesion"], section="test").attach(evaluator)
+    EvaluationReport(output_dir, ["lesion"], section).attach(evaluator)
     evaluator.run(items)
 
 
@@ -221,15 +221,29 @@ CASES = [
 ]
 
 
-def test_hd95_that_cannot_be_measured_is_counted_and_left_out(tmp_path):
+def test_what_cannot_be_measured_is_counted_and_left_out(tmp_path):
     report_on(CASES, tmp_path)
     summary = {row["metric"]: row for row in rows(tmp_path / "summary.csv") if row["label"] == "lesion"}
-    assert (summary["hd95_mm"]["n"], summary["hd95_mm"]["missing"]) == ("2", "1")
-    assert float(summary["hd95_mm"]["mean"]) == pytest.approx(0.5, abs=0.1)  # of 1 mm and 0
-    assert (summary["dice"]["n"], summary["dice"]["missing"]) == ("3", "0")
-    assert [float(summary["dice"][key]) for key in ("mean", "sd", "median", "min", "max")] == [0.5, 0.5, 0.5, 0, 1]
-    hd95 = {row["case"]: float(row["hd95_mm"]) for row in rows(tmp_path / "cases.csv") if row["label"] == "lesion"}
-    assert math.isnan(hd95["b"])
+    assert (summary["hd95_mm"]["n"], summary["hd95_mm"]["missing"]) == ("1", "2")
+    assert float(summary["hd95_mm"]["mean"]) == pytest.approx(1, abs=0.1)
+    assert (summary["dice"]["n"], summary["dice"]["missing"]) == ("2", "1")
+    assert [float(summary["dice"][key]) for key in ("mean", "median", "min", "max")] == [0.25, 0.25, 0, 0.5]
+    assert (summary["nsd_1mm"]["n"], summary["volume_truth_mm3"]["n"]) == ("2", "3")
+    found = {row["case"]: row for row in rows(tmp_path / "cases.csv") if row["label"] == "lesion"}
+    assert (found["b"]["dice"], found["b"]["hd95_mm"], found["c"]["dice"]) == ("0", "nan", "nan")
+
+
+def test_a_label_that_no_case_has_is_not_right(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    report_on(CASES[2:], tmp_path, section="validation")
+    for row in rows(tmp_path / "summary.csv"):
+        measured = row["metric"].startswith("volume")
+        assert (row["mean"], row["n"], row["missing"]) == (("0", "1", "0") if measured else ("nan", "0", "1"))
+        assert row["chose_best_model"] == "no"
+    assert "lesion                     -" in caplog.text
+    assert "not measurable, because no case has it in truth or prediction: lesion, whole" in caplog.text
+    assert "chose the best model" not in caplog.text
+    assert "nan" not in caplog.text
 
 
 def test_a_summary_of_one_case_has_no_deviation(tmp_path):

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from monai.metrics import compute_dice
 from scipy.ndimage import binary_erosion
 from scipy.spatial.distance import cdist
 
@@ -108,13 +109,22 @@ def test_labels_and_their_union_are_measured_apart():
     assert (found[WHOLE].hd95, found[WHOLE].nsd) == (0, 1)
 
 
-def test_empty_labels():
+def test_absent_labels():
     full, empty = box((4, 4, 4), (4, 4, 4)), torch.zeros(80, 40, 20)
     neither = only(empty, empty)
-    assert (neither.dice, neither.hd95, neither.nsd, neither.volume_truth) == (1, 0, 1, 0)
+    assert all(math.isnan(value) for value in (neither.dice, neither.hd95, neither.nsd)), "nothing to measure"
+    assert (neither.volume_truth, neither.volume_prediction) == (0, 0)
     for found in (only(full, empty), only(empty, full)):
         assert (found.dice, found.nsd) == (0, 0)
         assert math.isnan(found.hd95)
+
+
+def test_dice_is_monais_to_the_last_bit():
+    prediction, truth = (torch.rand(2, 9, 8, 7) * 3).floor()
+    found = measure_case(prediction, truth, SPACING, ["a", "b"])
+    for value, label in ((1, "a"), (2, "b")):
+        masks = (prediction == value)[None, None], (truth == value)[None, None]
+        assert found[label].dice == compute_dice(*masks).item()
 
 
 def test_two_dimensions():
@@ -135,8 +145,10 @@ def test_iou_and_accuracy_of_pixels():
         assert metrics.iou == pytest.approx(metrics.dice / (2 - metrics.dice))
         wrong = (p != t).sum().item()
         assert metrics.accuracy == pytest.approx(1 - wrong / (13 * 18)), "of the whole picture, margins included"
-    empty = only(torch.zeros(4, 4), torch.zeros(4, 4), (1.0, 1.0))
-    assert (empty.iou, empty.accuracy) == (1, 1)
+    empty, full = torch.zeros(4, 4), torch.ones(4, 4)
+    neither, missed = only(empty, empty, (1.0, 1.0)), only(empty, full, (1.0, 1.0))
+    assert math.isnan(neither.iou)
+    assert (neither.accuracy, missed.iou, missed.accuracy) == (1, 0, 0)
     assert math.isnan(only(box((4, 4, 4), (10, 8, 6)), box((4, 4, 4), (10, 8, 6))).accuracy), "not told of volumes"
 
 

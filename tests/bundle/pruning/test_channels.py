@@ -226,10 +226,11 @@ def test_nothing_but_a_pruned_bundle_is_written_over(new_prunable, prune, tmp_pa
     root = new_prunable("first")
     prune(root, max_steps=1, pruned_dir=str(tmp_path / "older"))
     model = (tmp_path / "older" / "models" / "model.pt").read_bytes()
-    with pytest.raises(RuntimeError) as caught:
-        prune(root, output_dir=str(tmp_path / "other"), pruned_dir=str(tmp_path / "older"))
-    assert "older already holds a pruned bundle: replace it with --overwrite True" in str(root_cause(caught.value))
-    assert (tmp_path / "older" / "models" / "model.pt").read_bytes() == model
+    for unasked in ({}, {"resume": True}):  # there is nothing to resume
+        with pytest.raises(RuntimeError) as caught:
+            prune(root, output_dir=str(tmp_path / "other"), pruned_dir=str(tmp_path / "older"), **unasked)
+        assert "older already holds a pruned bundle: replace it with --overwrite True" in str(root_cause(caught.value))
+        assert (tmp_path / "older" / "models" / "model.pt").read_bytes() == model
 
 
 def test_the_schedule():

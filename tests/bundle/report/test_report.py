@@ -3,6 +3,7 @@
 import base64
 import dataclasses
 import json
+import math
 import re
 import shutil
 import subprocess
@@ -155,7 +156,7 @@ def test_it_tells_the_figures_of_the_summary(trained):
     for label in ("anterior", "posterior", WHOLE):
         mean = sum(found[label].dice for found in measured.values()) / len(measured)
         assert f"<strong>{mean:.3f}</strong>" in page.html
-    assert "3 validation cases (fold 0 of 2, seed 42), which also chose the best epoch" in page.text
+    assert "3 validation cases (fold 0 of 2), which also chose the best epoch" in page.text
     assert "2 epochs in" in page.text
     assert "A short one, <b>for tests</b>." in page.text  # as it was written, not as HTML
     assert "lunet_small_4f on" in page.text
@@ -176,13 +177,6 @@ def test_weights_without_a_history_have_no_curves(trained, tmp_path):
     page = Page(tmp_path / "report.html")
     assert "No record of the training of these weights was found: there is no history.csv" in page.text
     assert len(page.images) == 1 + 9
-
-
-def test_another_fold_than_that_of_the_training_is_told(trained, tmp_path):
-    output = shutil.copytree(trained.eval, tmp_path / "eval")
-    assert "of a training case" not in (output / "report.html").read_text()
-    run_bundle(trained.root, *VISUALIZE, **trained.settings(fold=1, output_dir=str(output)))
-    assert "3 of them have the name of a training case" in Page(output / "report.html").text
 
 
 def test_a_channel_that_is_not_there(trained):
@@ -218,6 +212,7 @@ def threshold_bundle(tmp_path):
 def test_a_label_that_no_case_has_is_told_honestly(threshold_bundle):
     page = threshold_bundle()
     assert "posterior: in neither" in page.text
+    assert "nan" not in page.text
     assert page.html.count("posterior in neither") == 3  # a remark on every case
     assert "Blocks" in page.text
 
@@ -329,6 +324,19 @@ def test_records_of_other_weights_are_not_taken(docs, change, reason):
     training, why = find(docs, **change)
     assert training is None
     assert reason in why
+
+
+def test_a_training_whose_validation_had_no_label(docs):
+    history = "epoch,loss,train_mean_dice,val_mean_dice,seconds\n1,0.5,0.3,nan,60\n2,0.4,0.6,nan,70\n3,0.3,0.5,nan,1\n"
+    (docs / "training_history.csv").write_text(history)
+    training, _ = find(docs)
+    assert (training.history.best["epoch"], training.history.criterion) == (2, "train_mean_dice")
+
+
+def test_what_could_not_be_measured_says_nothing_about_whose_record_it_is(docs):
+    absent = dataclasses.replace(METRICS, dice=math.nan, hd95=math.nan, nsd=math.nan)
+    training, _ = find(docs, measured={**MEASURED, "a": {"lesion": absent, WHOLE: absent}})
+    assert training is not None
 
 
 def test_a_history_is_read_as_it_was_written(trained):

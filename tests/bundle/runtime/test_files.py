@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from lunet_networks.bundle.runtime.files import numbered_path, write_atomically
+from lunet_networks.bundle.runtime.files import next_numbered, write_atomically
 
 
 @contextmanager
@@ -58,5 +58,5 @@ def test_a_numbered_copy_has_a_number_above_all_others(tmp_path):
         "my_model_before_50.pt",
     ):
         (tmp_path / name).touch()
-    assert numbered_path(tmp_path, "model_before_{}.pt") == tmp_path / "model_before_11.pt"
-    assert numbered_path(tmp_path, "set_aside_{}") == tmp_path / "set_aside_1"
+    assert next_numbered(tmp_path / "model_before_*.pt") == tmp_path / "model_before_11.pt"
+    assert next_numbered(tmp_path / "set_aside_*") == tmp_path / "set_aside_1"

@@ -39,6 +39,17 @@ def test_an_older_model_is_kept_aside_once(bundle):
     assert bundle.model.read_bytes() == model
 
 
+def test_a_copy_of_an_older_model_replaces_no_other(bundle):
+    """Also where the first of two was deleted."""
+    bundle.eval.mkdir(parents=True)
+    (bundle.eval / "model_before_2.pt").write_bytes(b"the second")
+    bundle.model.parent.mkdir()
+    bundle.model.write_bytes(b"the third")
+    bundle.train(epochs=1)
+    kept = {path.name: path.read_bytes() for path in bundle.eval.glob("model_before_*.pt")}
+    assert kept == {"model_before_2.pt": b"the second", "model_before_3.pt": b"the third"}
+
+
 def test_a_full_disk_while_a_checkpoint_is_written(bundle):
     bundle.train(epochs=1)
     before = {path: path.read_bytes() for path in (bundle.checkpoint, bundle.model)}

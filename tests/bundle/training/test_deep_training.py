@@ -9,12 +9,13 @@ import torch
 from ignite.engine import Events
 from monai.data import DataLoader
 from monai.engines import SupervisedEvaluator, SupervisedTrainer
-from monai.handlers import MeanDice, ValidationHandler, from_engine
+from monai.handlers import ValidationHandler, from_engine
 from monai.transforms import Activationsd, AsDiscreted, Compose
 
 from lunet_networks import UNet, create_network, deploy
 from lunet_networks.bundle.training.checkpoints import Checkpoints
 from lunet_networks.bundle.training.deep_training import DeepTraining
+from lunet_networks.bundle.training.dice import MeanDice
 from lunet_networks.bundle.training.history import TRAIN_METRIC, EpochRecorder, History
 from lunet_networks.bundle.training.losses import SegmentationLoss
 
@@ -33,7 +34,7 @@ def train(folder: Path, stop_after: int = EPOCHS, resume: bool = False) -> Histo
     history = History(folder, ["spots"])
 
     def dice() -> MeanDice:
-        return MeanDice(output_transform=from_engine(["pred", "label"]), save_details=True)
+        return MeanDice(2, from_engine(["pred", "label"]))
 
     evaluator = SupervisedEvaluator(
         "cpu", loader, network, postprocessing=discrete, key_val_metric={"val_mean_dice": dice()}, decollate=False

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from lunet_networks.bundle.training.history import History
+from lunet_networks.bundle.training.history import CRITERIA, KEY_METRIC, TRAIN_METRIC, History
 
 
 @pytest.fixture
@@ -60,3 +60,46 @@ def test_the_file_has_a_row_an_epoch_and_empty_cells_where_nothing_was_validated
         *("epoch", "loss", "train_mean_dice", "learning_rate", "seconds"),
         *("val_mean_dice", "val_anterior", "val_posterior"),
     ]
+
+
+def history_of(tmp_path, *columns):
+    """A history whose rows have the key metric, the Dice in training and the loss of ``columns``."""
+    history = History(tmp_path, ["anterior"])
+    for epoch, values in enumerate(zip(*columns, strict=True), start=1):
+        history.rows.append({"epoch": epoch, **dict(zip(CRITERIA, values, strict=True))})
+    return history
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_what_was_not_measured_is_never_the_best(tmp_path, order):
+    dice = [math.nan, 0.5, 0.7, math.nan][::order]
+    history = history_of(tmp_path, dice, [0.9, 0.1, 0.2, 0.8][::order], [1.0] * 4)
+    assert history.best[KEY_METRIC] == 0.7
+    assert history.criterion == KEY_METRIC
+    assert history.validations_since_best == (1 if order == 1 else 2)
+
+
+def test_without_a_measurement_in_validation_the_dice_in_training_chooses_the_best(tmp_path):
+    history = history_of(tmp_path, [math.nan] * 4, [math.nan, 0.4, 0.6, 0.6], [0.1, 0.5, 0.4, 0.3])
+    assert (history.best["epoch"], history.criterion, history.validations_since_best) == (3, TRAIN_METRIC, 1)
+
+
+def test_without_any_measurement_the_lowest_loss_chooses_the_best(tmp_path):
+    history = history_of(tmp_path, [math.nan] * 3, [math.nan] * 3, [0.5, 0.3, 0.4])
+    assert (history.best["epoch"], history.criterion, history.validations_since_best) == (2, "loss", 1)
+
+
+def test_the_best_of_the_first_epochs_is_the_best_or_the_newest_of_more(tmp_path):
+    """So that the weights of the best epoch are always those that were written last."""
+    history = history_of(
+        tmp_path,
+        [math.nan, math.nan, 0.0, 0.5, math.nan, 0.4],
+        [math.nan, 0.3, 0.2, math.nan, 0.9, 0.1],
+        [0.2, 0.5, 0.6, 0.7, 0.1, 0.3],
+    )
+    rows, before = history.rows, None
+    for number in range(1, len(rows) + 1):
+        history.rows = rows[:number]
+        assert history.best["epoch"] in (number, before)
+        before = history.best["epoch"]
+    assert before == 4

@@ -18,7 +18,7 @@ def record(tmp_path):
 
     def record(training=None, **settings) -> RunRecord:
         training = DatasetCases(CASES[:3]) if training is None else training
-        return RunRecord(tmp_path, {**SETTINGS, **settings}, training, DatasetCases(CASES[3:]))
+        return RunRecord(tmp_path, "/data", {**SETTINGS, **settings}, training, DatasetCases(CASES[3:]))
 
     return record
 
@@ -37,7 +37,8 @@ def test_a_record_says_what_a_run_was_started_with(tmp_path, record):
     record().open()
     content = json.loads((tmp_path / "run.json").read_text())
     assert content["settings"] == SETTINGS
-    assert content["cases"] == {"training": ["0.nii.gz", "1.nii.gz", "2.nii.gz"], "validation": ["3.nii.gz"]}
+    names = [f"./labels/{number}.nii.gz" for number in range(4)]
+    assert content["cases"] == {"training": names[:3], "validation": names[3:]}
     assert content["versions"].keys() == {"lunet_networks", "monai", "torch"}
 
 
@@ -64,9 +65,47 @@ def test_resume_takes_up_the_same_run_also_with_more_epochs(work, record):
 
 def test_resume_without_anything_to_resume_starts_anew_and_says_so(tmp_path, record, caplog):
     caplog.set_level("INFO")
-    record(resume=True).open()
-    assert "nothing to resume" in caplog.text
+    for _ in range(2):  # an empty folder, and one with a record alone
+        record(resume=True).open()
+    assert caplog.text.count("nothing to resume") == 2
     assert (tmp_path / "run.json").is_file()
+
+
+def test_resume_without_a_checkpoint_deletes_nothing(work, record):
+    (work / "checkpoint.pt").unlink()
+    before = sorted(work.iterdir())
+    with pytest.raises(FileExistsError) as caught:
+        record(resume=True).open()
+    message = str(caught.value)
+    assert f"{work} has no checkpoint.pt to resume, but holds the output of another training (" in message
+    assert "(history.csv, model_epoch0010.pt, tensorboard)" in message
+    assert message.endswith("with --overwrite True, which deletes it, or choose another folder with --output_dir")
+    assert sorted(work.iterdir()) == before
+    record(overwrite=True).open()
+    assert not (work / "history.csv").exists()
+
+
+def test_a_run_that_was_killed_in_its_first_epoch_is_started_again(tmp_path, record):
+    record().open()
+    for name in ("history.csv", "pruning_history.csv"):  # which are written before the checkpoint
+        (tmp_path / name).write_text("epoch,loss\n1,0.5\n")
+    assert record(resume=True).resumes
+    record(resume=True).open()
+    with pytest.raises(FileExistsError, match="holds the output of another training"):
+        record(resume=True, preset="unet_small_4f").open()
+    (tmp_path / "history.csv").write_text("epoch,loss\n1,0.5\n2,0.4\n")
+    assert not record(resume=True).resumes
+    with pytest.raises(FileExistsError, match=r"has no checkpoint\.pt to resume"):
+        record(resume=True).open()
+
+
+def test_what_is_resumed(tmp_path, record):
+    assert not record(resume=True).resumes, "nothing is there"
+    record().open()
+    assert not record(resume=True).resumes, "a record alone"
+    (tmp_path / "checkpoint.pt").touch()
+    assert record(resume=True).resumes
+    assert not record().resumes
 
 
 def test_another_run_is_not_resumed_and_the_differences_are_listed(work, record):
@@ -99,6 +138,25 @@ def test_a_guest_is_never_refused_and_destroys_nothing(work, record):
     assert json.loads((work / "run.json").read_text())["guest"]
     record(training=CASES[1:2]).open()  # a guest's own older output is not kept
     assert [path.name for path in work.glob("set_aside_*")] == ["set_aside_1"]
+
+
+def test_the_record_of_an_older_version_is_resumed(work, record):
+    """It had the names of the label files without their folders."""
+    content = json.loads((work / "run.json").read_text())
+    for names in content["cases"].values():
+        names[:] = [name.rpartition("/")[2] for name in names]
+    (work / "run.json").write_text(json.dumps(content))
+    record(resume=True).open()
+    assert json.loads((work / "run.json").read_text())["cases"]["validation"] == ["./labels/3.nii.gz"]
+
+
+def test_what_is_set_aside_replaces_nothing(work, record):
+    """Also where the first of two was deleted."""
+    (work / "set_aside_2").mkdir()
+    (work / "set_aside_2" / "checkpoint.pt").write_text("oldest")
+    record(training=CASES[:2]).open()
+    assert (work / "set_aside_2" / "checkpoint.pt").read_text() == "oldest"
+    assert (work / "set_aside_3" / "checkpoint.pt").read_text() == "older"
 
 
 def test_a_trainer_started_by_itself_is_a_guest(work, record):

@@ -1,0 +1,237 @@
+"""The cases of a training: their names in its record, and the check that an evaluation measures others."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from lunet_networks.bundle.data.case_files import nfc
+from lunet_networks.bundle.runtime import outputs
+from lunet_networks.bundle.runtime.errors import shortened_list
+
+__all__ = [
+    "SPLIT",
+    "TrainedCases",
+    "case_names",
+    "found_in",
+    "other_training",
+    "read_record",
+    "recorded_names",
+    "same_cases",
+]
+
+Case = Mapping[str, Any]
+IN_DATASET = "./"  # begins the names that are paths from dataset_dir, as in many a dataset.json
+SPLIT = ("fold", "num_folds")  # the settings that choose the validation cases
+logger = logging.getLogger(__name__)
+
+
+def case_names(cases: Sequence[Case], dataset_dir: str | Path) -> list[str]:
+    """The names of cases: their label files, because a case may have several images.
+
+    A name is the path from ``dataset_dir``, which may move, or for a label elsewhere its whole path. It is in the
+    unicode form NFC, because systems differ in the form of file names.
+
+    Args:
+        cases: ``{"image": path or paths, "label": path}``, with absolute paths.
+        dataset_dir: the folder that holds dataset.json.
+
+    Example:
+        >>> case_names([{"label": "/data/labelsTr/a.nii"}, {"label": "/other/a.nii"}], "/data")
+        ['./labelsTr/a.nii', '/other/a.nii']
+    """
+    root = Path(nfc(str(Path(dataset_dir).resolve())))
+    labels = [Path(nfc(str(case["label"]))) for case in cases]
+    return [
+        IN_DATASET + label.relative_to(root).as_posix() if label.is_relative_to(root) else label.as_posix()
+        for label in labels
+    ]
+
+
+def recorded_names(cases: Sequence[Case], dataset_dir: str | Path) -> list[str]:
+    """The names of cases in a record: those of ``case_names``, but for labels elsewhere, as in the lists of MONAI
+    Label, the end of the path, as short as tells these labels apart.
+
+    Example:
+        >>> cases = [{"label": "/data/a/label.nii"}, {"label": "/data/b/label.nii"}]
+        >>> recorded_names(cases, "/data"), recorded_names(cases, "/other")
+        (['./a/label.nii', './b/label.nii'], ['a/label.nii', 'b/label.nii'])
+    """
+    names = case_names(cases, dataset_dir)
+    elsewhere = [name for name in names if not name.startswith(IN_DATASET)]
+    ends = dict(zip(elsewhere, _distinct_ends(elsewhere), strict=True))
+    return [ends.get(name, name) for name in names]
+
+
+def found_in(names: Sequence[str], recorded: Sequence[str]) -> list[bool]:
+    """Whether each of the names is that of a case in a record.
+
+    The record of an older version, or of a training on other folders, has only the end of a path.
+
+    Args:
+        names: from ``case_names`` or ``recorded_names``.
+        recorded: the names in the record.
+
+    Example:
+        >>> found_in(["./labelsTr/a.nii", "./labelsTs/a.nii"], ["./labelsTr/a.nii"])
+        [True, False]
+        >>> found_in(["./labelsTr/a.nii", "./labelsTr/b.nii"], ["a.nii"])
+        [True, False]
+    """
+    known = set(map(nfc, recorded))
+    return [not known.isdisjoint(_ends(name)) for name in names]
+
+
+def same_cases(names: Sequence[str], recorded: Sequence[str]) -> bool:
+    """Whether a record has these cases in this order."""
+    return len(names) == len(recorded) and all(
+        found_in([name], [other])[0] for name, other in zip(names, recorded, strict=True)
+    )
+
+
+def read_record(path: str | Path) -> dict[str, Any]:
+    """Read a run.json.
+
+    Raises:
+        ValueError: if it is not the record of a training.
+    """
+    try:
+        record = json.loads(Path(path).read_text(encoding="utf-8"))
+        if isinstance(record["settings"], dict) and {"training", "validation"} <= record["cases"].keys():
+            return record
+    except (ValueError, KeyError, TypeError, AttributeError):
+        pass
+    raise ValueError(f"{path} is not the record of a training, or damaged: delete it, or name another --output_dir")
+
+
+def other_training(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """What tells that a record does not belong to the weights of a run; "" if nothing does.
+
+    Args:
+        then: the settings in the record.
+        now: the settings of the run.
+
+    Example:
+        >>> other_training({"preset": "lunet_small_4f"}, {"preset": "lunet_small_2f"})
+        'a training with the preset lunet_small_4f'
+    """
+    for name in ("preset", "label_names"):
+        if name in then and name in now and then[name] != now[name]:
+            return f"a training with the {name} {then[name]}"
+    return ""
+
+
+class TrainedCases:
+    """The cases that weights were trained on, from the record of their training.
+
+    The record is ``OUTPUT_DIR/run.json``, or for weights that come with a bundle the one in its docs.
+
+    Args:
+        output_dir: folder of the evaluation, and of the training.
+        bundle_root: the bundle's folder.
+        ckpt_dir: folder of the weights.
+        dataset_dir: the folder that holds dataset.json.
+        settings: the checked settings of the evaluation.
+
+    Example::
+
+        TrainedCases("eval", ".", "models", "data", settings).check(cases, "validation")
+    """
+
+    def __init__(
+        self,
+        output_dir: str | Path,
+        bundle_root: str | Path,
+        ckpt_dir: str | Path,
+        dataset_dir: str | Path,
+        settings: Mapping[str, Any],
+    ) -> None:
+        self.output_dir = Path(output_dir)
+        self.bundle_root = Path(bundle_root)
+        self.ckpt_dir = Path(ckpt_dir)
+        self.dataset_dir = dataset_dir
+        self.settings = settings
+
+    def find(self) -> tuple[Path, dict[str, Any]] | None:
+        """The path and the content of the record; None if there is none of these weights.
+
+        Raises:
+            ValueError: if it is damaged.
+        """
+        for path in self._places():
+            if path.is_file():
+                record = read_record(path)
+                if not other_training(record["settings"], self.settings):
+                    return path, record
+        return None
+
+    def check(self, cases: Sequence[Case], section: str) -> None:
+        """Refuse to evaluate cases that the weights were trained on. Without a record the log says that it is not
+        known.
+
+        Args:
+            cases: that are to be evaluated.
+            section: of dataset.json; "training" is never refused.
+
+        Raises:
+            ValueError: if the training was on one of them; the message says which cases it held out.
+        """
+        if section == "training":
+            return
+        found = self.find()
+        if found is None:
+            reason = f"there is no {outputs.RUN_RECORD} of their training in {self.output_dir}"
+            logger.info(f"whether these weights were trained on the {section} cases is not known: {reason}")
+            return
+        path, record = found
+        training, validation = (record["cases"][name] for name in ("training", "validation"))
+        if isinstance(training, int):
+            logger.info(f"whether these weights were trained on the {section} cases is not known: {path} names none")
+            return
+        names = case_names(cases, self.dataset_dir)
+        # images may share a label; what the training validated was held out
+        seen = zip(names, found_in(names, training), found_in(names, validation), strict=True)
+        trained = [name for name, in_training, in_validation in seen if in_training and not in_validation]
+        if trained:
+            raise ValueError(self._refusal(path, record["settings"], section, trained, len(names)))
+
+    def _places(self) -> Iterator[Path]:
+        yield self.output_dir / outputs.RUN_RECORD
+        models, weights = (self.bundle_root / "models").resolve(), self.ckpt_dir.resolve()
+        # a training in the bundle's own folder replaces models/model.pt, but not the records in docs
+        replaced = weights == models and (self.bundle_root / "eval" / outputs.RUN_RECORD).is_file()
+        if weights.is_relative_to(models) and not replaced:
+            yield self.bundle_root / "docs" / weights.relative_to(models) / outputs.RECORDS[outputs.RUN_RECORD]
+
+    def _refusal(self, path: Path, then: Mapping[str, Any], section: str, trained: Sequence[str], number: int) -> str:
+        trained_on = f"{len(trained)} of {number} cases were trained on"
+        changed = [name for name in SPLIT if name in then and then[name] != self.settings[name]]
+        if section == "validation" and changed:
+            here = ", ".join(f"{name} is {self.settings[name]}" for name in changed)
+            right = " ".join(f"--{name} {then[name]}" for name in changed)
+            validated = f"fold {then.get('fold')} (num_folds {then.get('num_folds')})"
+            message = f"{here} here, the training in {path} validated {validated}: {trained_on}; give {right}"
+        else:
+            message = (
+                f"{trained_on}, as {path} says: evaluate {section} cases that it did not train on, or train again\n"
+                f"{shortened_list(trained)}"
+            )
+        if path.parent == self.output_dir:
+            message += "\nif these are other cases with the same names, evaluate them into another --output_dir"
+        return message
+
+
+def _ends(name: str) -> Iterator[str]:
+    """A name and what is left of it without its first folders."""
+    parts = name.split("/")
+    return ("/".join(parts[start:]) for start in range(len(parts)))
+
+
+def _distinct_ends(paths: Sequence[str]) -> list[str]:
+    """The ends of paths with as few folders as tell them apart."""
+    candidates = (["/".join(path.split("/")[-length:]) for path in paths] for length in count(1))
+    return next(ends for ends in candidates if len(set(ends)) == len(set(paths)))
