@@ -38,7 +38,7 @@ class Format:
         return self.ending in (".png", ".jpg", ".tif")
 
     def __str__(self) -> str:
-        return f"{self.ending} {self.dims}D{' gzip' if self.packed and self.ending == '.nrrd' else ''}"
+        return f"{self.ending} {self.dims}D{' packed' if self.packed and self.ending in ('.nrrd', '.tif') else ''}"
 
 
 FORMATS = (
@@ -47,7 +47,7 @@ FORMATS = (
     *(Format(".nrrd", dims, packed) for dims in (2, 3) for packed in (False, True)),
     Format(".png", 2, packed=True),
     Format(".jpg", 2, packed=True),
-    Format(".tif", 2),
+    *(Format(".tif", 2, packed) for packed in (False, True)),
 )
 
 
@@ -66,7 +66,8 @@ def write_image(path: Path, voxels: np.ndarray, form: Format) -> None:
     """Write voxels of 1 mm in a format."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if form.is_picture:
-        Image.fromarray(voxels.T).save(path, **({"quality": 95} if form.ending == ".jpg" else {}))
+        settings = {".jpg": {"quality": 95}, ".tif": {"compression": "tiff_adobe_deflate" if form.packed else None}}
+        Image.fromarray(voxels.T).save(path, **settings.get(form.ending, {}))
     elif form.ending == ".nrrd":
         space = {"space": "left-posterior-superior", "space directions": np.eye(3), "space origin": [5.0, -7.0, 9.0]}
         header = space if form.dims == 3 else {"spacings": [1.0, 1.0]}
@@ -216,6 +217,9 @@ def plain_copy(path: Path, folder: Path) -> Path:
         return folder / path.name
     _check_png(path.read_bytes())
     with Image.open(path) as picture:
+        if picture.format == "TIFF" and picture.tag_v2.get(259) == 8:  # deflated
+            for start, count in zip(picture.tag_v2[273], picture.tag_v2[279], strict=True):  # of the strips
+                zlib.decompress(path.read_bytes()[start : start + count])
         picture.load()
         upright = ImageOps.exif_transpose(picture)
     copy = folder / f"{name}{'.png' if upright.mode in ('1', 'L', 'LA', 'P', 'RGB', 'RGBA', 'I;16') else '.tif'}"
