@@ -232,7 +232,7 @@ def _check_png(content: bytes) -> None:
     if not content.startswith(b"\x89PNG"):
         return
     place, stream = 8, b""
-    while place < len(content):
+    while content[place + 4 : place + 8] != b"IEND":  # which holds nothing
         length, kind = struct.unpack(">I4s", content[place : place + 8])
         chunk, checksum = content[place + 8 : place + 8 + length], content[place + 8 + length : place + 12 + length]
         if struct.pack(">I", zlib.crc32(kind + chunk)) != checksum:
