@@ -1,6 +1,7 @@
 """The command ``lunet``, as a user meets it: help, spellings, mistakes, exit statuses, a missing extra."""
 
 import inspect
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -220,3 +221,16 @@ def test_a_missing_extra_is_named_in_one_line(name: str) -> None:
     assert run.stderr.startswith(f"error: lunet {name} needs the package ")
     assert run.stderr.endswith(': pip install "lunet-networks[bundle]"\n')
     assert run.stderr.count("\n") == 1
+
+
+# ---- what is typed
+
+
+def test_names_and_folders_are_taken_as_they_are_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    main(["get-data", "phantom", "study#1", "--num_cases", "2", "--num_channels", "2", "--shape", "24,24,24"])
+    Path("study#1", "dataset.json").unlink()
+    main(["make-datalist", "study#1", "--modality", "T1,T2", "--label_names", "a#1,b"])
+    written = json.loads(Path("study#1", "dataset.json").read_text())
+    assert written["modality"] == {"0": "T1", "1": "T2"}
+    assert written["labels"] == {"0": "background", "1": "a#1", "2": "b"}

@@ -23,7 +23,11 @@ FLOORS = (
     ("lunet_networks.bundle.report",),
     ("lunet_networks.authoring.command_help",),
     ("lunet_networks.authoring.command_line", "lunet_networks.authoring.presets"),
-    ("lunet_networks.authoring.subprocesses", "lunet_networks.authoring.staging"),
+    (
+        "lunet_networks.authoring.literals",
+        "lunet_networks.authoring.staging",
+        "lunet_networks.authoring.subprocesses",
+    ),
     ("lunet_networks.authoring.bundle_folder",),
     ("lunet_networks.authoring.planning",),
     ("lunet_networks.authoring.checking",),

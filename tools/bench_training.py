@@ -15,6 +15,7 @@ from monai.bundle import ConfigWorkflow
 from torch.utils.benchmark import set_torch_threads
 
 from lunet_networks.authoring.command_line import run_commands
+from lunet_networks.authoring.literals import literal
 from lunet_networks.authoring.planning.families import FAMILIES
 from lunet_networks.bundle.benchmark.steps import TrainingStep
 from lunet_networks.bundle.data.datalist import load_datalist
@@ -145,18 +146,23 @@ def _workflow(
     name: str, dataset_dir: str, folder: Path, batch_size: int, epochs: int, data: list[Any], settings: dict[str, Any]
 ) -> ConfigWorkflow:
     root = ROOT / "bundles" / name
+    override = {
+        "bundle_root": root,
+        "dataset_dir": dataset_dir,
+        "output_dir": folder / "eval",
+        "ckpt_dir": folder / "models",
+        "batch_size": batch_size,
+        "epochs": epochs,
+        "val_interval": epochs + 1,
+        "train#dataset#data": data,
+        "validate#dataset#data": data[:1],
+        **settings,
+    }
     workflow = ConfigWorkflow(
         config_file=str(root / "configs" / "train.json"),
         logging_file=False,
         workflow_type="train",
-        bundle_root=str(root),
-        dataset_dir=dataset_dir,
-        output_dir=str(folder / "eval"),
-        ckpt_dir=str(folder / "models"),
-        batch_size=batch_size,
-        epochs=epochs,
-        val_interval=epochs + 1,
-        **{"train#dataset#data": data, "validate#dataset#data": data[:1], **settings},
+        **literal(override),
     )
     workflow.initialize()
     return workflow

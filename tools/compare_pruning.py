@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from lunet_networks import create_network
 from lunet_networks.authoring.command_line import run_commands
+from lunet_networks.authoring.literals import literal
 from lunet_networks.authoring.subprocesses import alone_in, shell
 from lunet_networks.bundle.pruning.channels import PruningSchedule
 from lunet_networks.bundle.report.summaries import read_rows
@@ -29,6 +30,7 @@ from tools.study.pruning_results import Result, read_pruning, read_training, wri
 
 FINISHED, LOG = "finished.json", "run.log"
 LOG_LINES = 15  # shown of a run that failed
+CKPT_DIR = "$@output_dir + '/models'"
 OWN_SETTINGS = {"epochs", "overwrite", "preset", "pretrained", "resume", "seed"}  # that the comparison gives
 
 
@@ -131,7 +133,7 @@ class Plan:
         self.given = given
         self.of_training = {name: value for name, value in given.items() if name not in of_pruning}
         self.merged = ConfigParser(ConfigParser.load_config_files(self.files))
-        self.merged.update(dict(given))
+        self.merged.update(literal(dict(given)))
         self.patch_shape = tuple(self.merged.get_parsed_content("roi_size"))
         self.shape = {
             "spatial_dims": len(self.patch_shape),
@@ -178,12 +180,14 @@ class Plan:
         return contenders
 
     def _fixed(self, name: str, network: nn.Module, epochs: int, **options: Any) -> Contender:
-        places = {"ckpt_dir": "$@output_dir + '/models'"}
+        places = {"ckpt_dir": CKPT_DIR}
         command = self._command("training", self.files[:1], **self.of_training, **places, epochs=epochs, **options)
         return Contender(name, command, network, self.patch_shape, epochs, pruned=False)
 
     def _command(self, workflow: str, files: Sequence[Path], **options: Any) -> list[str]:
-        given = {"config_file": str([str(file) for file in files]), "bundle_root": self.bundle, **options}
+        given = {"bundle_root": self.bundle, **options}
+        given = {name: value if value == CKPT_DIR else literal(value) for name, value in given.items()}
+        given = {"config_file": [str(file) for file in files], **given}
         words = [word for name, value in given.items() for word in (f"--{name}", str(value))]
         return ["-m", "monai.bundle", "run", workflow, *words, "--resume", "True"]
 
@@ -240,7 +244,7 @@ class Run:
 
     def command(self) -> list[str]:
         """Arguments of python for the run, or for the rest of it."""
-        return [*self.contender.command, "--output_dir", str(self.folder), "--seed", str(self.seed)]
+        return [*self.contender.command, "--output_dir", literal(str(self.folder)), "--seed", str(self.seed)]
 
     def is_finished(self) -> bool:
         """Whether it is done.

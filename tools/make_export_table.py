@@ -20,6 +20,7 @@ from lunet_networks.authoring.checking.bundle import INFERENCE, Bundle
 from lunet_networks.authoring.command_line import run_commands
 from lunet_networks.authoring.exporting.quantisation import BundleData, quantise
 from lunet_networks.authoring.exporting.trained_network import export_checked, trained_network, try_export
+from lunet_networks.authoring.literals import literal
 from lunet_networks.bundle.inference.exported import load_exported
 from lunet_networks.bundle.inference.formats import EXPORT_FILES
 from lunet_networks.bundle.runtime.checks import check_whole_number
@@ -177,9 +178,9 @@ def label_maps(source: Bundle, cases: Sequence[Mapping[str, str]], folder: Path,
         str(source.root / INFERENCE),
         logging_file=False,
         workflow_type="inference",
-        bundle_root=str(source.root),
-        ckpt_dir=str(source.root / "models" if backend == "eager" else folder),
-        dataset_dir=[case["image"] for case in cases],
+        bundle_root=literal(source.root),
+        ckpt_dir=literal(source.root / "models" if backend == "eager" else folder),
+        dataset_dir=literal([case["image"] for case in cases]),
         output_dir=str(folder / f"labels_{backend}"),
         device="cpu",
         backend=backend,

@@ -9,6 +9,7 @@ from typing import Any
 from monai.bundle import ConfigWorkflow
 
 from lunet_networks.authoring.command_line import run_commands
+from lunet_networks.authoring.literals import literal
 
 KIB_PER_GIB = 2**20
 
@@ -54,7 +55,9 @@ def profile_inference(bundle: str, dataset_dir: str, **settings: Any) -> None:
             meta_file=str(root / "configs" / "metadata.json"),
             logging_file=False,
             workflow_type="inference",
-            **{"bundle_root": str(root), "device": "cpu", "output_dir": labels, **settings, "dataset_dir": dataset_dir},
+            **literal(
+                {"bundle_root": root, "device": "cpu", "output_dir": labels, **settings, "dataset_dir": dataset_dir}
+            ),
         )
         workflow.initialize()
         steps = _watch(workflow)

@@ -4,6 +4,7 @@ Exit status: 0 when all went well, 1 when the command could not do what was aske
 wrong, 130 when Ctrl-C stopped it.
 """
 
+import ast
 import contextlib
 import functools
 import inspect
@@ -14,7 +15,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import fire
 from fire.core import FireExit
@@ -126,7 +127,7 @@ def _parse(name: str, command: Callable[..., None], arguments: Sequence[str]) ->
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
-            fire.Fire(note, command=arguments, name=name)
+            fire.Fire(_with_texts_as_typed(note), command=arguments, name=name)
     except FireExit as exit_:
         missing = MISSING.search(complaint.getvalue())
         if calls:
@@ -135,6 +136,32 @@ def _parse(name: str, command: Callable[..., None], arguments: Sequence[str]) ->
             f"{name} needs {missing[1].upper()}: {name} --help shows what it takes" if missing else complaint.getvalue()
         )
     return calls[0]
+
+
+def _with_texts_as_typed(command: Callable[..., None]) -> Callable[..., None]:
+    """Let fire hand over texts as they were typed. By itself it reads Python: a folder study#1 as study and a comment,
+    2026_01 as a number, and authors Doe,Roe as a pair."""
+    parameters = inspect.signature(command, eval_str=True).parameters.values()
+    for texts, read in ((str, str), (str | None, lambda text: None if text == "None" else text)):
+        names = [parameter.name for parameter in parameters if parameter.annotation == texts]
+        if names:  # without names it would be set for all
+            command = fire.decorators.SetParseFn(read, *names)(command)
+    return fire.decorators.SetParseFn(_value)(command)
+
+
+def _value(text: str) -> Any:
+    """A value as fire reads it, except that nothing in it is a comment.
+
+    Example:
+        >>> _value("3"), _value("T1,T2"), _value("study#1"), _value("a#1,b"), _value("['#1', 2]")
+        (3, ('T1', 'T2'), 'study#1', ('a#1', 'b'), ['#1', 2])
+    """
+    try:
+        return ast.literal_eval(text)
+    except (SyntaxError, ValueError):
+        if "#" in text:
+            return tuple(text.split(",")) if "," in text else text
+        return fire.parser.DefaultParseValue(text)
 
 
 def _not_taken(command: Callable[..., None], argument: str) -> str:

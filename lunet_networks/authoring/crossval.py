@@ -12,6 +12,7 @@ from typing import Any
 
 from monai.bundle import ConfigParser
 
+from lunet_networks.authoring.literals import literal
 from lunet_networks.authoring.subprocesses import alone_in, run_python, typed
 from lunet_networks.bundle.data.datalist import load_datalist, read_dataset_json
 from lunet_networks.bundle.evaluation.metrics import CaseMetrics
@@ -177,8 +178,8 @@ class CrossValidation:
         names = {"training": ["train"], "evaluation": ["train", "evaluate"], "inference": ["inference", "ensemble"]}
         files = [str(self.bundle / "configs" / f"{name}.json") for name in names[workflow]]
         config_file = files[0] if len(files) == 1 else str(files)
-        command = ["-m", "monai.bundle", "run", workflow, "--bundle_root", str(self.bundle)]
-        return command + _options({"config_file": config_file, **arguments})
+        command = ["-m", "monai.bundle", "run", workflow, "--bundle_root", literal(str(self.bundle))]
+        return command + _options({"config_file": config_file, **literal(arguments)})
 
     def is_finished(self, fold: int) -> bool:
         """Whether a fold was trained and evaluated with these settings on these cases, and is as it was then."""
@@ -242,7 +243,7 @@ def _checked(given: Mapping[str, Any], bundle: Path) -> dict[str, Any]:
     names = parser["settings"].keys() - {"_target_"} - OWN_SETTINGS.keys()
     for name in given:
         _check_name(name, sorted({*names, "device"}))
-    parser.update(dict(given))
+    parser.update(literal(dict(given)))
     return check_settings(**{name: parser.get_parsed_content(name) for name in sorted(names)})
 
 

@@ -49,3 +49,22 @@ def test_a_mistake_of_the_user_ends_in_its_message(monkeypatch, greet):
 def test_a_boolean_that_is_none(value):
     with pytest.raises(ValueError, match=r"--overwrite takes True or False, not"):
         as_bool("overwrite", value)
+
+
+@pytest.mark.parametrize(
+    "text", ["study#1", "2026_01", "1e3", "Doe,Roe", "$x", "[1, 2]", "None", "'quoted'", "a b", "# nothing else"]
+)
+def test_a_text_is_read_as_it_was_typed(monkeypatch, calls, greet, text):
+    call(monkeypatch, text, commands=[greet])
+    call(monkeypatch, "--name", text, commands=[greet])
+    call(monkeypatch, f"--name={text}", commands=[greet])
+    assert calls == [(text, 1)] * 3
+
+
+def test_what_may_be_none_or_anything(monkeypatch, calls):
+    def name(folder: str | None = "here", sides: int | tuple[int, ...] = 0, **settings: object) -> None:
+        calls.append((folder, sides, settings))
+
+    call(monkeypatch, "--folder", "None", "--sides", "1,2", "--other", "a#1", commands=[name])
+    call(monkeypatch, "--folder", "a#1", "--other", "T1,T2", commands=[name])
+    assert calls == [(None, (1, 2), {"other": "a#1"}), ("a#1", 0, {"other": ("T1", "T2")})]

@@ -20,6 +20,7 @@ import monai.bundle
 import numpy as np
 import pytest
 import torch
+from monai.bundle import ConfigParser
 
 from lunet_networks.authoring.crossval import CrossValidation, crossval, write_tables
 from lunet_networks.authoring.samples.get_data import phantom
@@ -307,3 +308,15 @@ def test_killed_and_run_again(bundle: Path, dataset: Path, tmp_path: Path, in_th
     plan.finish(1)
     for name in ("models/model.pt", "cases.csv", "summary.csv"):
         assert (history.parent / name).read_bytes() == (plan.folder(1) / name).read_bytes()
+
+
+def test_what_the_command_line_says_is_no_expression(bundle: Path, dataset: Path, tmp_path: Path) -> None:
+    data = shutil.copytree(dataset, tmp_path / "study#1")
+    given = {**SETTINGS, "pretrained": "$1 / 0"}
+    run = CrossValidation.plan(bundle, data, tmp_path / "%out", given)
+    assert run.settings["pretrained"] == "$1 / 0"
+    options = run.command("training", **run.steps(0)["training"])[4:]
+    parsed = ConfigParser({name[2:]: value for name, value in zip(options[::2], options[1::2], strict=True)})
+    assert parsed.get_parsed_content("pretrained") == "$1 / 0"
+    assert parsed.get_parsed_content("dataset_dir") == str(data)
+    assert parsed.get_parsed_content("output_dir") == str(tmp_path / "%out" / "fold_0")

@@ -8,6 +8,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from lunet_networks.authoring.checking.bundle import METADATA, Bundle, Fault
+from lunet_networks.authoring.literals import literal_value, readable
 
 SCHEMA = Path(__file__).with_name("metadata_schema.json")
 FORMAT = "network_data_format"
@@ -78,8 +79,8 @@ def _label_faults(bundle: Bundle) -> Iterator[Fault]:
     for name in sorted({name for name in lowered if lowered.count(name) > 1}):
         yield Fault(METADATA, key, f"gives the name {name} twice, capitals aside", "name every label differently")
     for file, config in bundle.configs.items():
-        labels = config.get("label_names")
-        if isinstance(labels, list) and list(channels.values()) != ["background", *labels]:
+        labels = literal_value(config.get("label_names"))
+        if isinstance(labels, list) and list(channels.values()) != ["background", *map(readable, map(str, labels))]:
             names = ", ".join(channels.values())
             cure = f"write background, {', '.join(map(str, labels))}, or correct label_names"
             yield Fault(METADATA, key, f"names {names}, which are not the label_names of {file}", cure)

@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from lunet_networks.authoring.checking.bundle import TRAIN, Bundle
 from lunet_networks.authoring.exporting.trained_network import TrainedNetwork, try_export
+from lunet_networks.authoring.literals import literal
 from lunet_networks.authoring.staging import write_json
 from lunet_networks.bundle.inference.exported import load_exported
 from lunet_networks.bundle.inference.formats import EXPORT_FILES, import_silently
@@ -49,9 +50,9 @@ class BundleData:
                 f"{bundle.root / TRAIN} is not there or cannot be read, and int8 needs it for its data"
             )
         self._parser = bundle.parser(TRAIN)
-        self._parser.update({"bundle_root": str(bundle.root), "device": "cpu"})
+        self._parser.update({"bundle_root": literal(str(bundle.root)), "device": "cpu"})
         if dataset_dir is not None:
-            self._parser["dataset_dir"] = dataset_dir
+            self._parser["dataset_dir"] = literal(dataset_dir)
         ckpt_dir = bundle.root / "models" if ckpt_dir is None else ckpt_dir
         found = self._trained_cases(bundle, ckpt_dir).find()
         if found is not None:

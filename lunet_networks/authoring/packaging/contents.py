@@ -8,6 +8,7 @@ from torch import nn
 from lunet_networks import PRESETS
 from lunet_networks.authoring.checking.bundle import INFERENCE, METADATA, TRAIN, Bundle, strings
 from lunet_networks.authoring.checking.torchscript import metadata_shape
+from lunet_networks.authoring.literals import literal_value
 from lunet_networks.authoring.packaging.configs import own_preset
 from lunet_networks.authoring.packaging.metadata import INFERENCE_NEEDS, PICTURES_NEED, Costs, packed_metadata
 from lunet_networks.authoring.packaging.model_card import packed_card
@@ -47,7 +48,7 @@ def packed_files(
     card = packed_card(
         (source.root / CARD).read_text(encoding="utf-8"),
         _model(configs[INFERENCE]["network_def"], preset, costs),
-        NO_RECORDS if records is None else records.performance(source.configs[TRAIN]),
+        NO_RECORDS if records is None else records.performance(literal_value(source.configs[TRAIN])),
         _system(metadata),
         own_notes,
     )

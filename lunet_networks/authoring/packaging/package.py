@@ -16,6 +16,7 @@ from lunet_networks.authoring.checking.metadata import check_metadata
 from lunet_networks.authoring.checking.monai_label_ids import check_ids
 from lunet_networks.authoring.checking.verify import find_faults, list_faults
 from lunet_networks.authoring.command_line import as_bool
+from lunet_networks.authoring.literals import literal_value
 from lunet_networks.authoring.packaging.archive import take_large_files, zip_bytes
 from lunet_networks.authoring.packaging.configs import choose_packed_preset, packed_configs
 from lunet_networks.authoring.packaging.contents import CARD, LICENCE, packed_files
@@ -138,7 +139,7 @@ def _check_output(output: Path, release: str, overwrite: bool) -> None:
 
 
 def _records(source: Bundle, preset: str | None, ckpt_file: Path, records: Path | None) -> Records | None:
-    label_names = source.configs[TRAIN].get("label_names", [])
+    label_names = literal_value(source.configs[TRAIN].get("label_names", []))
     if records is not None:
         return read_records(records, preset, label_names)
     for models, docs in (("models", "docs"), (f"models/{preset}", f"docs/{preset}")):

@@ -19,6 +19,7 @@ from lunet_networks.authoring.planning.families import FAMILIES, Family
 from lunet_networks.authoring.planning.fingerprint import Fingerprint, by_axis
 from lunet_networks.authoring.planning.normalisation import plan_normalisation
 from lunet_networks.authoring.planning.patch_size import GIB, LEAST_BATCH, Patch, choose_patch, keep_patch
+from lunet_networks.authoring.planning.sides import Sides, find_sides
 from lunet_networks.authoring.planning.training_memory import estimate_training_memory
 from lunet_networks.bundle.data.labels import count_outputs
 from lunet_networks.bundle.data.picture_files import COLOURS
@@ -27,7 +28,7 @@ ANISOTROPIC = 3  # nnU-Net: one spacing is this many times another
 TRAINING_SHARE = 0.8  # of the cases is trained on, with five folds
 STEPS = 5  # an epoch has at least so many; nnU-Net: a batch has at most a twentieth of the voxels of all cases
 SPECTROGRAM = re.compile("spectrogram", re.IGNORECASE)
-SIDES = re.compile(r"(^|[\W_])(left|right|l|r|lt|rt)([\W_]|$)", re.IGNORECASE)
+TO_MIRROR = "names of the labels in dataset.json, augmentation in configs/train.json, training --augment False"
 
 
 @dataclass(frozen=True)
@@ -88,10 +89,10 @@ def plan_bundle(
     cache_rate, cache_why = _cache(fingerprint, shapes, patch, memory_gib)
     normalise, normalise_in_words, normalise_why = plan_normalisation(fingerprint, about.imagenet)
     turning, turning_why = _turning_axes(fingerprint, pixdim)
-    sided = [name for name in fingerprint.label_names if SIDES.search(name)]
-    mirrored = [] if sided else [0, 1] if fingerprint.of_pictures else [0]
+    sides = find_sides(fingerprint.label_names)
+    mirrored = [] if sides else [0, 1] if fingerprint.of_pictures else [0]
     square = len(set(patch.roi_size)) == 1
-    quarter_turns = fingerprint.of_pictures and bool(turning) and square and not sided
+    quarter_turns = fingerprint.of_pictures and bool(turning) and square and not sides
     several = len(fingerprint.label_names) > 1
     by_class = fingerprint.ignore_label is not None or (several and not whole)
     overlap = 0.25 if whole else 0.5
@@ -134,8 +135,8 @@ def plan_bundle(
         Decision("patches", *_sampling(whole, by_class), "crop_transforms in configs/train.json"),
         Decision(
             "augmentation",
-            *_augmentation(turning, turning_why, mirrored, quarter_turns, sided),
-            "training --augment False",
+            *_augmentation(turning, turning_why, mirrored, quarter_turns, sides),
+            TO_MIRROR if sides else "training --augment False",
         ),
         Decision("overlap", f"{overlap:g}", _overlap_why(whole), "inference --overlap"),
         Decision("cache_rate", f"{cache_rate:g}", cache_why, "training --cache_rate"),
@@ -257,7 +258,7 @@ def _turning_axes(fingerprint: Fingerprint, pixdim: Sequence[float]) -> tuple[li
 
 
 def _augmentation(
-    turning: list[int], turning_why: str, mirrored: list[int], quarter_turns: bool, sided: list[str]
+    turning: list[int], turning_why: str, mirrored: list[int], quarter_turns: bool, sides: Sides
 ) -> tuple[str, str]:
     what = [
         *(["rotation"] if turning else []),
@@ -270,8 +271,8 @@ def _augmentation(
         "noise",
     ]
     why = [turning_why] if turning_why else []
-    if sided:
-        why.append(f"not mirrored, and flip_tta without effect: {', '.join(sided)} tell left from right")
+    if sides:
+        why.append(f"not mirrored, and flip_tta without effect: {sides.why}")
     return ", ".join(what), "; ".join(why) or "few cases go further"
 
 

@@ -126,7 +126,7 @@ def _draw_intensities(axes: Axes, channel: ChannelIntensities) -> None:
         axes.stairs(
             shares, edges, fill=True, facecolor=to_rgba(colour, 0.35), edgecolor=colour, linewidth=1, label=name
         )
-        if shares.max() > PEAKED * np.percentile(shares[shares > 0], 90):
+        if shares.any() and shares.max() > PEAKED * np.percentile(shares[shares > 0], 90):
             axes.set_yscale("log")
     widths = np.diff(edges)
     if widths[-1] > 2 * widths[0]:

@@ -1,5 +1,6 @@
 """Intensity statistics of a dataset from samples of its voxels, so that no more than one case is in memory."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,6 +26,7 @@ class ChannelIntensities:
         percentile_00_5: half a percent of the sampled foreground lies below.
         percentile_99_5: half a percent lies above.
         zero_share: share of an image's voxels that are exactly 0, the median over the cases.
+        one_valued_cases: cases in which all voxels that are not 0 hold one value, as in a mask.
         histogram_edges: of the bins, one more than there are counts.
         foreground_counts: sampled voxels of the foreground in each bin.
         whole_counts: sampled voxels of the whole images in each bin.
@@ -38,6 +40,7 @@ class ChannelIntensities:
     percentile_00_5: float
     percentile_99_5: float
     zero_share: float
+    one_valued_cases: int
     histogram_edges: tuple[float, ...]
     foreground_counts: tuple[int, ...]
     whole_counts: tuple[int, ...]
@@ -52,12 +55,14 @@ class Sample:
         whole: intensities sampled from the whole image.
         foreground_range: least and highest of the whole foreground; None where there is none.
         zero_share: share of the image's voxels that are exactly 0.
+        one_valued: whether all its voxels that are not 0 hold one value.
     """
 
     foreground: np.ndarray
     whole: np.ndarray
     foreground_range: tuple[float, float] | None
     zero_share: float
+    one_valued: bool
 
 
 def sample_channel(voxels: np.ndarray, foreground: np.ndarray, random: np.random.Generator) -> Sample:
@@ -73,13 +78,14 @@ def sample_channel(voxels: np.ndarray, foreground: np.ndarray, random: np.random
         >>> sample_channel(image, image > 8, np.random.default_rng(0)).foreground_range
         (9.0, 11.0)
     """
-    inside = voxels[foreground]
+    inside, not_0 = voxels[foreground], voxels[voxels != 0]
     everywhere = np.unravel_index(_some_of(voxels.size, random), voxels.shape)
     return Sample(
         foreground=inside[_some_of(inside.size, random)],
         whole=voxels[everywhere],
         foreground_range=(float(inside.min()), float(inside.max())) if inside.size else None,
-        zero_share=1 - np.count_nonzero(voxels) / voxels.size,
+        zero_share=1 - not_0.size / voxels.size,
+        one_valued=bool(not_0.size and not_0.min() == not_0.max()),
     )
 
 
@@ -99,7 +105,8 @@ def describe_channel(samples: Sequence[Sample]) -> ChannelIntensities:
         percentile_00_5=plain(low),
         percentile_99_5=plain(high),
         zero_share=plain(np.median([sample.zero_share for sample in samples])),
-        histogram_edges=tuple(map(plain, edges)),
+        one_valued_cases=sum(sample.one_valued for sample in samples),
+        histogram_edges=_rounded(edges),
         foreground_counts=tuple(np.histogram(foreground, edges)[0].tolist()),
         whole_counts=tuple(np.histogram(whole, edges)[0].tolist()),
     )
@@ -124,11 +131,19 @@ def _bin_edges(foreground: np.ndarray, whole: np.ndarray) -> np.ndarray:
     ranges = np.percentile(foreground, HISTOGRAM_RANGE), np.percentile(whole, HISTOGRAM_RANGE)
     low, high = np.min(ranges), np.max(ranges)
     if low == high:
-        low, high = whole.min(), whole.max()
+        low, high = min(foreground.min(), whole.min()), max(foreground.max(), whole.max())
     positive = whole[whole > 0]
     if low >= 0 and positive.size and high > LOGARITHMIC_SPAN * np.median(positive):
         return np.geomspace(np.percentile(positive, HISTOGRAM_RANGE[0]), high, HISTOGRAM_BINS + 1)
     if not (whole % 1).any():  # each bin holds equally many whole numbers, or some would look empty
         step = np.ceil((high - low + 1) / HISTOGRAM_BINS)
         return np.arange(np.floor(low), high + step + 1, step) - 0.5
+    if low == high:  # a single bin around it
+        return np.array([low - abs(low) / 2, low + abs(low) / 2])
     return np.linspace(low, high, HISTOGRAM_BINS + 1)
+
+
+def _rounded(edges: np.ndarray) -> tuple[float, ...]:
+    """Edges of bins to a thousandth of the narrowest bin."""
+    decimals = 3 - math.floor(math.log10(np.diff(edges).min()))
+    return tuple(np.round(edges, decimals).tolist())

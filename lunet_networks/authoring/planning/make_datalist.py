@@ -18,7 +18,10 @@ OURS = "written by lunet make-datalist"
 
 
 def make_datalist(
-    dataset_dir: str, label_names: str | tuple[str, ...] = (), modality: str = "unknown", overwrite: bool = False
+    dataset_dir: str,
+    label_names: str | tuple[str, ...] = (),
+    modality: str | tuple[str, ...] = "unknown",
+    overwrite: bool = False,
 ) -> None:
     """Pair the images and labels of a folder by their names, check every file, and write dataset.json.
 
@@ -37,7 +40,7 @@ def make_datalist(
         overwrite: replace an existing dataset.json; one that this command has not written is kept as
             dataset_before_1.json, dataset_before_2.json ...
     """
-    folder = Path(str(dataset_dir))  # fire reads a folder named 2026 as a number
+    folder = Path(str(dataset_dir))
     path = folder / "dataset.json"
     existing = _content(path)
     if is_nnunet(existing):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,17 @@ from lunet_networks.bundle.data.case_files import ImagePath, case_names, nfc
 from lunet_networks.bundle.data.checks import check_data
 from lunet_networks.bundle.data.datalist import labels_of, load_datalist, read_dataset_json
 from lunet_networks.bundle.data.picture_files import is_picture
+from lunet_networks.bundle.evaluation.metrics import WHOLE
 from lunet_networks.bundle.runtime.strict_json import shown
+from lunet_networks.bundle.training.history import KEY_METRIC
 
 IGNORE = "ignore"  # nnU-Net's name for voxels that are not labelled
+TAKEN_NAMES = {  # as labels they would get into the same row or column
+    WHOLE: "all labels as one",
+    KEY_METRIC.removeprefix("val_"): "the mean of all labels",
+    "mean": "the mean of all labels",
+}
+INVISIBLE = ("Cc", "Cs", "Zl", "Zp")  # control characters, halves of characters, ends of lines and paragraphs
 
 
 def fingerprint_dataset(dataset_dir: str | Path, spatial_dims: int | None = None, seed: int = 0) -> Fingerprint:
@@ -72,10 +81,10 @@ def fingerprint_dataset(dataset_dir: str | Path, spatial_dims: int | None = None
     if not any(volume for case in measured.cases for volume in case.label_volumes.values()):
         raise ValueError(f"no case of {path} holds any of its labels ({', '.join(names)}): there is nothing to learn")
     return Fingerprint(
-        name=str(description.get("name") or Path(dataset_dir).resolve().name),
-        description=str(description.get("description", "")),
-        reference=str(description.get("reference", "")),
-        licence=str(description.get("licence") or description.get("license") or ""),
+        name=one_line(description.get("name")) or one_line(Path(dataset_dir).resolve().name),
+        description=one_line(description.get("description")),
+        reference=one_line(description.get("reference")),
+        licence=one_line(description.get("licence") or description.get("license")),
         spatial_dims=len(facts.shapes[0]),
         modalities=modalities or ("unknown",) * facts.in_channels,
         label_names=names,
@@ -98,8 +107,15 @@ def _label_names(path: Path, labels: Mapping[int, str]) -> tuple[tuple[str, ...]
         names.pop()
     if not names:
         raise ValueError(f"{path} names no label but the background and {IGNORE}: there is nothing to learn")
-    if len(set(names)) < len(names):
-        raise ValueError(f"{path} gives several labels the same name: {', '.join(names)}")
+    check_names(path, "label", names)
+    lowered = [name.lower() for name in ("background", *names)]
+    if len(set(lowered)) < len(lowered):
+        raise ValueError(
+            f"{path} gives several labels the same name: {', '.join(names)}; capitals make no difference to MONAI Label"
+        )
+    if taken := [name for name in names if name in TAKEN_NAMES]:
+        what = TAKEN_NAMES[taken[0]]
+        raise ValueError(f"{path} calls a label {taken[0]}, as tables call {what}: name it otherwise")
     return tuple(names), ignored[0] if ignored else None
 
 
@@ -112,7 +128,35 @@ def _modalities(path: Path, modality: Any) -> tuple[str, ...]:
         raise ValueError(
             f'{path}: modality has to name the channels, numbered from 0, such as {{"0": "MRI"}}, not {shown(modality)}'
         )
-    return tuple(modality[str(channel)] for channel in range(len(modality)))
+    names = tuple(modality[str(channel)] for channel in range(len(modality)))
+    check_names(path, "channel", names)
+    return names
+
+
+def check_names(source: object, kind: str, names: Iterable[str]) -> None:
+    """Check that names can stand in tables, pictures and configs. Signs of all kinds can, ends of lines cannot.
+
+    Args:
+        source: of the names, for the message.
+        kind: "label" or "channel".
+        names: to check.
+
+    Raises:
+        ValueError: for the first character that cannot be shown.
+    """
+    for name in names:
+        if wrong := [character for character in name if unicodedata.category(character) in INVISIBLE]:
+            raise ValueError(f"{source}: the {kind} {name!r} holds {wrong[0]!r}, which cannot be shown: rename it")
+
+
+def one_line(text: object) -> str:
+    """What dataset.json or the command line says, for a sentence: without line breaks; "" for None.
+
+    Example:
+        >>> one_line("Livers,\\n  in CT"), one_line(None), one_line(2026)
+        ('Livers, in CT', '', '2026')
+    """
+    return "" if text is None else " ".join(str(text).split()).encode(errors="replace").decode()
 
 
 def _all_cases(dataset_dir: str | Path) -> list[dict[str, Any]]:
@@ -171,7 +215,7 @@ def fingerprint(dataset_dir: str, output_dir: str | None = None, spatial_dims: i
         output_dir: folder to write to; without it the dataset's folder.
         spatial_dims: 2 or 3, the dimensions that the images should have; without it those of most images.
     """
-    folder = Path(str(dataset_dir if output_dir is None else output_dir))  # fire reads a folder named 2026 as a number
+    folder = Path(str(dataset_dir if output_dir is None else output_dir))
     if folder.exists() and not os.access(folder, os.W_OK):  # before minutes of reading
         raise PermissionError(f"cannot write into {folder}: name another folder with --output_dir")
     measured = fingerprint_dataset(str(dataset_dir), spatial_dims)

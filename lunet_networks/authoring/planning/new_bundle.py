@@ -6,13 +6,17 @@ from pathlib import Path
 
 from lunet_networks.authoring.bundle_folder import check_bundle_folder, write_bundle
 from lunet_networks.authoring.command_line import as_bool
+from lunet_networks.authoring.literals import literal
 from lunet_networks.authoring.planning.bundle_files import bundle_files, bundle_settings
 from lunet_networks.authoring.planning.decisions import Plan, plan_bundle
 from lunet_networks.authoring.planning.families import FAMILIES, choose_preset
 from lunet_networks.authoring.planning.fingerprint import Fingerprint, summarise, write_fingerprint
 from lunet_networks.authoring.planning.fingerprint_picture import draw_fingerprint
 from lunet_networks.authoring.planning.licences import names_terms
-from lunet_networks.authoring.planning.measuring import fingerprint_dataset
+from lunet_networks.authoring.planning.measuring import check_names, fingerprint_dataset, one_line
+from lunet_networks.authoring.subprocesses import shell
+
+TRAIN = ["python", "-m", "monai.bundle", "run", "training", "--config_file", "configs/train.json"]
 
 
 def new_bundle(
@@ -47,7 +51,7 @@ def new_bundle(
         overwrite: overwrite the generated files of an existing bundle and its fingerprint; its models and eval stay.
     """
     preset = choose_preset(family, preset)
-    target = Path(str(output_dir)).resolve()  # fire reads a folder named 2026 as a number
+    target = Path(str(output_dir)).resolve()
     overwrite = as_bool("overwrite", overwrite)
     check_bundle_folder(target, overwrite)
     beside = {kind: target.with_name(f"{target.name}_fingerprint.{kind}") for kind in ("json", "png")}
@@ -62,7 +66,7 @@ def new_bundle(
             _check_numbers(name, given[name], kinds, fingerprint.spatial_dims)
     plan = plan_bundle(fingerprint, family, preset, memory_gib, **given)
     settings = bundle_settings(fingerprint, family, preset, plan)
-    files = bundle_files({**settings, "authors": str(authors)})
+    files = bundle_files({**settings, "authors": one_line(authors)})
     write_bundle(target, {path: text.encode() for path, text in files.items()}, overwrite)
     write_fingerprint(fingerprint, beside["json"])
     draw_fingerprint(fingerprint, beside["png"])
@@ -86,6 +90,7 @@ def _with_modality(fingerprint: Fingerprint, modality: str | tuple[str, ...] | N
     names = [modality] * fingerprint.in_channels if isinstance(modality, str) else [str(name) for name in modality]
     if len(names) != fingerprint.in_channels:
         raise ValueError(f"--modality names {len(names)} channels, the images have {fingerprint.in_channels}")
+    check_names("--modality", "channel", names)
     return dataclasses.replace(fingerprint, modalities=tuple(names))
 
 
@@ -109,8 +114,7 @@ def _report(fingerprint: Fingerprint, plan: Plan, target: Path, beside: Iterable
             f"{target} is a bundle; {' and '.join(map(str, beside))} show the dataset",
             *notes,
             "train it:",
-            f"  cd {target}",
-            "  python -m monai.bundle run training --config_file configs/train.json "
-            f"--dataset_dir {Path(dataset_dir).resolve()}",
+            f"  {shell(['cd', str(target)])}",
+            f"  {shell([*TRAIN, '--dataset_dir', literal(str(Path(dataset_dir).resolve()))])}",
         ]
     )

@@ -192,7 +192,8 @@ def settings_table(templates: Sequence[Path], values: Mapping[str, Any]) -> str:
         if comment is None:
             raise ValueError(f"{templates[0]}: the setting {name!r} has no comment to explain it")
         default = PLACEHOLDER.sub(lambda placeholder: _in_yaml(values[placeholder[1]]), default)
-        rows.append(f"| `{name}` | `{default}` | {comment.replace('|', 'or')} |")
+        cells = (f"`{name}`", f"`{default}`".replace("|", "\\|"), comment.replace("|", "or"))
+        rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
 
 

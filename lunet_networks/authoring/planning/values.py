@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import lunet_networks
+from lunet_networks.authoring.planning.templating import Component
 from lunet_networks.bundle.data.labels import count_outputs, label_values
 from lunet_networks.bundle.data.picture_files import COLOURS
 from lunet_networks.bundle.training.history import KEY_METRIC, TRAIN_METRIC
@@ -93,34 +94,34 @@ def _formats(dims: int, in_channels: int, num_labels: int) -> dict[str, Any]:
             "without_channel": [],
             "label_writer": "lunet_networks.bundle.inference.SaveLabelsd",
         }
-    to_colour = {"_target_": "lunet_networks.bundle.data.GreyToColourd", "keys": "image"}
+    to_colour = Component(_target_="lunet_networks.bundle.data.GreyToColourd", keys="image")
     return {
         "image_files": f"{NIFTI_OR_NRRD} or pictures (PNG, JPG, TIFF; label maps: PNG)",
         "grey_to_colour": [to_colour] if in_channels == COLOURS else [],  # grey ones are taken among those in colour
-        "without_channel": [{"_target_": "SqueezeDimd", "keys": "pred", "dim": 0}],
+        "without_channel": [Component(_target_="SqueezeDimd", keys="pred", dim=0)],
         "label_writer": f"lunet_networks.bundle.inference.{'SaveMasksd' if num_labels == 1 else 'SaveLabelsd'}",
     }
 
 
-def _crop(by_class: bool) -> dict[str, Any]:
+def _crop(by_class: bool) -> Component:
     """The transform that cuts patches: half of them around background, half around foreground. Ignored voxels
     belong to no class, so no patch is cut around them."""
     common = {"keys": ["image", "label"], "label_key": "label", "spatial_size": "@roi_size", "num_samples": 1}
     if not by_class:
-        return {"_target_": "RandCropByPosNegLabeld", **common}
-    return {
-        "_target_": "RandCropByLabelClassesd",
+        return Component(_target_="RandCropByPosNegLabeld", **common)
+    return Component(
+        _target_="RandCropByLabelClassesd",
         **common,
-        "ratios": "$[len(@label_names)] + [1] * len(@label_names)",
-        "num_classes": "$len(@label_names) + 1",
-        "warn": False,  # cases may well lack a label
-    }
+        ratios="$[len(@label_names)] + [1] * len(@label_names)",
+        num_classes="$len(@label_names) + 1",
+        warn=False,  # cases may well lack a label
+    )
 
 
-def _flips(mirrored_axes: Sequence[int], quarter_turns: bool) -> list[dict[str, Any]]:
+def _flips(mirrored_axes: Sequence[int], quarter_turns: bool) -> list[Component]:
     both = {"keys": ["image", "label"]}
-    flips = [{"_target_": "RandFlipd", **both, "prob": 0.5, "spatial_axis": axis} for axis in mirrored_axes]
-    return [*flips, *([{"_target_": "RandRotate90d", **both, "prob": 0.5}] if quarter_turns else [])]
+    flips = [Component(_target_="RandFlipd", **both, prob=0.5, spatial_axis=axis) for axis in mirrored_axes]
+    return [*flips, *([Component(_target_="RandRotate90d", **both, prob=0.5)] if quarter_turns else [])]
 
 
 def _rotate_range(turning_axes: Sequence[int], dims: int) -> list[float]:

@@ -4,6 +4,7 @@ import statistics
 from pathlib import Path
 
 from lunet_networks.authoring.command_line import as_bool
+from lunet_networks.authoring.literals import literal
 from lunet_networks.authoring.subprocesses import run_python
 from lunet_networks.bundle.report.summaries import label_dice, read_rows
 from lunet_networks.bundle.runtime import outputs
@@ -55,5 +56,5 @@ def _lunet(*arguments: object) -> None:
 def _run(bundle: Path, configs: list[str], workflow: str, *arguments: object) -> None:
     files = [str(bundle / "configs" / f"{name}.json") for name in configs]
     config_file = files[0] if len(files) == 1 else str(files)
-    where = ["--bundle_root", str(bundle), "--config_file", config_file]
-    run_python(["-m", "monai.bundle", "run", workflow, *where, *map(str, arguments)])
+    where = ["--bundle_root", literal(str(bundle)), "--config_file", config_file]
+    run_python(["-m", "monai.bundle", "run", workflow, *where, *(literal(str(each)) for each in arguments)])

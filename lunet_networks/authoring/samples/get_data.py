@@ -81,7 +81,7 @@ def hippocampus(output_dir: str, url: str | None = None, md5: str | None = None)
         url: address of another copy of Task04_Hippocampus.tar, also file:///...
         md5: MD5 of that copy, where it is another archive.
     """
-    folder = Path(str(output_dir))  # fire reads a folder named 2026 as a number
+    folder = Path(str(output_dir))
     if is_complete(folder):
         print(f"the dataset in {folder} is complete: nothing to do")
         return

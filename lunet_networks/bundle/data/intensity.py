@@ -10,6 +10,8 @@ from monai.transforms import MapTransform
 
 __all__ = ["NormalizeChannelsd"]
 
+ROUNDING = 1e-6  # of the largest value: less contrast is that of rounding, as where a constant image was resampled
+
 
 class NormalizeChannelsd(MapTransform):
     """Normalises each channel separately: CT by the statistics of the dataset, other channels by those of the image.
@@ -44,6 +46,7 @@ class NormalizeChannelsd(MapTransform):
 
 def _normalise(image: torch.Tensor, statistics: Mapping[str, float] | None) -> torch.Tensor:
     if statistics is None:
-        return (image - image.mean()) / image.std(correction=0).clamp_min(1e-8)
+        rounding = (ROUNDING * image.abs().max()).clamp_min(torch.finfo(image.dtype).tiny)
+        return (image - image.mean()) / torch.maximum(image.std(correction=0), rounding)
     clipped = image.clamp(statistics["lower"], statistics["upper"])
     return (clipped - statistics["mean"]) / statistics["std"]

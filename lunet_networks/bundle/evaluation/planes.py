@@ -158,7 +158,7 @@ def label_styles(label_names: Sequence[str]) -> list[tuple[str, str, str]]:
 def intensity_window(pixels: Sequence[np.ndarray]) -> tuple[float, float]:
     """The intensities shown as black and white: the 1st and 99th percentile of all pixels."""
     low, high = np.percentile(np.concatenate([part.ravel() for part in pixels]), [1, 99])
-    return float(low), float(max(high, low + 1e-6))
+    return float(low), float(high if high > low else low + max(abs(low), 1))
 
 
 def draw_plane(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -12,6 +11,7 @@ import numpy as np
 
 from lunet_networks.bundle.evaluation.metrics import CaseMetrics
 from lunet_networks.bundle.evaluation.planes import LABEL_COLOURS
+from lunet_networks.bundle.runtime.files import figure_bytes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -70,10 +70,9 @@ def svg(figure: Figure) -> bytes:
     """A figure as SVG with the page's fonts. Colours of the theme follow the reader's light or dark mode."""
     from matplotlib import rc_context
 
-    content = io.StringIO()
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "report"}):
-        figure.savefig(content, format="svg", metadata={"Date": None, "Creator": None})
-    text = re.sub(r"'DejaVu Sans'[^;\"]*sans-serif", FONTS, content.getvalue())
+        content = figure_bytes(figure, format="svg", metadata={"Date": None, "Creator": None}).decode()
+    text = re.sub(r"'DejaVu Sans'[^;\"]*sans-serif", FONTS, content)
     used = [colour for colour in THEME if colour in text]
     for colour in used:
         text = text.replace(colour, f"var(--c{colour[1:]})")

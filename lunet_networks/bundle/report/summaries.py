@@ -57,7 +57,8 @@ def means_table(summary: Rows) -> str:
     lines = [f"| label | {' | '.join(TITLES.values())} |", f"|---|{'---:|' * len(TITLES)}"]
     for label in dict.fromkeys(label for label, _ in means):
         figures = (means.get((label, metric), math.nan) for metric in TITLES)
-        lines.append(f"| {' | '.join([label, *('-' if math.isnan(mean) else f'{mean:.3f}' for mean in figures)])} |")
+        name = label.replace("|", "\\|")
+        lines.append(f"| {' | '.join([name, *('-' if math.isnan(mean) else f'{mean:.3f}' for mean in figures)])} |")
     return "\n".join(lines)
 
 

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["config_text", "next_numbered", "write_atomically", "write_figure"]
+__all__ = ["config_text", "figure_bytes", "next_numbered", "write_atomically", "write_figure"]
 
 
 def write_atomically(path: str | Path, content: bytes | memoryview) -> None:
@@ -61,9 +62,23 @@ def write_figure(path: str | Path, figure: Figure) -> None:
     Raises:
         OSError: if it cannot be written.
     """
-    image = io.BytesIO()
-    figure.savefig(image, format="png", dpi=120)
-    write_atomically(path, image.getbuffer())
+    write_atomically(path, figure_bytes(figure, format="png", dpi=120))
+
+
+def figure_bytes(figure: Figure, **options: Any) -> bytes:
+    """A figure as the content of a file. Its texts are drawn as they are: ``$x^2$`` may be the name of a case, and a
+    formula that is wrong would end the run.
+
+    Args:
+        figure: all figures of this package become files here.
+        options: of matplotlib's ``savefig``.
+    """
+    content = io.BytesIO()
+    _draw_texts_as_they_are(figure)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph ", UserWarning)  # matplotlib draws a box where its font lacks one
+        figure.savefig(content, **options)
+    return content.getvalue()
 
 
 def next_numbered(path: str | Path) -> Path:
@@ -106,3 +121,17 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def _draw_texts_as_they_are(figure: Figure) -> None:
+    """Switch formulas off in all texts but the powers of ten along logarithmic axes, which matplotlib writes itself."""
+    from matplotlib.axis import Axis
+    from matplotlib.text import Text
+    from matplotlib.ticker import LogFormatterMathtext
+
+    logarithmic = [
+        axis for axis in figure.findobj(Axis) if isinstance(axis.get_major_formatter(), LogFormatterMathtext)
+    ]
+    powers = {id(label) for axis in logarithmic for label in axis.get_ticklabels(which="both")}
+    for text in figure.findobj(Text):
+        text.set_parse_math(id(text) in powers)

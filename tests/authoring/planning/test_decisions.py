@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from monai.bundle import ConfigParser
 from monai.transforms import NormalizeIntensityd
 
 from lunet_networks import create_network, list_presets
@@ -29,6 +30,7 @@ INTENSITIES = ChannelIntensities(
     percentile_00_5=-60.0,
     percentile_99_5=120.0,
     zero_share=0.01,
+    one_valued_cases=0,
     histogram_edges=(0.0, 1.0),
     foreground_counts=(1,),
     whole_counts=(1,),
@@ -169,6 +171,71 @@ def test_ct_beside_another_channel():
     assert transform["channels"] == [None, {"lower": -60.0, "upper": 120.0, "mean": 40.0, "std": 20.0}]
 
 
+@pytest.mark.parametrize("scale", [1e-7, 1e-5, 1.0, 1e7])
+@pytest.mark.parametrize("modalities", [("CT",), ("PET", "CT")])
+def test_ct_of_any_scale_is_normalised_alike(scale, modalities):
+    """As of attenuation per micrometre, or with a gain."""
+    scaled = {
+        name: scale * getattr(INTENSITIES, name) for name in ("mean", "std", "percentile_00_5", "percentile_99_5")
+    }
+    made_up = dataset(
+        modalities=modalities, intensities=(dataclasses.replace(INTENSITIES, **scaled),) * len(modalities)
+    )
+    transform = ConfigParser(plan(made_up).values["normalise"]).get_parsed_content()
+    voxels = scale * torch.tensor([-1000.0, -60.0, 20.0, 40.0, 60.0, 120.0, 900.0])
+    normalised = transform({"image": voxels.repeat(len(modalities), 1)})["image"][-1]
+    assert normalised.tolist() == pytest.approx([-5.0, -5.0, -1.0, 0.0, 1.0, 4.0, 4.0], abs=1e-5)
+
+
+SINGLE = dataclasses.replace(INTENSITIES, mean=40.0, std=0.0, percentile_00_5=40.0, percentile_99_5=40.0)
+PEAKED = dataclasses.replace(INTENSITIES, mean=41.0, std=31.6, percentile_00_5=40.0, percentile_99_5=40.0)
+
+
+@pytest.mark.parametrize(
+    ("channel", "reason"),
+    [
+        (SINGLE, "the foreground of channel 0 (CT) holds the single value 40, which gives no statistics"),
+        (
+            PEAKED,
+            "the foreground of channel 0 (CT) has the percentiles 40 and 40, too close for its standard dev",
+        ),
+    ],
+)
+def test_a_ct_whose_foreground_gives_no_statistics_is_normalised_image_by_image(channel, reason):
+    planned = plan(dataset(modalities=("CT",), intensities=(channel,)))
+    assert planned.values["normalise"] == {
+        "_target_": "NormalizeIntensityd",
+        "keys": "image",
+        "nonzero": False,
+        "channel_wise": True,
+    }
+    assert why(planned, "normalisation").startswith(reason)
+    assert planned.values["normalisation"] == "mean 0, standard deviation 1 of each image"
+
+
+def test_one_channel_of_two_gives_no_statistics():
+    planned = plan(dataset(modalities=("CT", "CT"), intensities=(INTENSITIES, SINGLE)))
+    assert planned.values["normalise"]["channels"] == [
+        {"lower": -60.0, "upper": 120.0, "mean": 40.0, "std": 20.0},
+        None,
+    ]
+    assert "the foreground of channel 1 (CT) holds the single value 40" in why(planned, "normalisation")
+    assert "CT has a scale" in why(planned, "normalisation")
+    assert planned.values["normalisation"].endswith("; the other channels mean 0, standard deviation 1 of each image")
+
+
+def test_images_that_hold_one_value_beside_0_are_normalised_as_a_whole():
+    """The z-score of their other voxels would be 0, as the background is."""
+    mask = dataclasses.replace(INTENSITIES, zero_share=0.6, one_valued_cases=3)
+    planned = plan(dataset(intensities=(mask,)))
+    assert planned.values["normalise"]["nonzero"] is False
+    reason = "60% of an image is 0, but the voxels that are not 0 all hold one value in 3 of 50 cases"
+    assert reason in why(planned, "normalisation")
+    beside = dataclasses.replace(INTENSITIES, zero_share=0.6)
+    assert plan(dataset(modalities=("T1", "mask"), intensities=(beside, mask))).values["normalise"]["nonzero"] is False
+    assert plan(dataset(intensities=(beside,))).values["normalise"]["nonzero"] is True
+
+
 def test_patches_of_several_labels_are_drawn_label_by_label():
     large, small = ((300, 300, 300),) * 20, ((40, 40, 40),) * 20
     assert plan(dataset(large, labels=("a", "b"))).values["by_class"]
@@ -188,6 +255,18 @@ def test_labels_that_tell_left_from_right_are_not_mirrored(name, mirror):
     planned = plan(dataset(labels=("other", name)))
     assert planned.values["mirrored_axes"] == ([0] if mirror else [])
     assert (name in why(planned, "augmentation")) != mirror
+
+
+def test_names_that_do_not_say_are_not_mirrored_and_the_decision_tells():
+    planned = plan(dataset(labels=("label_1", "label_2")))
+    assert planned.values["mirrored_axes"] == []
+    (decision,) = [decision for decision in planned.decisions if decision.setting == "augmentation"]
+    assert "left-right mirroring" not in decision.value
+    assert "label_1, label_2 may be a left and a right part, the names do not say" in decision.why
+    assert decision.change == (
+        "names of the labels in dataset.json, augmentation in configs/train.json, training --augment False"
+    )
+    assert plan(dataset(labels=("label_1",))).values["mirrored_axes"] == [0]
 
 
 def pictures(shape=(128, 128), **changes):

@@ -13,9 +13,10 @@ from monai.transforms import Orientationd
 
 from lunet_networks.authoring.command_line import run_commands
 from lunet_networks.authoring.planning.fingerprint import Fingerprint, read_fingerprint, summarise, write_fingerprint
-from lunet_networks.authoring.planning.intensities import SAMPLED_VOXELS
+from lunet_networks.authoring.planning.intensities import SAMPLED_VOXELS, Sample, describe_channel
 from lunet_networks.authoring.planning.measuring import fingerprint as fingerprint_command
 from lunet_networks.authoring.planning.measuring import fingerprint_dataset
+from lunet_networks.authoring.planning.new_bundle import new_bundle
 from lunet_networks.authoring.samples.get_data import phantom
 from lunet_networks.bundle.data.readers import LoadImaged
 
@@ -330,3 +331,96 @@ def test_the_hippocampus(shared):
     assert fingerprint.median_spacing == (1, 1, 1)
     assert {case.orientation for case in fingerprint.cases} == {"RAS"}
     assert np.median(fingerprint.volumes("anterior")) == 1728
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (("a\nb",), "the label 'a\\nb' holds '\\n', which cannot be shown: rename it"),
+        (("a\u2028b",), "the label 'a\\u2028b' holds '\\u2028'"),
+        (("a\udcff",), "labels have to be names by voxel value from 0 on"),
+        ((" ",), "labels have to be names by voxel value from 0 on"),
+        (("Kidney", "kidney"), "gives several labels the same name: Kidney, kidney; capitals make no difference"),
+        (("Background", "a"), "gives several labels the same name: Background, a"),
+        (("whole",), "calls a label whole, as tables call all labels as one: name it otherwise"),
+        (("mean_dice",), "calls a label mean_dice, as tables call the mean of all labels"),
+    ],
+)
+def test_names_of_labels_that_cannot_be_used(two, labels, message):
+    two.description["labels"] = {str(value): name for value, name in enumerate(["background", *labels])}
+    assert message in two.fault()
+
+
+def test_names_of_channels_that_cannot_be_shown(two):
+    two.description["modality"] = {"0": "T1\t"}
+    assert "the channel 'T1\\t' holds '\\t', which cannot be shown: rename it" in two.fault()
+
+
+def test_texts_of_several_lines_become_one(two):
+    two.description |= {"name": " The\nset ", "description": "a\r\n b", "reference": None, "licence": "CC0\n"}
+    fingerprint = two.read()
+    assert (fingerprint.name, fingerprint.description) == ("The set", "a b")
+    assert (fingerprint.reference, fingerprint.licence) == ("", "CC0")
+
+
+def test_cases_that_hold_one_value_beside_0(dataset):
+    for name, image in {"a": noise(), "b": 7.5 * (noise() > 100), "c": np.maximum(noise() - 100, 0)}.items():
+        dataset.add(name, image.astype(np.float32), blocks())
+    assert dataset.read().intensities[0].one_valued_cases == 1
+
+
+@pytest.mark.parametrize("gain", [1e-12, 1e-7, 1e7, 1e10])
+@pytest.mark.parametrize("offset", [0.0, -500.0])
+def test_intensities_of_any_scale(dataset, gain, offset):
+    for seed, name in enumerate("ab"):
+        dataset.add(name, (gain * (noise(seed=seed) + offset)).astype(np.float32), blocks())
+    (channel,) = dataset.read().intensities
+    foreground = np.concatenate([noise(seed=seed)[blocks() > 0] for seed in (0, 1)]) + offset
+    assert channel.std == pytest.approx(gain * foreground.std(), rel=1e-5)
+    assert channel.mean == pytest.approx(gain * foreground.mean(), rel=1e-5)
+    edges = np.array(channel.histogram_edges)
+    assert np.diff(edges) == pytest.approx((edges[-1] - edges[0]) / (len(edges) - 1), rel=2e-3)
+    assert sum(channel.whole_counts) > 0.9 * 2 * noise().size
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, -3.5, 40.0, 1e7, 1e-7])
+def test_a_foreground_of_one_value(dataset, value):
+    for seed, name in enumerate("ab"):
+        image = noise(seed=seed)
+        image[blocks() > 0] = value
+        dataset.add(name, image, blocks())
+    (channel,) = dataset.read().intensities
+    assert (channel.mean, channel.std) == (pytest.approx(value), 0)
+    assert channel.percentile_00_5 == channel.percentile_99_5 == pytest.approx(value)
+    assert np.all(np.diff(channel.histogram_edges) > 0)
+    assert sum(channel.foreground_counts) == 2 * np.count_nonzero(blocks())
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, -3.5, 40.0, 1e7, 1e-7])
+def test_the_histogram_of_one_value_is_a_single_bin_around_it(value):
+    """All percentiles are the same if hardly any voxel differs."""
+    sample = Sample(np.full(9, value), np.full(50, value), (value, value), 0.0, True)
+    channel = describe_channel([sample])
+    low, high = channel.histogram_edges
+    assert low < value < high
+    assert (channel.foreground_counts, channel.whole_counts) == ((9,), (50,))
+
+
+def test_a_bundle_for_ct_whose_foreground_holds_one_value(dataset):
+    dataset.description["modality"] = {"0": "CT"}
+    for seed, name in enumerate("ab"):
+        image = noise((32, 32, 32), seed)
+        label = blocks((32, 32, 32))
+        image[label > 0] = 40
+        dataset.add(name, image, label)
+    dataset.read()
+    new_bundle("lunet_small", str(dataset.folder), str(dataset.folder / "mine"))
+    train = json.loads((dataset.folder / "mine" / "configs" / "train.json").read_text())
+    assert train["train"]["deterministic_transforms"][-1] == {
+        "_target_": "NormalizeIntensityd",
+        "keys": "image",
+        "nonzero": False,
+        "channel_wise": True,
+    }
+    card = (dataset.folder / "mine" / "docs" / "README.md").read_text()
+    assert "the foreground of channel 0 (CT) holds the single value 40, which gives no statistics" in card

@@ -15,7 +15,8 @@ def a_fingerprint(cases=6, channels=1, labels=2, dims=3, varied=True, scale=1.0)
     random = np.random.default_rng(0)
     names = tuple(f"label {number}" for number in range(labels))
     samples = [
-        Sample(random.normal(100, 9, 500), random.normal(60, 30, 900) * scale, (50.0, 150.0), 0.0) for _ in range(cases)
+        Sample(random.normal(100, 9, 500), random.normal(60, 30, 900) * scale, (50.0, 150.0), 0.0, False)
+        for _ in range(cases)
     ]
     return Fingerprint(
         name="Test",
@@ -94,3 +95,33 @@ def test_labels_that_cases_lack_are_said_so():
 def test_scales():
     narrow, wide = fingerprint_figure(a_fingerprint(labels=1)), fingerprint_figure(a_fingerprint(labels=5))
     assert (narrow.axes[-1].get_xscale(), wide.axes[-1].get_xscale()) == ("linear", "log")
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, -40.0, 1e7, 1e-7])
+def test_a_page_of_images_of_one_value(tmp_path, value):
+    sample = Sample(np.full(9, value), np.full(50, value), (value, value), float(value == 0), bool(value))
+    fingerprint = replace(a_fingerprint(), intensities=(describe_channel([sample] * 6),))
+    draw_fingerprint(fingerprint, tmp_path / "fingerprint.png")
+    panel = fingerprint_figure(fingerprint).axes[6]
+    low, high = panel.get_xlim()
+    assert low < value < high
+
+
+def test_a_page_of_a_foreground_that_is_in_no_bin(tmp_path):
+    whole = np.concatenate([np.zeros(500), np.linspace(0.5, 1, 400), np.full(100, 5000.0)])
+    channel = describe_channel([Sample(np.zeros(9), whole, (0.0, 0.0), 0.5, False)])
+    assert sum(channel.foreground_counts) == 0, "the scale is logarithmic"
+    draw_fingerprint(replace(a_fingerprint(), intensities=(channel,)), tmp_path / "fingerprint.png")
+
+
+ODD = ("$x^2$", r"$\frac$", "a_b$", "$", "_hidden", "肝臓", "كبد", r"\$1", "<b>&amp;", "a" * 60)
+
+
+def test_a_page_with_any_names(tmp_path):
+    fingerprint = replace(
+        a_fingerprint(labels=len(ODD)), name=r"$\frac$ of ^_{", modalities=(r"$\undefined$",), label_names=ODD
+    )
+    volumes = dict.fromkeys(ODD, 10.0)
+    fingerprint = replace(fingerprint, cases=tuple(replace(case, label_volumes=volumes) for case in fingerprint.cases))
+    draw_fingerprint(fingerprint, tmp_path / "fingerprint.png")
+    assert (tmp_path / "fingerprint.png").stat().st_size > 10_000

@@ -11,7 +11,8 @@ from matplotlib.image import imread
 from monai.data import MetaTensor
 
 from lunet_networks.bundle.evaluation.contours import CasePictures, case_title
-from lunet_networks.bundle.evaluation.tables import EvaluationReport
+from lunet_networks.bundle.evaluation.metrics import WHOLE
+from lunet_networks.bundle.evaluation.tables import EvaluationReport, read_cases
 
 LPS = np.diag([-1.0, -2.0, 0.5, 1.0])
 NAMES = ["lesion"]
@@ -32,7 +33,7 @@ def block():
 def evaluate(tmp_path):
     """Runs an evaluation of (truth, prediction) by case and returns its pictures."""
 
-    def run(cases, channels=1, truth_on_disk=None):
+    def run(cases, channels=1, truth_on_disk=None, label_names=NAMES):
         items, data = [], []
         for name, (truth, prediction) in cases.items():
             images = [tmp_path / "images" / f"{name}_{channel}.nii.gz" for channel in range(channels)]
@@ -45,7 +46,7 @@ def evaluate(tmp_path):
             items.append({"image": image, "label": label_map(truth), "pred": label_map(prediction)})
             data.append({"image": [str(path) for path in images], "label": str(label)})
         evaluator = Engine(lambda engine, batch: [batch])
-        report = EvaluationReport(tmp_path, NAMES, section="test")
+        report = EvaluationReport(tmp_path, label_names, section="test")
         report.attach(evaluator)
         pictures = CasePictures(tmp_path / "pictures" / "overlay.png", report, data)
         pictures.attach(evaluator)
@@ -98,3 +99,11 @@ def test_a_long_title_stays_within_the_picture(block, evaluate, tmp_path):
     box = figure._suptitle.get_window_extent()
     assert 0 <= box.x0 < box.x1 <= width
     assert max(axes.get_window_extent().y1 for axes in figure.axes) <= box.y0 < box.y1 <= height
+
+
+@pytest.mark.parametrize("name", ["$x^2$", r"$\frac$", "a_b$", "$", r"\alpha", "two\nlines", "肝臓", "_a, 'b' \"c\""])
+def test_any_name_of_a_case_and_a_label_is_drawn(block, evaluate, tmp_path, name):
+    evaluate({name: (block, block)}, label_names=[name, "other"])
+    assert imread(tmp_path / "pictures" / "overlay.png").shape[0] > 400
+    assert list(read_cases(tmp_path / "cases.csv")) == [f"{name}_0"]
+    assert list(read_cases(tmp_path / "cases.csv")[f"{name}_0"]) == [name, "other", WHOLE]

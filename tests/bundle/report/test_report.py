@@ -17,6 +17,7 @@ import pytest
 import torch
 from matplotlib.image import imread
 
+from lunet_networks.authoring.literals import literal
 from lunet_networks.authoring.planning.new_bundle import new_bundle
 from lunet_networks.authoring.samples.get_data import phantom
 from lunet_networks.bundle.evaluation.metrics import WHOLE, CaseMetrics
@@ -250,7 +251,7 @@ def test_names_stay_text(tmp_path):
     """Of cases, labels, a dataset, and what a note says."""
     folder = tmp_path / "data"
     phantom(str(folder), num_cases=6, difficulty="easy", shape=(32, 32), spatial_dims=2, num_labels=2)
-    script = "<script>alert('{}')</script> & \"{}\""
+    script = "$\\frac$ <script>alert('{}')</script> & \"{}\" #1, @#2"
     description = json.loads((folder / "dataset.json").read_text())
     names = list(description["labels"].values())
     labels = [names[0], *(script.format(name, name) for name in names[1:])]
@@ -258,13 +259,13 @@ def test_names_stay_text(tmp_path):
     description["name"] = script.format("data", "data")
     for number, case in enumerate(description["training"]):
         for key, path in case.items():
-            case[key] = f"{number}<script>{key}<b>{''.join(Path(path).suffixes)}"
+            case[key] = f"{number}$x^$<script>{key}<b>{''.join(Path(path).suffixes)}"
             (folder / path).rename(folder / case[key])
     (folder / "dataset.json").write_text(json.dumps(description))
     new_bundle("lunet_small", str(folder), str(tmp_path / "bundle"))
     settings = {"dataset_dir": str(folder), "num_folds": 2}
     run_bundle(tmp_path / "bundle", "train", epochs=1, **settings)
-    run_bundle(tmp_path / "bundle", *VISUALIZE, note=script.format("note", "note"), **settings)
+    run_bundle(tmp_path / "bundle", *VISUALIZE, note=literal(script.format("note", "note")), **settings)
     page = Page(tmp_path / "bundle" / "eval" / "report.html")
     assert not {tag for tag, _ in page.tags} & {"script", "b"}
     assert page.text.count(script.format("note", "note")) == 1

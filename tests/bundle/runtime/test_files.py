@@ -4,10 +4,13 @@ import errno
 import os
 import resource
 from contextlib import contextmanager
+from xml.etree import ElementTree
 
 import pytest
+from matplotlib import rc_context
+from matplotlib.figure import Figure
 
-from lunet_networks.bundle.runtime.files import next_numbered, write_atomically
+from lunet_networks.bundle.runtime.files import figure_bytes, next_numbered, write_atomically
 
 
 @contextmanager
@@ -60,3 +63,35 @@ def test_a_numbered_copy_has_a_number_above_all_others(tmp_path):
         (tmp_path / name).touch()
     assert next_numbered(tmp_path / "model_before_*.pt") == tmp_path / "model_before_11.pt"
     assert next_numbered(tmp_path / "set_aside_*") == tmp_path / "set_aside_1"
+
+
+NAMES = ("$x^2$", r"$\frac$", "a_b$", r"$\undefined{$", r"\$", "100 %", "a\nb")
+
+
+def test_texts_of_a_figure_are_drawn_as_they_are():
+    figure = Figure(layout="constrained")
+    left, right = figure.subplots(1, 2)
+    figure.suptitle(NAMES[0])
+    for place, name in enumerate(NAMES):
+        left.plot([0, 1], [place, place], label=name)
+        left.text(0, place, name)
+        left.annotate(name, (0.5, place))
+    left.set(title=NAMES[1], xlabel=NAMES[2])
+    left.set_yticks(range(len(NAMES)), NAMES)
+    left.legend(title=NAMES[3])
+    figure.legend()
+    right.set(xscale="log", xlabel=NAMES[1])
+    right.plot([1, 1e6], [0, 1])
+    with rc_context({"svg.fonttype": "none"}):
+        drawn = ElementTree.fromstring(figure_bytes(figure, format="svg"))
+    texts = ["".join(text.itertext()) for text in drawn.iter("{http://www.w3.org/2000/svg}text")]
+    assert [name for name in NAMES[:6] if texts.count(name) < 5] == []
+    assert not any("mathdefault" in text for text in texts), "powers of ten stay formulas"
+    assert figure_bytes(figure, format="png").startswith(b"\x89PNG")
+
+
+def test_a_font_that_lacks_characters_is_no_reason_to_warn(recwarn):
+    figure = Figure()
+    figure.suptitle("肝臓 كبد ตับ")
+    figure_bytes(figure, format="png")
+    assert [str(warning.message) for warning in recwarn] == []

@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from lunet_networks.bundle.runtime.files import write_figure
 from lunet_networks.bundle.training.curves import Curves
 from lunet_networks.bundle.training.history import History
 
@@ -28,3 +29,11 @@ def test_curves_of_a_history(tmp_path, validated, labels):
         assert curves[f"validation, {name}"] == list(validated)
     assert ("validation, mean" in curves) == (len(labels) > 1)  # of one label it is the same
     assert ("best model: epoch 4" in curves) == bool(validated)
+
+
+def test_any_name_of_a_label_is_drawn(tmp_path):
+    history = History(tmp_path, ["$x^2$", r"$\frac$", "a_b$", "肝臓"])
+    row = {"epoch": 1, "loss": 0.5, "train_mean_dice": 0.5, "learning_rate": 0.01, "val_mean_dice": 0.5}
+    history.rows.append({**row, **dict.fromkeys(history.label_columns, 0.5)})
+    write_figure(tmp_path / "curves.png", Curves(tmp_path, history).draw())
+    assert (tmp_path / "curves.png").stat().st_size > 10_000

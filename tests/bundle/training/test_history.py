@@ -4,8 +4,12 @@ import csv
 import math
 
 import pytest
+from ignite.engine import Engine
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from lunet_networks.bundle.report.found_training import read_history
 from lunet_networks.bundle.training.history import CRITERIA, KEY_METRIC, TRAIN_METRIC, History
+from lunet_networks.bundle.training.progress import TensorBoard
 
 
 @pytest.fixture
@@ -103,3 +107,16 @@ def test_the_best_of_the_first_epochs_is_the_best_or_the_newest_of_more(tmp_path
         assert history.best["epoch"] in (number, before)
         before = history.best["epoch"]
     assert before == 4
+
+
+def test_any_name_of_a_label_comes_back(tmp_path):
+    names = ["$1 / 0", "a, b", "\"c\" 'd'", "e/f", "#1", " g ", "=1+1", "肝臓"]
+    history = History(tmp_path, names)
+    history.rows.append({"epoch": 1, "val_mean_dice": 0.5, **dict.fromkeys(history.label_columns, 0.25)})
+    history.write()
+    assert read_history(tmp_path / "history.csv", names).rows == history.rows
+    engine = Engine(lambda engine, batch: None)
+    TensorBoard(tmp_path, history).attach(engine)
+    engine.run([0])
+    found = EventAccumulator(str(tmp_path / "tensorboard")).Reload().Tags()["scalars"]
+    assert sorted(found) == sorted(["val_mean_dice", *history.label_columns])
