@@ -5,7 +5,9 @@ memory that are limited, with the right answer or with one error that names the 
 plain readers read in the file: see ``plain_copy``.
 """
 
+import contextlib
 import gc
+import io
 import json
 import math
 import os
@@ -138,7 +140,8 @@ class _Stage:
             _write_dataset(self._dataset(form), form)
         # Once here, so that the processes find what it imports and caches.
         shutil.copytree(self._dataset(FORMATS[0]), folder / "first" / "dataset")
-        _make_bundle(folder / "first", from_files=False)
+        with contextlib.redirect_stdout(io.StringIO()):
+            _make_bundle(folder / "first", from_files=False)
 
     def try_whole(self, form: Format) -> list[Outcome]:
         """The undamaged file: it has to be right, and its label map is known."""
