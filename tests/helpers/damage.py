@@ -38,7 +38,7 @@ class Format:
         return self.ending in (".png", ".jpg", ".tif")
 
     def __str__(self) -> str:
-        return f"{self.ending} {self.dims}D{' gzip' if self.packed and self.ending == '.nrrd' else ''}"
+        return f"{self.ending} {self.dims}D{' packed' if self.packed and self.ending in ('.nrrd', '.tif') else ''}"
 
 
 FORMATS = (
@@ -47,7 +47,7 @@ FORMATS = (
     *(Format(".nrrd", dims, packed) for dims in (2, 3) for packed in (False, True)),
     Format(".png", 2, packed=True),
     Format(".jpg", 2, packed=True),
-    Format(".tif", 2),
+    *(Format(".tif", 2, packed) for packed in (False, True)),
 )
 
 
@@ -66,7 +66,8 @@ def write_image(path: Path, voxels: np.ndarray, form: Format) -> None:
     """Write voxels of 1 mm in a format."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if form.is_picture:
-        Image.fromarray(voxels.T).save(path, **({"quality": 95} if form.ending == ".jpg" else {}))
+        settings = {".jpg": {"quality": 95}, ".tif": {"compression": "tiff_adobe_deflate" if form.packed else None}}
+        Image.fromarray(voxels.T).save(path, **settings.get(form.ending, {}))
     elif form.ending == ".nrrd":
         space = {"space": "left-posterior-superior", "space directions": np.eye(3), "space origin": [5.0, -7.0, 9.0]}
         header = space if form.dims == 3 else {"spacings": [1.0, 1.0]}
@@ -196,24 +197,29 @@ def plain_copy(path: Path, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     name = path.name.partition(".")[0]
     if path.name.endswith((".nii", ".nii.gz")):
-        if path.suffix == ".gz":
-            gzip.decompress(path.read_bytes())
-        image = nib.load(path)
-        voxels = np.asanyarray(image.dataobj)
-        if voxels.dtype.kind == "c":
-            raise ValueError("complex voxels")
-        nib.save(nib.Nifti1Image(voxels.astype(np.float64), image.affine), folder / f"{name}.nii")
-        return folder / f"{name}.nii"
+        copy, content = folder / f"{name}.nii", path.read_bytes()
+        copy.write_bytes(gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content)
+        image = nib.load(copy)
+        voxels = np.array(image.dataobj)
+        if voxels.dtype.kind not in "buif":
+            raise ValueError(f"voxels of the type {voxels.dtype}")
+        plain = nib.Nifti1Image(voxels.astype(np.float64), image.affine)
+        plain.header["xyzt_units"] = image.header["xyzt_units"]
+        nib.save(plain, copy)
+        return copy
     if path.suffix == ".nrrd":
         voxels, header = nrrd.read(str(path))
         if header["encoding"] in ("gzip", "gz"):
             gzip.decompress(path.read_bytes().split(b"\n\n", 1)[1])
-        kept = ("space", "space directions", "space origin", "spacings", "kinds")
+        kept = ("space", "space directions", "space origin", "space units", "spacings", "kinds")
         fields = {key: header[key] for key in kept if key in header}
         nrrd.write(str(folder / path.name), voxels, {**fields, "encoding": "raw"})
         return folder / path.name
     _check_png(path.read_bytes())
     with Image.open(path) as picture:
+        if picture.format == "TIFF" and picture.tag_v2.get(259) == 8:  # deflated
+            for start, count in zip(picture.tag_v2[273], picture.tag_v2[279], strict=True):  # of the strips
+                zlib.decompress(path.read_bytes()[start : start + count])
         picture.load()
         upright = ImageOps.exif_transpose(picture)
     copy = folder / f"{name}{'.png' if upright.mode in ('1', 'L', 'LA', 'P', 'RGB', 'RGBA', 'I;16') else '.tif'}"
@@ -226,7 +232,7 @@ def _check_png(content: bytes) -> None:
     if not content.startswith(b"\x89PNG"):
         return
     place, stream = 8, b""
-    while place < len(content):
+    while content[place + 4 : place + 8] != b"IEND":  # which holds nothing
         length, kind = struct.unpack(">I4s", content[place : place + 8])
         chunk, checksum = content[place + 8 : place + 8 + length], content[place + 8 + length : place + 12 + length]
         if struct.pack(">I", zlib.crc32(kind + chunk)) != checksum:

@@ -5,6 +5,9 @@ memory that are limited, with the right answer or with one error that names the 
 plain readers read in the file: see ``plain_copy``.
 """
 
+import contextlib
+import gc
+import io
 import json
 import math
 import os
@@ -91,6 +94,7 @@ def stress(folder: Path, files: int = FILES, seed: int = 0) -> list[Outcome]:
     torch.set_num_threads(1)  # a process with threads is not to be forked
     folder = folder.resolve()
     stage = _Stage(folder)
+    gc.freeze()  # otherwise every process copies the memory in which its collector marks objects
     outcomes = [outcome for form in FORMATS for outcome in stage.try_whole(form)]
     for number in range(files):
         random = np.random.default_rng([seed, number])
@@ -134,6 +138,10 @@ class _Stage:
         self.workflows = {dims: _labelling(folder / f"bundle_{dims}d", dims) for dims in (2, 3)}
         for form in FORMATS:
             _write_dataset(self._dataset(form), form)
+        # Once here, so that the processes find what it imports and caches.
+        shutil.copytree(self._dataset(FORMATS[0]), folder / "first" / "dataset")
+        with contextlib.redirect_stdout(io.StringIO()):
+            _make_bundle(folder / "first", from_files=False)
 
     def try_whole(self, form: Format) -> list[Outcome]:
         """The undamaged file: it has to be right, and its label map is known."""
@@ -162,7 +170,7 @@ class _Stage:
         case = self.folder / f"{number:04d}"
         path = shutil.copytree(self._dataset(form), case / "dataset") / JSON
         path.write_bytes(damaged_json(path.read_text(), random))
-        ended = _in_process(partial(_make_bundle, case, from_files=False), case / "new_bundle", JSON)
+        ended = _in_process(partial(_make_bundle, case, from_files=False), case / "new_bundle", f"{case / 'dataset'}")
         wrong = ended.fault or (None if ended.refused else _wrong_names(case / "bundle", path))
         return self._outcome(number, JSON, form, "new-bundle", ended, wrong or _left_over(case, ended))
 
@@ -207,7 +215,8 @@ class _Stage:
         shutil.copy(path, case / "dataset" / place)
         if from_files:
             (case / "dataset" / JSON).unlink()
-        ended = _in_process(partial(_make_bundle, case, from_files), case / "new_bundle", path.name)
+        # the image of the case or its label map: if they do not fit together, either may be named
+        ended = _in_process(partial(_make_bundle, case, from_files), case / "new_bundle", "/damaged.")
         wrong = ended.fault or (None if ended.refused else _wrong_fingerprint(case, place))
         return self._outcome(number, kind, form, "new-bundle", ended, wrong or _left_over(case, ended))
 
@@ -230,7 +239,11 @@ def _labelling(root: Path, dims: int) -> Any:
     weight = THRESHOLD_WEIGHTS["weight"].view(3, *[1] * (dims + 1))
     torch.save({**THRESHOLD_WEIGHTS, "weight": weight}, bundle.model)
     network = {**THRESHOLD_NETWORK, "_target_": f"torch.nn.Conv{dims}d"}
-    return bundle.workflow("inference", network_def=network, dataset_dir="images", output_dir="labels")
+    places = {"dataset_dir": "images", "output_dir": "labels"}
+    workflow = bundle.workflow("inference", network_def=network, **places)
+    for part in ("network", "preprocessing", "inferer", "postprocessing"):  # once for all processes
+        workflow.parser.get_parsed_content(part)
+    return workflow
 
 
 def _label(workflow: Any, case: Path) -> None:

@@ -54,12 +54,13 @@ def make_datalist(
         raise FileExistsError(f"{path} already exists: replace it with --overwrite True")
     sections = find_cases(folder)
     labelled = [case for cases in sections.values() for case in cases if "label" in case]
+    given = _names(label_names)
     masks = all(is_picture(case["label"]) for case in labelled)
     facts = check_data(
         [_absolute(case, folder) for case in labelled],
-        label_values=range(max(2, len(_names(label_names)) + 1)) if masks else None,
+        label_values=range(max(2, len(given) + 1)) if masks or given else None,
     )
-    names = _label_names(facts.label_values, _names(label_names))
+    names = given or _numbered_labels(facts.label_values)
     modalities = _modality(_names(modality), facts.in_channels)
     if path.exists() and not _is_ours(existing):
         kept = next_numbered(folder / "dataset_before_*.json")
@@ -120,21 +121,14 @@ def _names(given: str | tuple[str, ...]) -> list[str]:
     return [str(name) for name in ([given] if isinstance(given, str) else given)]
 
 
-def _label_names(values: tuple[int, ...], given: list[str]) -> list[str]:
+def _numbered_labels(values: tuple[int, ...]) -> list[str]:
     """Names of the label values 1, 2 ... without gaps, because the network has one output for each."""
-    names = given or [f"label_{value}" for value in range(1, len(values))]
-    if not names or max(values) > len(names):
-        listed = ", ".join(map(str, values))
+    if len(values) < 2 or max(values) != len(values) - 1:
         raise ValueError(
-            f"the labels hold the values {listed}, "
-            + (
-                f"but --label_names names {len(given)}: it takes a name for each value from 1 to {max(values)}"
-                if given
-                else "but they have to be 0 for the background and 1, 2 ... without gaps; "
-                "a value that no case holds needs a name in --label_names"
-            )
+            f"the labels hold the values {', '.join(map(str, values))}, but they have to be 0 for the background and "
+            "1, 2 ... without gaps; a value that no case holds needs a name in --label_names"
         )
-    return names
+    return [f"label_{value}" for value in values[1:]]
 
 
 def _modality(given: list[str], in_channels: int) -> dict[str, str]:

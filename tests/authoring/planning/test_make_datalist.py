@@ -211,7 +211,7 @@ def test_label_values_with_gaps(tmp_path):
         nibabel.save(nibabel.Nifti1Image((nibabel.load(path).get_fdata() > 1).astype(np.uint8) * 3, np.eye(4)), path)
     with pytest.raises(ValueError, match=r"the labels hold the values 0, 3, but they have to be 0 .* without gaps"):
         make_datalist(tmp_path)
-    with pytest.raises(ValueError, match=r"--label_names names 1: it takes a name for each value from 1 to 3"):
+    with pytest.raises(ValueError, match=r"labelsTr/a\.nii\.gz holds the values 3, the labels are 0, 1"):
         make_datalist(tmp_path, label_names="lesion")
     make_datalist(tmp_path, label_names=("edema", "core", "lesion"))
     assert labels_of(read_dataset_json(tmp_path))[3] == "lesion"
