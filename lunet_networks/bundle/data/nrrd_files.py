@@ -50,7 +50,10 @@ class NrrdReader(image_reader.NrrdReader):
 def _read_nrrd(path: PathLike) -> image_reader.NrrdImage:
     with open(path, "rb") as file:
         header = nrrd.read_header(file)
-        array = nrrd.read_data(*_decompressed(file, header), str(path), index_order="F")
+        readable, source = _decompressed(file, header)
+        array = nrrd.read_data(readable, source, str(path), index_order="F")
+        if source.read(1):
+            raise ValueError(f"it holds more than the {array.size} voxels that its header announces")
     array, header = _channels_first(array, header)
     return image_reader.NrrdImage(array, _oriented(header))
 

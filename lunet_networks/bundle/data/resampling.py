@@ -11,13 +11,16 @@ from monai import transforms
 from monai.config import DtypeLike
 from monai.data import MetaTensor
 from monai.data.utils import AFFINE_TOL, affine_to_spacing, compute_shape_offset, to_affine_nd, zoom_affine
-from monai.utils import GridSampleMode, GridSamplePadMode, TraceKeys, get_equivalent_dtype
+from monai.utils import GridSampleMode, GridSamplePadMode, ImageMetaKey, TraceKeys, get_equivalent_dtype
+
+from lunet_networks.bundle.data.readable import UnreadableFileError
 
 __all__ = ["AxiswiseResample", "Spacingd"]
 
 PLANES = 4  # planes of the result computed at a time, so that intermediate results stay in the cache of the CPU
 
 SMALL_SHARE = 0.01  # of a voxel
+LARGEST_SCALE = 200  # slices of 10 mm resampled to 0.1 mm are a hundred times as many
 
 Neighbours = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # voxel below, voxel above, distance from the voxel below
 
@@ -163,13 +166,16 @@ class _Spacing(transforms.Spacing):
     For voxels below 0.1 mm, which that rule would leave as they are, a hundredth of the voxel counts instead.
     """
 
-    def __call__(self, data_array: MetaTensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+    def __call__(self, data_array: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        if not isinstance(data_array, MetaTensor):
+            return super().__call__(data_array, *args, **kwargs)
         rank = data_array.ndim - 1
         pixdim = np.resize(self.pixdim, rank) if len(self.pixdim) == 1 else self.pixdim[:rank]
-        if pixdim.min() * SMALL_SHARE >= AFFINE_TOL:
-            return super().__call__(data_array, *args, **kwargs)
         affine = to_affine_nd(rank, np.asarray(data_array.affine, float))
         spacing = affine_to_spacing(affine, rank)
+        _check_scale(data_array, spacing / pixdim, spacing)
+        if pixdim.min() * SMALL_SHARE >= AFFINE_TOL:
+            return super().__call__(data_array, *args, **kwargs)
         tolerance = np.minimum(AFFINE_TOL, SMALL_SHARE * pixdim)
         target = zoom_affine(affine, np.where(abs(spacing - pixdim) <= tolerance, spacing, pixdim), diagonal=False)
         shape, offset = compute_shape_offset(data_array.shape[1:], affine, target)
@@ -178,6 +184,17 @@ class _Spacing(transforms.Spacing):
         settings = {**dict(zip(names, args, strict=False)), **kwargs}
         chosen = {name: settings[name] for name in names if name in settings}
         return self.sp_resample(data_array, torch.as_tensor(target), [int(side) for side in shape], **chosen)
+
+
+def _check_scale(image: MetaTensor, scale: np.ndarray, spacing: np.ndarray) -> None:
+    """A damaged header, or one in another unit of length, would ask for a volume without end, or for one voxel."""
+    axis = int(np.argmax(np.abs(np.log(scale))))
+    if not 1 / LARGEST_SCALE <= scale[axis] <= LARGEST_SCALE:
+        path = image.meta.get(ImageMetaKey.FILENAME_OR_OBJ, "the image")
+        wanted = f"{scale[axis]:.3g} times the spacing to which it is resampled"
+        raise UnreadableFileError(
+            path, [f"has voxels of {spacing[axis]:g} mm along axis {axis}, {wanted}: correct the spacing in its header"]
+        )
 
 
 class Spacingd(transforms.Spacingd):

@@ -82,3 +82,12 @@ def test_damage_of_compressed_voxels_is_noticed_wherever_it_is(tmp_path, encodin
     path.write_bytes(whole[:-2])
     with pytest.raises(UnreadableFileError, match=r"a.nrrd cannot be read: "):
         load(path)
+
+
+def test_a_header_that_announces_fewer_voxels_than_there_are(tmp_path):
+    for encoding in ("raw", "gzip"):
+        path = tmp_path / f"{encoding}.nrrd"
+        nrrd.write(str(path), voxels(), SPACE | {"encoding": encoding})
+        path.write_bytes(path.read_bytes().replace(b"sizes: 4 5 6", b"sizes: 4 5 3"))
+        with pytest.raises(UnreadableFileError, match="cannot be read: "):
+            load(path)

@@ -146,3 +146,14 @@ def test_the_unit_of_length_makes_no_difference(unit, pixdim):
         assert usual[key].shape == other[key].shape
         np.testing.assert_allclose(usual[key], other[key], atol=1e-5)
         np.testing.assert_allclose(usual[key].affine[:3] * unit, other[key].affine[:3])
+
+
+@pytest.mark.parametrize(
+    ("step", "message"), [(8192.0, "has voxels of 8192 mm along axis 2, 8.19e"), (1e-3, "0.001 mm")]
+)
+def test_a_spacing_that_cannot_be_right_is_refused_by_name(step, message):
+    image = MetaTensor(torch.zeros(1, 4, 4, 4), affine=np.diag([1, 1, step, 1]), meta={"filename_or_obj": "a.nii.gz"})
+    with pytest.raises(RuntimeError) as error:
+        Compose([Spacingd("image", (1, 1, 1))])({"image": image})
+    assert "a.nii.gz has voxels of" in str(error.value.__cause__)
+    assert message in str(error.value.__cause__)
