@@ -61,7 +61,7 @@ def test_parsed_configs_hold_what_the_dataset_says(labels, channels, texts):
         **dict(zip(names, texts, strict=False)),
     )
     plan = Plan(plan.decisions, {**plan.values, "label_names": labels, "in_channels": len(channels)})
-    values = {**complete({**bundle_settings(fingerprint, FAMILY, PRESET, plan), "authors": texts[4]}), **facts()}
+    values = {**complete({**bundle_settings(fingerprint, FAMILY, PRESET, plan), **authorship(texts[4])}), **facts()}
     files = render(values, *template_dirs(FAMILY))
     for config in ("train", "inference", "benchmark"):
         parser = ConfigParser(json.loads(files[f"configs/{config}.json"]))
@@ -73,7 +73,8 @@ def test_parsed_configs_hold_what_the_dataset_says(labels, channels, texts):
     expected = {
         "name": values["title"],
         "task": values["task"],
-        "authors": texts[4],
+        "authors": values["authors"],
+        "copyright": values["copyright"],
         "references": values["references"],
     }
     assert {name: metadata[name] for name in expected} == {name: shown(value) for name, value in expected.items()}
