@@ -20,7 +20,7 @@ from lunet_networks.authoring.planning.families import template_dirs
 from lunet_networks.authoring.planning.fingerprint import Fingerprint, read_fingerprint
 from lunet_networks.authoring.planning.new_bundle import new_bundle
 from lunet_networks.authoring.planning.templating import Component, render
-from lunet_networks.authoring.planning.texts import bundle_facts
+from lunet_networks.authoring.planning.texts import authorship, bundle_facts
 from lunet_networks.authoring.planning.values import complete
 from lunet_networks.authoring.samples.get_data import phantom
 from tools import ROOT
