@@ -46,6 +46,7 @@ COMMANDS = {
     "label": Command("write the label maps of new images", "running.fronts", ("label",)),
     "report": Command("measure a trained bundle and write report.html", "running.fronts", ("report",)),
     "crossval": Command("train and evaluate all folds of a dataset, with one table", "crossval", ("crossval",)),
+    "score": Command("measure a folder of label maps against the truth", "comparing.score", ("score",)),
     "verify": Command("check a bundle, as a folder or as a zip", "checking.verify", ("verify_bundle",)),
     "deploy": Command("fuse the layers of a trained bundle's network", "exporting.deploy", ("deploy_bundle",)),
     "export": Command(
