@@ -10,6 +10,7 @@ from typing import NamedTuple
 import lunet_networks
 from lunet_networks.authoring.command_help import list_commands
 from lunet_networks.authoring.command_line import choose_command, run_commands
+from lunet_networks.authoring.completion import completion_script
 
 __all__ = ["COMMANDS", "Command", "functions", "main"]
 
@@ -40,7 +41,12 @@ COMMANDS = {
         "measure a dataset: shapes, spacing, intensities, volumes of the labels", "planning.measuring", ("fingerprint",)
     ),
     "new-bundle": Command("make a bundle for a dataset", "planning.new_bundle", ("new_bundle",)),
+    "train": Command("train a bundle", "running.fronts", ("train",)),
+    "evaluate": Command("measure a trained bundle on cases with labels", "running.fronts", ("evaluate",)),
+    "label": Command("write the label maps of new images", "running.fronts", ("label",)),
+    "report": Command("measure a trained bundle and write report.html", "running.fronts", ("report",)),
     "crossval": Command("train and evaluate all folds of a dataset, with one table", "crossval", ("crossval",)),
+    "score": Command("measure a folder of label maps against the truth", "comparing.score", ("score",)),
     "verify": Command("check a bundle, as a folder or as a zip", "checking.verify", ("verify_bundle",)),
     "deploy": Command("fuse the layers of a trained bundle's network", "exporting.deploy", ("deploy_bundle",)),
     "export": Command(
@@ -69,6 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(list_commands("lunet", {each: command.summary for each, command in COMMANDS.items()}))
     elif name == "--version":
         print(lunet_networks.__version__)
+    elif [name, *rest] == ["--", "--completion"]:  # as fire has it
+        print(completion_script("lunet", {each: functions(each) for each in COMMANDS}))
     else:
         chosen = choose_command("lunet", name, COMMANDS)
         run_commands(*functions(chosen), name=f"lunet {chosen}", arguments=rest)

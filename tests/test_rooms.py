@@ -22,7 +22,11 @@ FLOORS = (
     ("lunet_networks.bundle.evaluation", "lunet_networks.bundle.pruning", "lunet_networks.bundle.benchmark"),
     ("lunet_networks.bundle.report",),
     ("lunet_networks.authoring.command_help",),
-    ("lunet_networks.authoring.command_line", "lunet_networks.authoring.presets"),
+    (
+        "lunet_networks.authoring.command_line",
+        "lunet_networks.authoring.completion",
+        "lunet_networks.authoring.presets",
+    ),
     (
         "lunet_networks.authoring.literals",
         "lunet_networks.authoring.staging",
@@ -30,9 +34,9 @@ FLOORS = (
     ),
     ("lunet_networks.authoring.bundle_folder",),
     ("lunet_networks.authoring.planning",),
-    ("lunet_networks.authoring.checking",),
+    ("lunet_networks.authoring.checking", "lunet_networks.authoring.running"),
     ("lunet_networks.authoring.packaging", "lunet_networks.authoring.samples", "lunet_networks.authoring.crossval"),
-    ("lunet_networks.authoring.exporting",),
+    ("lunet_networks.authoring.exporting", "lunet_networks.authoring.comparing"),
     ("lunet_networks.commands",),
     ("tools",),
 )

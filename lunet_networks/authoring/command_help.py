@@ -26,7 +26,7 @@ def list_commands(name: str, commands: Mapping[str, str]) -> str:
         <BLANKLINE>
         lunet COMMAND --help shows what a command takes
     """
-    lines = _columns(commands.items())
+    lines = columns(commands.items())
     return "\n".join(
         [f"usage: {name} COMMAND ...", "", *lines, "", f"{name} COMMAND --help shows what a command takes"]
     )
@@ -73,7 +73,7 @@ def command_help(name: str, command: Callable) -> str:
     options = {_option(each): about[each.name] + _default(each) for each in parameters if not _is_required(each)}
     usage = [f"usage: {name}", *required, *(["[--option VALUE ...]"] if options else [])]
     paragraphs = [" ".join(usage), *_paragraphs(told.summary), *_paragraphs(told.description)]
-    lines = _columns([*required.items(), ("", ""), *options.items()])
+    lines = columns([*required.items(), ("", ""), *options.items()])
     return "\n\n".join([*(textwrap.fill(paragraph, _width()) for paragraph in paragraphs), "\n".join(lines).rstrip()])
 
 
@@ -94,8 +94,13 @@ def _paragraphs(text: str | None) -> list[str]:
     return [" ".join(paragraph.split()) for paragraph in (text or "").split("\n\n") if paragraph.strip()]
 
 
-def _columns(rows: Iterable[tuple[str, str]]) -> list[str]:
-    """Names and texts side by side, the texts wrapped."""
+def columns(rows: Iterable[tuple[str, str]]) -> list[str]:
+    """Names and texts side by side, the texts wrapped.
+
+    Example:
+        >>> columns([("--epochs", "passes over the training cases")])
+        ['  --epochs  passes over the training cases']
+    """
     rows = list(rows)
     width = max(len(name) for name, _ in rows)
     lines = []

@@ -56,6 +56,8 @@ def run_commands(
         name, command = f"{name} {chosen}", by_name[chosen]
     if HELP & {*arguments}:
         print(command_help(name, command))
+        if further_help := getattr(command, "further_help", None):
+            print("", further_help(arguments), sep="\n")
         return
     call = _parse(name, command, arguments)
     try:

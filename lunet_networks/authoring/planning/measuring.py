@@ -62,7 +62,7 @@ def fingerprint_dataset(dataset_dir: str | Path, spatial_dims: int | None = None
     """
     path = Path(dataset_dir, "dataset.json")
     description = read_dataset_json(dataset_dir)
-    names, ignore_label = _label_names(path, labels_of(description))
+    names, ignore_label = label_names_of(path, labels_of(description))
     modalities = _modalities(path, description.get("modality"))
     cases = _all_cases(dataset_dir)
     measured = _Measured([case["image"] for case in cases], names, ignore_label, seed)
@@ -97,8 +97,16 @@ def fingerprint_dataset(dataset_dir: str | Path, spatial_dims: int | None = None
     )
 
 
-def _label_names(path: Path, labels: Mapping[int, str]) -> tuple[tuple[str, ...], int | None]:
-    """Names of the foreground labels, and the value of the ignore label."""
+def label_names_of(path: Path, labels: Mapping[int, str]) -> tuple[tuple[str, ...], int | None]:
+    """Names of the foreground labels, and the value of the ignore label.
+
+    Args:
+        path: of the dataset.json, for messages.
+        labels: names by value, in ascending order, the background's too.
+
+    Raises:
+        ValueError: if it names no label, several by one name, or ignores another one than the last.
+    """
     names = [name for value, name in labels.items() if value > 0]
     ignored = [value for value, name in labels.items() if name == IGNORE]
     if ignored and ignored != [max(labels)]:

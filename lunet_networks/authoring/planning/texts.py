@@ -13,7 +13,7 @@ from lunet_networks.authoring.planning.decisions import Plan
 from lunet_networks.authoring.planning.families import FAMILIES, template_dirs
 from lunet_networks.authoring.planning.fingerprint import Fingerprint
 from lunet_networks.authoring.planning.licences import licence_document
-from lunet_networks.authoring.planning.templating import END_OF_SETTINGS, PLACEHOLDER
+from lunet_networks.authoring.planning.templating import END_OF_SETTINGS, PLACEHOLDER, TEMPLATES
 from lunet_networks.bundle.report.summaries import best_epoch, means_table, num_cases, other_settings, read_rows
 from lunet_networks.bundle.runtime import outputs
 from lunet_networks.bundle.runtime.outputs import RECORDS
@@ -191,6 +191,25 @@ def templates(values: Mapping[str, Any], config: str) -> list[Path]:
     """The templates that a config of a bundle is made of, each merged over the one before."""
     paths = [folder / f"{config}.yaml" for folder in template_dirs(values["family"])]
     return [path for path in paths if path.is_file()]
+
+
+def meanings(config: str, common: bool = False) -> dict[str, str]:
+    """What the settings of a config mean, by name, from the comments of the templates.
+
+    Args:
+        config: such as "train".
+        common: whether to leave out the settings that only some families have.
+
+    Example:
+        >>> meanings("train")["epochs"]
+        'passes over the training cases'
+    """
+    paths = [TEMPLATES / f"{config}.yaml", *([] if common else sorted(TEMPLATES.glob(f"*/{config}.yaml")))]
+    found: dict[str, str] = {}
+    for path in filter(Path.is_file, paths):
+        for name, _, comment in _settings([path]):
+            found.setdefault(name, comment or "")
+    return found
 
 
 def settings_table(templates: Sequence[Path], values: Mapping[str, Any]) -> str:

@@ -41,9 +41,9 @@ class ReportContent:
         tiles: numbers for the head of the page, by their name.
         measured: metrics by the case's name, then by label.
         summary: the rows of summary.csv.
-        pictures: of single cases, by a key of ``chosen_cases``.
+        pictures: of single cases, by a key of ``chosen_cases``; there may be none.
         training: of the weights; None if no record of it was found.
-        no_training: the reason why there is none.
+        no_training: the reason why there is none; "" if the report is not about a training.
         sources: where the report comes from: a text for each heading.
     """
 
@@ -76,7 +76,7 @@ def report_page(content: ReportContent) -> str:
         tiles=content.tiles,
         fonts=FONTS,
         figures=_figures(content),
-        pictures=_pictures(content.pictures),
+        pictures=_pictures(content.pictures) if content.pictures else None,
         training=content.training and _training(content.training),
         no_training=content.no_training,
         all_cases=_all_cases(content),
