@@ -7,7 +7,7 @@ MONAI's ``load_decathlon_datalist`` reads such a list too, but makes no folds an
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from lunet_networks.bundle.runtime.errors import shortened_list
 from lunet_networks.bundle.runtime.files import as_path
 from lunet_networks.bundle.runtime.strict_json import read_json, shown
 
-__all__ = ["SECTIONS", "labels_of", "load_datalist", "read_dataset_json"]
+__all__ = ["SECTIONS", "check_label_names", "labels_of", "load_datalist", "read_dataset_json"]
 
 SECTIONS = ("training", "validation", "test")
 FOLD_SEED = 42  # the same in every run: a run may have any seed and the same folds
@@ -120,6 +120,37 @@ def labels_of(description: dict[str, Any]) -> dict[int, str]:
         {0: 'background', 1: 'anterior', 2: 'posterior'}
     """
     return dict(sorted((int(value), name) for value, name in description["labels"].items()))
+
+
+def check_label_names(dataset_dir: str | Path, label_names: Sequence[str], ignore_label: int | None = None) -> None:
+    """Refuse a dataset with other labels than those of a bundle, which would be trained and reported under their names.
+
+    Capitals and unicode forms make no difference, and MONAI writes ``::`` for ``#``. A folder without dataset.json is
+    not refused here.
+
+    Args:
+        dataset_dir: the folder that holds dataset.json.
+        label_names: names of the foreground labels 1, 2, ... of the bundle.
+        ignore_label: value of voxels without annotation; None: there are none.
+
+    Raises:
+        ValueError: names the labels of both.
+    """
+    path = as_path(dataset_dir) / "dataset.json"
+    if not path.is_file():
+        return
+    there = {value: name for value, name in labels_of(read_dataset_json(dataset_dir)).items() if value}
+    there.pop(ignore_label, None)
+    here = dict(enumerate(label_names, start=1))
+    if {value: _bare(name) for value, name in there.items()} != {value: _bare(name) for value, name in here.items()}:
+        raise ValueError(
+            f"{path} has the labels {', '.join(there.values())}, this bundle has {', '.join(here.values())}: make a "
+            "bundle for this dataset with lunet new-bundle, or name its labels with --label_names"
+        )
+
+
+def _bare(name: str) -> str:
+    return nfc(name).casefold().replace("#", "::")
 
 
 def _faults(description: Any) -> Iterable[str]:

@@ -68,7 +68,7 @@ class Checkpoints:
 
     Raises:
         OSError: during the training, if a file cannot be written; the message names it.
-        ValueError: if checkpoint.pt is damaged or from another network.
+        ValueError: if checkpoint.pt is damaged or from another network, or more epochs are done than are wanted.
 
     Example::
 
@@ -122,6 +122,11 @@ class Checkpoints:
                 f"{self.checkpoint_path} cannot be resumed, it is damaged or from another network; "
                 f"start a new training with --overwrite True: {error}"
             ) from None  # so that the last line shows the first cause
+        if state["epoch"] > engine.state.max_epochs:
+            raise ValueError(
+                f"epochs is {engine.state.max_epochs}, but {self.checkpoint_path} has {state['epoch']} epochs: give "
+                "--epochs at least as many, or start a new training with --overwrite True"
+            )
         self.optimizer.load_state_dict(state["optimizer"])
         if engine.scaler is not None:
             engine.scaler.load_state_dict(state["scaler"])

@@ -15,6 +15,7 @@ import torch
 from ignite.engine import Engine, Events
 
 import lunet_networks
+from lunet_networks.bundle.data.datalist import check_label_names
 from lunet_networks.bundle.runtime import outputs
 from lunet_networks.bundle.runtime.distributed import from_rank_0
 from lunet_networks.bundle.runtime.errors import shortened_list
@@ -88,8 +89,8 @@ class RunRecord:
 
         Raises:
             FileExistsError: if ``output_dir`` holds another run's output and overwrite is not set.
-            ValueError: if the run to resume had other settings, cases or number of processes, or if resume and
-                overwrite are both set.
+            ValueError: if the run to resume had other settings, cases or number of processes, if resume and overwrite
+                are both set, or if the dataset has other labels than the bundle.
         """
         self.is_open = True
         from_rank_0(self._start)
@@ -103,6 +104,8 @@ class RunRecord:
         resume, overwrite = self.settings["resume"], self.settings["overwrite"]
         if resume and overwrite:
             raise ValueError("resume and overwrite are both True: set resume to continue, or overwrite to start anew")
+        if not self.guest:
+            check_label_names(self.dataset_dir, self.settings["label_names"], self.settings.get("ignore_label"))
         if self.guest:
             self._make_room()
         elif overwrite:

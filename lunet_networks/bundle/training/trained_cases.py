@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lunet_networks.bundle.data.case_files import nfc
+from lunet_networks.bundle.data.datalist import check_label_names
 from lunet_networks.bundle.runtime import outputs
 from lunet_networks.bundle.runtime.errors import shortened_list
 from lunet_networks.bundle.runtime.files import as_path
@@ -179,8 +180,10 @@ class TrainedCases:
             section: of dataset.json; "training" is never refused.
 
         Raises:
-            ValueError: if the training was on one of them; the message says which cases it held out.
+            ValueError: if the training was on one of them; the message says which cases it held out. Also if the
+                dataset has other labels than the bundle.
         """
+        check_label_names(self.dataset_dir, self.settings["label_names"], self.settings.get("ignore_label"))
         if section == "training":
             return
         found = self.find()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lunet_networks.bundle.data.datalist import labels_of, load_datalist, read_dataset_json
+from lunet_networks.bundle.data.datalist import check_label_names, labels_of, load_datalist, read_dataset_json
 from lunet_networks.bundle.runtime.errors import shortened_list
 
 LABELS = {"0": "background", "1": "anterior", "2": "posterior"}
@@ -292,3 +292,19 @@ def test_wrong_types_end_in_one_error_that_names_the_file(tmp_path_factory, desc
         load_datalist(folder, "training", num_folds=2)
     except (ValueError, FileNotFoundError) as error:
         assert str(folder / "dataset.json") in str(error)  # noqa: PT017
+
+
+@pytest.mark.parametrize(
+    ("names", "ignore_label"), [(["Anterior", "posterior"], None), (["anterior", "posterior"], 3), (["anterior"], 2)]
+)
+def test_labels_of_the_bundle(tmp_path, names, ignore_label):
+    check_label_names(tmp_path, ["liver"])
+    labels = {"0": "background", "1": "anterior", "2": "posterior"}
+    (tmp_path / "dataset.json").write_text(
+        json.dumps({"labels": labels, "training": [{"image": "a.nii", "label": "b.nii"}]})
+    )
+    check_label_names(tmp_path, names, ignore_label)
+    with pytest.raises(
+        ValueError, match=r"dataset.json has the labels .*, this bundle has liver, tumour: make a bundle"
+    ):
+        check_label_names(tmp_path, ["liver", "tumour"], ignore_label)

@@ -88,6 +88,9 @@ def test_one_label_from_a_sigmoid(dataset, tmp_path):
     torch.save({name: tensor[1:2] for name, tensor in THRESHOLD_WEIGHTS.items()}, bundle.model)
     settings = {"network_def": {**THRESHOLD_NETWORK, "out_channels": 1}}
     folder = dataset()
+    description = json.loads((folder / "dataset.json").read_text())
+    description["labels"] = {"0": "background", "1": "lesion"}
+    (folder / "dataset.json").write_text(json.dumps(description))
     bundle.infer(folder / "images" / "c.nii.gz", tmp_path / "labels", flip_tta=True, **settings)
     bundle.evaluate(folder, tmp_path / "eval", **settings)
     labels = np.asarray(nib.load(tmp_path / "labels" / "c_seg.nii.gz").dataobj)

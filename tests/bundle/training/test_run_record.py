@@ -10,6 +10,7 @@ from lunet_networks.bundle.training.run_record import DatasetCases, RunRecord, R
 
 CASES = [{"image": f"/data/images/{number}.nii.gz", "label": f"/data/labels/{number}.nii.gz"} for number in range(4)]
 SETTINGS = {"preset": "lunet_small_4f", "epochs": 10, "seed": 1, "resume": False, "overwrite": False}
+SETTINGS["label_names"] = ["anterior", "posterior"]
 
 
 @pytest.fixture

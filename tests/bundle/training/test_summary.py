@@ -96,7 +96,9 @@ def test_a_guest_has_its_own_way_to_tell(log, tmp_path):
 def test_without_a_folder_an_evaluation_takes_that_of_the_training(log, tmp_path):
     used, default = str(tmp_path / "data"), "/workspace/data/Phantom"
     assert dataset_of_run(default, default, tmp_path / "eval") == default
-    RunRecord(tmp_path / "eval", used, {"resume": False, "overwrite": False}, DatasetCases(), []).open()
+    RunRecord(
+        tmp_path / "eval", used, {"label_names": ["a"], "resume": False, "overwrite": False}, DatasetCases(), []
+    ).open()
     assert dataset_of_run(default, default, tmp_path / "eval") == used
     assert used in log.text
     assert dataset_of_run("elsewhere", default, tmp_path / "eval") == "elsewhere"
@@ -104,7 +106,7 @@ def test_without_a_folder_an_evaluation_takes_that_of_the_training(log, tmp_path
 
 
 def test_the_record_of_a_guest_names_no_folder(tmp_path):
-    RunRecord(tmp_path, "/data", {"resume": False, "overwrite": False}, [], []).open()
+    RunRecord(tmp_path, "/data", {"label_names": ["a"], "resume": False, "overwrite": False}, [], []).open()
     assert DATASET_DIR not in json.loads((tmp_path / "run.json").read_text())
 
 

@@ -76,6 +76,9 @@ def test_a_single_label_is_trained_with_one_output(bundle, tmp_path):
     for path, text in bundle_files({**repository_settings("lunet_small"), "label_names": ["hippocampus"]}).items():
         (bundle.root / path).write_text(text, encoding="utf-8")
     bundle.dataset_dir = with_edited_data(bundle.dataset_dir, tmp_path, lambda label: (label > 0).astype(np.uint8))
+    description = json.loads((bundle.dataset_dir / "dataset.json").read_text())
+    description["labels"] = {"0": "background", "1": "hippocampus"}
+    (bundle.dataset_dir / "dataset.json").write_text(json.dumps(description))
     bundle.train(epochs=1)
     assert set(bundle.history()[0]) >= {"val_mean_dice", "val_hippocampus"}
     assert torch.load(bundle.model, weights_only=True)["head.weight"].shape[0] == 1
