@@ -47,6 +47,7 @@ COMMANDS = {
     "report": Command("measure a trained bundle and write report.html", "running.fronts", ("report",)),
     "crossval": Command("train and evaluate all folds of a dataset, with one table", "crossval", ("crossval",)),
     "score": Command("measure a folder of label maps against the truth", "comparing.score", ("score",)),
+    "choose": Command("find the best of trained models and ensembles", "comparing.choose", ("choose",)),
     "verify": Command("check a bundle, as a folder or as a zip", "checking.verify", ("verify_bundle",)),
     "deploy": Command("fuse the layers of a trained bundle's network", "exporting.deploy", ("deploy_bundle",)),
     "export": Command(

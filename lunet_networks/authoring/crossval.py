@@ -37,6 +37,7 @@ OWN_SETTINGS = {  # settings of train.json that crossval sets by itself, and how
     "resume": "folds that were begun are always continued",
 }
 FINISHED = "finished.json"
+PLACES = "crossval.json"  # where the bundle is; lunet choose reads it
 
 
 def crossval(
@@ -66,6 +67,7 @@ def crossval(
     run = CrossValidation.plan(Path(str(bundle)), Path(str(dataset_dir)), Path(str(output_dir)), settings)
     chosen = run.chosen(folds)
     run.check_begun(chosen)
+    write_atomically(run.output_dir / PLACES, (json.dumps({"bundle": str(run.bundle)}) + "\n").encode())
     try:
         for fold in chosen:
             run.finish(fold)

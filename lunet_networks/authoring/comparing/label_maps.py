@@ -1,6 +1,6 @@
 """A label map measured against its truth, as an evaluation measures it, and the labels of two folders."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,8 +75,16 @@ class Labels:
         return cls.named(*label_names_of(path, in_order))
 
 
-def measure_files(prediction: Path, truth: Path, labels: Labels) -> dict[str, CaseMetrics]:
+def measure_files(
+    prediction: Path, truth: Path, labels: Labels, change: Callable[[torch.Tensor], torch.Tensor] | None = None
+) -> dict[str, CaseMetrics]:
     """Measure a label map against its truth, on the truth's voxels and with its spacing.
+
+    Args:
+        prediction: path of the label map.
+        truth: path of the true one.
+        labels: that are measured.
+        change: of the label map ``(1, W, H[, D])`` before it is measured.
 
     Raises:
         UnreadableFileError: if one of them cannot be read or holds other values, or if they differ in their grid.
@@ -86,6 +94,7 @@ def measure_files(prediction: Path, truth: Path, labels: Labels) -> dict[str, Ca
     found = read_label_map(prediction, [0, *labels.values])
     if fault := _grid_fault(found, true):
         raise UnreadableFileError(str(prediction), [fault])
+    found = found if change is None else change(found)
     spacing = true.pixdim[: true.ndim - 1].tolist()
     if labels.ignored is not None:
         found = torch.where(true == labels.ignored, torch.zeros_like(found), found)
