@@ -12,18 +12,12 @@ from typing import Any
 from monai.bundle import ConfigParser
 
 from lunet_networks.authoring.literals import literal
+from lunet_networks.authoring.running.configs import CONFIGS
 from lunet_networks.authoring.subprocesses import shell
 from lunet_networks.bundle.runtime.command_line import check_names
 from lunet_networks.bundle.runtime.files import as_path
 from lunet_networks.bundle.runtime.settings import PATHS, SETTINGS, check_settings
 
-CONFIGS = {  # by run; each is merged over those before it
-    "training": ("train",),
-    "evaluation": ("train", "evaluate"),
-    "visualize": ("train", "evaluate", "visualize"),
-    "inference": ("inference",),
-    "ensemble": ("inference", "ensemble"),
-}
 RUN_IDS = {"ensemble": "inference"}  # where it is not the name of the run
 MULTI_GPU = "multi_gpu_train"
 OWN_PACKAGE = "lunet_networks"  # a folder of packed bundles

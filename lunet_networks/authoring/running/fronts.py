@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from lunet_networks.authoring.command_line import wrong_usage
-from lunet_networks.authoring.running.bundle_run import CONFIGS, BundleRun
-from lunet_networks.authoring.running.settings_help import names_of_settings, settings_help
+from lunet_networks.authoring.running.bundle_run import BundleRun
+from lunet_networks.authoring.running.configs import CONFIGS, FRONTS
+from lunet_networks.authoring.running.settings_help import settings_help
 from lunet_networks.bundle.runtime.checks import check_whole_number
 
 
@@ -98,13 +99,5 @@ def _run(name: str, bundle: str, given: Mapping[str, Any], processes: int = 1) -
         sys.exit(status)
 
 
-def _tell_settings(command: Any, run: str) -> None:
-    """Let ``--help`` tell the settings of a command, and tab completion know them."""
-    command.further_help = partial(settings_help, CONFIGS[run])
-    command.further_options = partial(names_of_settings, CONFIGS[run])
-
-
-_tell_settings(train, "training")
-_tell_settings(evaluate, "evaluation")
-_tell_settings(report, "visualize")
-_tell_settings(label, "ensemble")
+for _command in (train, evaluate, report, label):
+    _command.further_help = partial(settings_help, CONFIGS[FRONTS[_command.__name__]])  # for --help
