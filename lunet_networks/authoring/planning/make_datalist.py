@@ -10,13 +10,12 @@ from lunet_networks.authoring.planning.licences import HOW_TO_NAME, check_licenc
 from lunet_networks.authoring.planning.pairing import find_cases
 from lunet_networks.authoring.staging import write_json
 from lunet_networks.bundle.data.checks import DataFacts, check_data
-from lunet_networks.bundle.data.datalist import read_dataset_json
+from lunet_networks.bundle.data.datalist import BY_A_COMMAND, read_dataset_json
 from lunet_networks.bundle.data.nnunet_dataset import is_nnunet
 from lunet_networks.bundle.data.picture_files import is_picture
 from lunet_networks.bundle.runtime.files import next_numbered
 
 WRITTEN_BY, OURS = "written_by", "lunet make-datalist"
-EARLIER = "written by lunet make-datalist"  # as the description
 
 
 def make_datalist(
@@ -97,7 +96,7 @@ def _content(path: Path) -> Any:
 
 
 def _is_ours(content: Any) -> bool:
-    return isinstance(content, dict) and (content.get(WRITTEN_BY) == OURS or content.get("description") == EARLIER)
+    return isinstance(content, dict) and (content.get(WRITTEN_BY) == OURS or content.get("description") in BY_A_COMMAND)
 
 
 def _of_nnunet(folder: Path) -> str:
