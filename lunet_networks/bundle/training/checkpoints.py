@@ -186,11 +186,7 @@ class Checkpoints:
         if not self.model_path.is_file():
             return "is missing"
         try:
-            return (
-                ""
-                if not record.is_file() or is_model_of(self.model_path, read_record(record))
-                else "is of another training"
-            )
+            fits = not record.is_file() or is_model_of(self.model_path, read_record(record))
         except ValueError:
             return "is damaged"
         return "" if fits else "is of another training"

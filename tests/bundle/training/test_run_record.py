@@ -33,7 +33,9 @@ def record(tmp_path):
 @pytest.fixture
 def work(tmp_path, record):
     """The output of a training."""
-    record().open()
+    own = record()
+    own.open()
+    own.close()
     for name in ("checkpoint.pt", "history.csv", "model_epoch0010.pt", "model_before_1.pt", "predictions.txt"):
         (tmp_path / name).write_text("older")
     (tmp_path / "tensorboard").mkdir()
