@@ -4,8 +4,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -84,10 +84,27 @@ class BundleRun:
         Raises:
             ValueError: for the first wrong one.
         """
-        parser = read_configs(self.bundle, self.configs)
-        parser.update({**literal(dict(self.given)), "bundle_root": literal(str(self.bundle))})
+        parser = self._parser(self.given)
         names = [name for name in parser["settings"] if name in SETTINGS]
         check_settings(**{name: parser.get_parsed_content(name) for name in names})
+
+    def value(self, name: str) -> Any:
+        """The value of a setting in this run."""
+        return self._parser(self.given).get_parsed_content(name)
+
+    def defaults(self, names: Iterable[str]) -> dict[str, Any]:
+        """Values in the configs, of the settings that they have."""
+        parser = self._parser({})
+        return {name: parser.get_parsed_content(name) for name in names if name in parser}
+
+    def taking_over(self, settings: Mapping[str, Any]) -> "BundleRun":
+        """This run with further settings; their paths stay as they are."""
+        return replace(self, given={**self.given, **settings})
+
+    def _parser(self, given: Mapping[str, Any]) -> ConfigParser:
+        parser = read_configs(self.bundle, self.configs)
+        parser.update({**literal(dict(given)), "bundle_root": literal(str(self.bundle))})
+        return parser
 
     def arguments(self) -> list[str]:
         """The arguments of ``python``, or of ``torchrun`` for several processes.

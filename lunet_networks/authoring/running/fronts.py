@@ -11,33 +11,37 @@ from lunet_networks.authoring.command_line import wrong_usage
 from lunet_networks.authoring.running.bundle_run import BundleRun
 from lunet_networks.authoring.running.configs import CONFIGS, FRONTS
 from lunet_networks.authoring.running.settings_help import settings_help
+from lunet_networks.authoring.running.taken_over import taken_over
 from lunet_networks.bundle.runtime.checks import check_whole_number
+from lunet_networks.bundle.training.run_record import DATASET_DIR
 
 
-def train(bundle: str, dataset_dir: str, gpus: int = 1, **settings: Any) -> None:
+def train(bundle: str, dataset_dir: str | None = None, gpus: int = 1, **settings: Any) -> None:
     """Train a bundle's network, or continue its training with --resume True.
 
-    The settings are checked, the command that this stands for is printed, and it runs.
+    The settings are checked, the command that this stands for is printed, and it runs. A training is continued with its
+    own dataset and settings, as far as no others are given.
 
     Args:
         bundle: the bundle's folder; a packed bundle has to be unzipped.
-        dataset_dir: the folder that holds dataset.json.
+        dataset_dir: the folder that holds dataset.json; without it that of the training to continue.
         gpus: number of processes, each of which uses a GPU; each of them takes batch_size cases.
         settings: any setting of the bundle, such as --epochs 20; lunet train BUNDLE --help lists them.
     """
     check_whole_number("gpus", gpus, least=1)
-    _run("training", bundle, {"dataset_dir": dataset_dir, **settings}, processes=gpus)
+    _run("training", bundle, _given(dataset_dir, settings), processes=gpus)
 
 
 def evaluate(bundle: str, dataset_dir: str | None = None, **settings: Any) -> None:
     """Measure a trained bundle on cases with labels: cases.csv, summary.csv and a picture.
 
-    The settings are checked, the command that this stands for is printed, and it runs.
+    The settings are checked, those of the training are taken over from its run.json, such as preset and fold, the
+    command that this stands for is printed, and it runs.
 
     Args:
         bundle: the bundle's folder; a packed bundle has to be unzipped.
         dataset_dir: the folder that holds dataset.json; without it that of the training.
-        settings: any setting of the bundle, such as --fold 1; lunet evaluate BUNDLE --help lists them.
+        settings: any setting of the bundle, such as --section test; lunet evaluate BUNDLE --help lists them.
     """
     _run("evaluation", bundle, _given(dataset_dir, settings))
 
@@ -45,12 +49,13 @@ def evaluate(bundle: str, dataset_dir: str | None = None, **settings: Any) -> No
 def report(bundle: str, dataset_dir: str | None = None, **settings: Any) -> None:
     """Measure a trained bundle as lunet evaluate does, and write report.html with pictures and curves.
 
-    The settings are checked, the command that this stands for is printed, and it runs.
+    The settings are checked, those of the training are taken over from its run.json, such as preset and fold, the
+    command that this stands for is printed, and it runs.
 
     Args:
         bundle: the bundle's folder; a packed bundle has to be unzipped.
         dataset_dir: the folder that holds dataset.json; without it that of the training.
-        settings: any setting of the bundle, such as --fold 1; lunet report BUNDLE --help lists them.
+        settings: any setting of the bundle, such as --section test; lunet report BUNDLE --help lists them.
     """
     _run("visualize", bundle, _given(dataset_dir, settings))
 
@@ -58,7 +63,8 @@ def report(bundle: str, dataset_dir: str | None = None, **settings: Any) -> None
 def label(bundle: str, images: str, **settings: Any) -> None:
     """Write the label maps of new images.
 
-    The settings are checked, the command that this stands for is printed, and it runs.
+    The settings are checked, those of the training are taken over from its run.json, such as preset and pixdim, the
+    command that this stands for is printed, and it runs.
 
     Args:
         bundle: the bundle's folder; a packed bundle has to be unzipped.
@@ -93,6 +99,11 @@ def _run(name: str, bundle: str, given: Mapping[str, Any], processes: int = 1) -
     except ValueError as error:
         wrong_usage(str(error))
     run.check_values()
+    if (found := taken_over(run)).settings:
+        run = run.taking_over(found.settings)
+        print(found)
+    if name == "training" and DATASET_DIR not in run.given:
+        wrong_usage("lunet train needs DATASET_DIR, unless --resume True continues a training: its record has it")
     print(f"$ {run.typed()}", flush=True)
     status = run.run()
     if status:
