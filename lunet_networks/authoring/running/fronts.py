@@ -12,7 +12,9 @@ from lunet_networks.authoring.running.bundle_run import BundleRun
 from lunet_networks.authoring.running.configs import CONFIGS, FRONTS
 from lunet_networks.authoring.running.settings_help import settings_help
 from lunet_networks.authoring.running.taken_over import taken_over
+from lunet_networks.authoring.subprocesses import shell
 from lunet_networks.bundle.runtime.checks import check_whole_number
+from lunet_networks.bundle.runtime.outputs import weights_folder
 from lunet_networks.bundle.training.run_record import DATASET_DIR
 
 
@@ -30,6 +32,7 @@ def train(bundle: str, dataset_dir: str | None = None, gpus: int = 1, **settings
     """
     check_whole_number("gpus", gpus, least=1)
     _run("training", bundle, _given(dataset_dir, settings), processes=gpus)
+    _tell_next(bundle, settings)
 
 
 def evaluate(bundle: str, dataset_dir: str | None = None, **settings: Any) -> None:
@@ -79,6 +82,16 @@ def label(bundle: str, images: str, **settings: Any) -> None:
 
 def _given(dataset_dir: str | None, settings: Mapping[str, Any]) -> dict[str, Any]:
     return {**({} if dataset_dir is None else {"dataset_dir": dataset_dir}), **settings}
+
+
+def _tell_next(bundle: str, settings: Mapping[str, Any]) -> None:
+    """The commands of the training's summary again, as they are typed with ``lunet``."""
+    places = {name: str(settings[name]) for name in ("output_dir", "ckpt_dir") if name in settings}
+    weights = {"ckpt_dir": weights_folder(places["output_dir"], bundle)} if "output_dir" in places else {}
+    of_label = {"ckpt_dir": places["ckpt_dir"]} if "ckpt_dir" in places else weights
+    print("shorter:")
+    for words, options in ((["report", bundle], places), (["label", bundle, "IMAGES"], of_label)):
+        print(" ", shell(["lunet", *words, *(word for name in options for word in (f"--{name}", options[name]))]))
 
 
 def _images(text: str) -> str | list[Any]:

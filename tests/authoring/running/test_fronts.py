@@ -197,6 +197,7 @@ def test_trained_measured_and_used(bundle: Path, tiny_dataset: Path, tmp_path: P
     assert trained.returncode == 0, trained.stderr
     assert (root / "models" / "model.pt").is_file()
     assert trained.stdout.startswith("$ python -m monai.bundle run training ")
+    assert trained.stdout.splitlines()[-3:] == ["shorter:", "  lunet report mine", "  lunet label mine IMAGES"]
     longer = process("train", "mine", "--resume", "True", "--epochs", 2, "--device", "cpu", cwd=tmp_path)
     assert longer.returncode == 0, longer.stderr
     assert len((root / "eval" / "history.csv").read_text().splitlines()) == 3
