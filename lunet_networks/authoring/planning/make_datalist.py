@@ -111,7 +111,7 @@ def _of_nnunet(folder: Path) -> str:
 
 def _next(folder: Path) -> str:
     command = ["lunet", "new-bundle", "lunet_small", "--dataset_dir", str(folder), "--output_dir", "my_bundle"]
-    return f"make a bundle for it:\n  {shell(command)}"
+    return f"next, make a bundle for it:\n  {shell(command)}"
 
 
 def _absolute(case: dict, folder: Path) -> dict:
