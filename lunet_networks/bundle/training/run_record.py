@@ -94,7 +94,7 @@ class RunRecord:
         self.is_open = False
         folders = {"--output_dir": self.output_dir, **({} if ckpt_dir is None else {"--ckpt_dir": as_path(ckpt_dir)})}
         options = {folder.resolve(): option for option, folder in reversed(folders.items())}  # they may be the same
-        self._locks = [FolderLock(folders[option], option) for option in options.values()]
+        self._locks = [FolderLock(folders[option], option) for option in reversed(options.values())]
 
     @property
     def resumes(self) -> bool:
