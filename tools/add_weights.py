@@ -7,8 +7,7 @@ from pathlib import Path
 from lunet_networks.authoring.command_line import run_commands
 from lunet_networks.bundle.runtime import outputs
 from lunet_networks.bundle.runtime.outputs import RECORDS
-from lunet_networks.bundle.training.records import check_model, read_record
-from lunet_networks.bundle.training.run_record import DATASET_DIR
+from lunet_networks.bundle.training.records import DATASET_DIR, check_model, read_record
 from tools import ROOT
 from tools.build_bundles import build_bundles
 

@@ -19,8 +19,7 @@ from lunet_networks.bundle.report.summaries import (
 )
 from lunet_networks.bundle.runtime import outputs
 from lunet_networks.bundle.runtime.outputs import RECORDS
-from lunet_networks.bundle.training.records import WEIGHTS
-from lunet_networks.bundle.training.run_record import DATASET_DIR
+from lunet_networks.bundle.training.records import DATASET_DIR, WEIGHTS
 from lunet_networks.bundle.training.trained_cases import OF_THE_MODEL
 
 TOLD = (outputs.RUN_RECORD, outputs.HISTORY, outputs.SUMMARY)  # cases.csv names every case

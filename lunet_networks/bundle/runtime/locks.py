@@ -94,7 +94,7 @@ class FolderLock:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             with file:
-                raise BlockingIOError(errno.EAGAIN, self._refusal(file)) from None
+                raise BlockingIOError(self._refusal(file)) from None
         except OSError as error:
             if error.errno not in NO_LOCKS:
                 file.close()

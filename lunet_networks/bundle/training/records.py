@@ -13,8 +13,9 @@ from lunet_networks.bundle.runtime import outputs
 from lunet_networks.bundle.runtime.files import write_atomically
 from lunet_networks.state_dicts import read_state_dict, weights_digest
 
-__all__ = ["check_model", "is_model_of", "note_weights", "read_record", "write_record"]
+__all__ = ["DATASET_DIR", "WEIGHTS", "check_model", "is_model_of", "note_weights", "read_record", "write_record"]
 
+DATASET_DIR = "dataset_dir"  # in a record; a path of one machine, so it is not passed on with a bundle
 WEIGHTS = "weights"  # in a record; None until the training has written its first model.pt
 
 

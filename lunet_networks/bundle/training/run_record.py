@@ -22,7 +22,7 @@ from lunet_networks.bundle.runtime.errors import shortened_list
 from lunet_networks.bundle.runtime.files import as_path, next_numbered
 from lunet_networks.bundle.runtime.locks import FolderLock
 from lunet_networks.bundle.runtime.settings import SETTINGS
-from lunet_networks.bundle.training.records import WEIGHTS, read_record, write_record
+from lunet_networks.bundle.training.records import DATASET_DIR, WEIGHTS, read_record, write_record
 from lunet_networks.bundle.training.replaced_outputs import (
     MOVING,
     REPLACED,
@@ -38,8 +38,6 @@ __all__ = ["DatasetCases", "RunRecord", "RunRecordHandler", "dataset_of_run", "d
 # what a training writes in an epoch before its checkpoint
 BEFORE_CHECKPOINT = {outputs.HISTORY, outputs.PRUNING_HISTORY, outputs.PRUNING_PICTURE}
 logger = logging.getLogger(__name__)
-
-DATASET_DIR = "dataset_dir"  # in the record; a path of one machine, so it is not passed on with a bundle
 
 
 class DatasetCases(list):
@@ -96,7 +94,7 @@ class RunRecord:
         self.is_open = False
         folders = {"--output_dir": self.output_dir, **({} if ckpt_dir is None else {"--ckpt_dir": as_path(ckpt_dir)})}
         options = {folder.resolve(): option for option, folder in reversed(folders.items())}  # they may be the same
-        self._locks = [FolderLock(folders[option], option) for option in options.values()]
+        self._locks = [FolderLock(folders[option], option) for option in reversed(options.values())]
 
     @property
     def resumes(self) -> bool:

@@ -15,7 +15,7 @@ from lunet_networks.bundle.runtime import outputs
 from lunet_networks.bundle.runtime.checks import option
 from lunet_networks.bundle.runtime.errors import shortened_list
 from lunet_networks.bundle.runtime.files import as_path
-from lunet_networks.bundle.training.records import WEIGHTS, check_model, is_model_of, read_record
+from lunet_networks.bundle.training.records import DATASET_DIR, WEIGHTS, check_model, is_model_of, read_record
 
 __all__ = [
     "SPLIT",
@@ -119,7 +119,8 @@ def other_training(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 class TrainedCases:
     """The cases that weights were trained on, from the record of their training.
 
-    The record is ``OUTPUT_DIR/run.json``, or for weights that come with a bundle the one in its docs.
+    The record is ``OUTPUT_DIR/run.json``, or for weights that come with a bundle the one in its docs, or one beside the
+    folder of the weights that names them.
 
     Args:
         output_dir: folder of the evaluation, and of the training.
@@ -165,7 +166,8 @@ class TrainedCases:
                 continue
             if WEIGHTS in record or not other_training(record["settings"], self.settings):
                 return path, record
-        return None
+        beside = ((path, read_record(path)) for path in filter(Path.is_file, self._beside_weights()))
+        return next((found for found in beside if WEIGHTS in found[1] and is_model_of(model, found[1])), None)
 
     def check(self, cases: Sequence[Case], section: str) -> None:
         """Refuse to evaluate weights that are not those of the record, cases that they were trained on, and settings
@@ -193,6 +195,9 @@ class TrainedCases:
         if isinstance(training, int):
             logger.info(f"whether these weights were trained on the {section} cases is not known: {path} names none")
             return
+        if path in self._beside_weights() and record.get(DATASET_DIR) != str(as_path(self.dataset_dir).resolve()):
+            logger.info(f"these weights were trained on another dataset, {record.get(DATASET_DIR)}, as {path} says")
+            return
         names = case_names(cases, self.dataset_dir)
         # images may share a label; what the training validated was held out
         seen = zip(names, found_in(names, training), found_in(names, validation), strict=True)
@@ -215,12 +220,12 @@ class TrainedCases:
 
     def _check_settings(self, path: Path, record: Mapping[str, Any]) -> None:
         then, now = record["settings"], json.loads(json.dumps(dict(self.settings)))  # turns tuples into lists
-        changed = [name for name in OF_THE_MODEL if name in then and name in now and then[name] != now[name]]
+        changed = [name for name in OF_THE_MODEL if name in then and name in now and _differ(then[name], now[name])]
         if changed:
             differences = "\n".join(f"  {name}: {then[name]!r} in the training, {now[name]!r} here" for name in changed)
             right = " ".join(option(name, then[name]) for name in changed)
             raise ValueError(f"the training in {path} had other settings:\n{differences}\ngive {right}")
-        if now.get("roi_size") != then.get("roi_size", now.get("roi_size")):
+        if "roi_size" in then and "roi_size" in now and _differ(then["roi_size"], now["roi_size"]):
             logger.info(
                 f"roi_size is {now['roi_size']} here, {then['roi_size']} in the training: the figures are those of "
                 "windows of another size"
@@ -233,6 +238,11 @@ class TrainedCases:
         replaced = weights == models and (self.bundle_root / "eval" / outputs.RUN_RECORD).is_file()
         if weights.is_relative_to(models) and not replaced:
             yield self.bundle_root / "docs" / weights.relative_to(models) / outputs.RECORDS[outputs.RUN_RECORD]
+
+    def _beside_weights(self) -> list[Path]:
+        """Records of trainings that had another ``output_dir`` than this evaluation."""
+        places = (self.ckpt_dir.parent / folder / outputs.RUN_RECORD for folder in ("", "eval"))
+        return [path for path in places if path.parent.resolve() != self.output_dir.resolve()]
 
     def _refusal(self, path: Path, then: Mapping[str, Any], section: str, trained: Sequence[str], number: int) -> str:
         trained_on = f"{len(trained)} of {number} cases were trained on"
@@ -250,6 +260,14 @@ class TrainedCases:
         if path.parent == self.output_dir:
             message += "\nif these are other cases with the same names, evaluate them into another --output_dir"
         return message
+
+
+def _differ(then: Any, now: Any) -> bool:
+    """Whether two values of a setting differ; one number may stand for one per axis."""
+    if isinstance(then, list) == isinstance(now, list):
+        return then != now
+    several, one = (then, now) if isinstance(then, list) else (now, then)
+    return any(number != one for number in several)
 
 
 def _ends(name: str) -> Iterator[str]:
