@@ -15,7 +15,7 @@ from lunet_networks.authoring.running.taken_over import taken_over
 from lunet_networks.authoring.subprocesses import shell
 from lunet_networks.bundle.runtime.checks import check_whole_number
 from lunet_networks.bundle.runtime.outputs import weights_folder
-from lunet_networks.bundle.training.run_record import DATASET_DIR
+from lunet_networks.bundle.training.records import DATASET_DIR
 
 
 def train(bundle: str, dataset_dir: str | None = None, gpus: int = 1, **settings: Any) -> None:

@@ -14,8 +14,7 @@ from lunet_networks.bundle.runtime import outputs
 from lunet_networks.bundle.runtime.checks import option
 from lunet_networks.bundle.runtime.files import as_path
 from lunet_networks.bundle.runtime.settings import SETTINGS
-from lunet_networks.bundle.training.records import WEIGHTS, is_model_of, read_record
-from lunet_networks.bundle.training.run_record import DATASET_DIR
+from lunet_networks.bundle.training.records import DATASET_DIR, WEIGHTS, is_model_of, read_record
 from lunet_networks.bundle.training.trained_cases import OF_THE_MODEL, SPLIT, other_training
 
 MODEL = "model.pt"
