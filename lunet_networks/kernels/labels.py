@@ -16,8 +16,8 @@ CHUNK = 512  # CHUNK in labels.cpp
 
 
 def takes(*tensors: torch.Tensor) -> bool:
-    """Whether the kernels take logits ``(B, C, ...)`` and label values ``(B, 1, ...)``: float32 on a CPU, of one size, at
-    most 16 labels, plain tensors, not traced, with a compiler.
+    """Whether the kernels take logits ``(B, C, ...)`` and label values ``(B, 1, ...)``: float32 on a CPU, of one size,
+    at most 16 labels, not traced, with a compiler.
 
     Example:
         >>> takes(torch.zeros(1, 3, 8, 8), torch.zeros(1, 1, 8, 8, dtype=torch.int64))
@@ -69,8 +69,8 @@ def labels_of_logits(logits: torch.Tensor) -> torch.Tensor:
 
 
 def agreement(first: torch.Tensor, second: torch.Tensor, values: int) -> torch.Tensor:
-    """The voxels of each case and each value from 1 to ``values - 1``: where both label maps have it, the first, and the
-    second.
+    """Count the voxels of each case and each value from 1 to ``values - 1``: where both label maps have it, the first,
+    and the second.
 
     Args:
         first: label values ``(B, 1, ...)``, float32.
