@@ -16,7 +16,7 @@ import torch
 
 __all__ = ["library"]
 
-SOURCES = [Path(__file__).with_name(name) for name in ("layers.cpp", "blocks.cpp")]
+SOURCES = [Path(__file__).with_name(name) for name in ("layers.cpp", "blocks.cpp", "affine.cpp", "labels.cpp")]
 HEADER = Path(__file__).with_name("vectors.hpp")
 FLAGS = ("-O3", "-std=c++17", "-fno-math-errno", "-fopenmp", "-fPIC", "-shared")
 # The same as for PyTorch's own kernels on this processor; the cache may have been filled on another processor.
