@@ -23,8 +23,9 @@ class RandAffined(monai.transforms.RandAffined):
     """MONAI's ``RandAffined`` in one pass over the volumes, which takes far less time on a CPU.
 
     It draws the same random numbers. Images agree to 1e-4 of their range, labels but for voxels that lie halfway
-    between two others. The results are plain tensors, without metadata. What the kernel cannot do is left to MONAI: other types
-    than float32, other modes than bilinear and nearest, other padding than zeros, lazy resampling, no compiler.
+    between two others. The results are plain tensors, without metadata. What the kernel cannot do is left to MONAI:
+    other types than float32, other modes than bilinear and nearest, other padding than zeros, lazy resampling, no
+    compiler.
 
     Example:
         >>> turn = RandAffined(["image", "label"], prob=1.0, rotate_range=[0.2] * 3, mode=["bilinear", "nearest"],
