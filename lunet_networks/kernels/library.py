@@ -16,9 +16,9 @@ import torch
 
 __all__ = ["library"]
 
-SOURCES = [Path(__file__).with_name(name) for name in ("layers.cpp", "blocks.cpp")]
-HEADER = Path(__file__).with_name("vectors.hpp")
-FLAGS = ("-O3", "-std=c++17", "-fno-math-errno", "-fopenmp", "-fPIC", "-shared")
+SOURCES = [Path(__file__).with_name(name) for name in ("layers.cpp", "blocks.cpp", "training_units.cpp", "training_levels.cpp")]
+HEADERS = [Path(__file__).with_name(name) for name in ("vectors.hpp", "training.hpp")]
+FLAGS = ("-O3", "-std=c++17", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-fPIC", "-shared")
 # The same as for PyTorch's own kernels on this processor; the cache may have been filled on another processor.
 INSTRUCTIONS = {"AVX2": ("-mavx2", "-mfma"), "AVX512": ("-mavx512f", "-mavx512vl", "-mavx512dq", "-mavx512bw", "-mfma")}
 
@@ -35,7 +35,7 @@ def library() -> ctypes.CDLL | None:
         return _without("there is no C++ compiler")
     command = (compiler, *FLAGS, *INSTRUCTIONS.get(torch.backends.cpu.get_cpu_capability(), ()))
     try:
-        source = b"".join(path.read_bytes() for path in (*SOURCES, HEADER))
+        source = b"".join(path.read_bytes() for path in (*SOURCES, *HEADERS))
         name = hashlib.sha256(source + "\0".join(command).encode()).hexdigest()[:16]
         path = _cache() / f"layers-{name}.so"
         if not path.exists():
