@@ -16,7 +16,9 @@ import torch
 
 __all__ = ["library"]
 
-SOURCES = [Path(__file__).with_name(name) for name in ("layers.cpp", "blocks.cpp", "training_units.cpp", "training_levels.cpp")]
+SOURCES = [
+    Path(__file__).with_name(name) for name in ("layers.cpp", "blocks.cpp", "training_units.cpp", "training_levels.cpp")
+]
 HEADERS = [Path(__file__).with_name(name) for name in ("vectors.hpp", "training.hpp")]
 FLAGS = ("-O3", "-std=c++17", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-fPIC", "-shared")
 # The same as for PyTorch's own kernels on this processor; the cache may have been filled on another processor.

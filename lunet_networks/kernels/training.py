@@ -402,8 +402,10 @@ def _differentiable(plain: Callable, arguments: Sequence[Any], gradients: Sequen
     with torch.enable_grad():
         outputs = plain(*arguments)
     outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-    pairs = [(out, given) for out, given in zip(outputs, gradients, strict=False) if given is not None]
-    found = torch.autograd.grad(*zip(*pairs, strict=True), sought, allow_unused=True, create_graph=True)
+    outputs, gradients = zip(
+        *((out, given) for out, given in zip(outputs, gradients, strict=False) if given is not None), strict=True
+    )
+    found = torch.autograd.grad(outputs, sought, gradients, allow_unused=True, create_graph=True)
     by_tensor = {id(each): gradient for each, gradient in zip(sought, found, strict=True)}
     return [
         [by_tensor.get(id(part)) for part in each] if isinstance(each, list) else by_tensor.get(id(each))

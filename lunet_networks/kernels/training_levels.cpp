@@ -7,6 +7,20 @@ namespace {
 
 inline float greater(float a, float b) { return a > b || a != a ? a : b; }  // NaN if one of them is
 
+inline Vector greater(Vector a, Vector b) { return (a > b) | (a != a) ? a : b; }
+
+// The greatest of four rows, or the least if the sign is negative: then negative.
+void greatest_row(const float* const* rows, float sign, float* to, int n) {
+  int i = 0;
+  for (; i + LANES <= n; i += LANES) {
+    Vector x[4];
+    for (int k = 0; k < 4; k++) x[k] = sign * load(rows[k] + i);
+    store(to + i, greater(greater(x[0], x[1]), greater(x[2], x[3])));
+  }
+  for (; i < n; i++)
+    to[i] = greater(greater(sign * rows[0][i], sign * rows[1][i]), greater(sign * rows[2][i], sign * rows[3][i]));
+}
+
 // Gives the gradient in `left` to the voxels that were taken, the first of each window.
 void give_row(const float* __restrict x, const float* __restrict taken, float* __restrict left, float* __restrict to,
               int n) {
@@ -80,8 +94,8 @@ int lunet_pool_forward(const float* r, const double* scale, int64_t channels, in
           for (int w = 0; w < w2; w++) to[w] = a[2 * w];
           continue;
         }
-        for (int w = 0; w < W; w++)
-          most[w] = greater(greater(sign * a[w], sign * b[w]), greater(sign * c[w], sign * d[w]));
+        const float* const rows[] = {a, b, c, d};
+        greatest_row(rows, sign, most, W);
         for (int w = 0; w < w2; w++) to[w] = sign * greater(most[2 * w], most[2 * w + 1]);
       }
     }

@@ -276,6 +276,14 @@ void fill_inputs(const Planes& planes, const std::vector<Channel>& channels, int
   }
 }
 
+// to = relu(from + added); NaN stays NaN.
+inline void relu_row(float* __restrict to, const float* __restrict from, float added, int n) {
+  for (int i = 0; i < n; i++) {
+    const float x = from[i] + added;
+    to[i] = x < 0 ? 0 : x;
+  }
+}
+
 // ---- batch statistics
 
 struct Moments {  // of a channel in a task
@@ -341,17 +349,8 @@ int lunet_unit_forward(const LunetInput* inputs, int n_inputs, int N, int D, int
           for (int o = 0; at.inside && o < O; o++) {
             const float* from = out + o * stride + (p - first) * cut.plane;
             float* to = r + (int64_t(at.sample) * O + o) * cut.DHW + at.depth * cut.HW;
-            const Vector none = {}, added = every(bias ? bias[o] : 0.0f);
-            for (int h = 0; h < H; h++) {
-              const float* row = from + h * cut.S;
-              float* line = to + h * W;
-              int w = 0;
-              for (; w + LANES <= W; w += LANES) {
-                Vector x = load(row + w) + added;
-                store(line + w, x < none ? none : x);
-              }
-              for (; w < W; w++) line[w] = row[w] + added[0] < 0 ? 0 : row[w] + added[0];
-            }
+            const float added = bias ? bias[o] : 0.0f;
+            for (int h = 0; h < H; h++) relu_row(to + h * W, from + h * cut.S, added, W);
             const float sum = sum_of(to, cut.HW);
             moments[task * O + o].add(cut.HW, sum, squares_of(to, cut.HW, sum / cut.HW));
           }

@@ -21,6 +21,9 @@ from lunet_networks.nets.fast_layers import is_standard
 
 __all__ = ["run_block", "run_head", "run_pool", "run_unit", "run_upsample", "trains_on_kernels"]
 
+# Channels up to which a kernel is faster than PyTorch's layers, forward and backward together, as measured. A network
+# that is wider at full resolution, where most of the work is, leaves all its layers to PyTorch.
+WIDEST_UNIT, WIDEST_DOUBLING, WIDEST_HEAD = 12, 16, 32
 ORDERS = (["A", "N"], ["A", "N", "D"])  # of the layers after a convolution that a kernel knows
 NORMS, DROPOUTS = (nn.BatchNorm2d, nn.BatchNorm3d), (nn.Dropout2d, nn.Dropout3d)
 GLOBAL_HOOKS = (
@@ -37,6 +40,7 @@ def trains_on_kernels(network: nn.Module, x: torch.Tensor) -> bool:
     traced or transformed, and there is a compiler."""
     return (
         network.training
+        and network.channels[0] <= WIDEST_UNIT
         and type(x) is torch.Tensor
         and _is_plain(x)
         and not (
@@ -100,15 +104,6 @@ def run_head(head: nn.Module, input: Scaled) -> torch.Tensor:
     return head(input.plain())
 
 
-WIDEST_DOUBLING = 16  # input channels; measured by tools/bench_layers
-WIDEST_HEAD = 32
-
-
-def _is_faster(conv: nn.Module, values: torch.Tensor) -> bool:
-    """Whether a unit's kernel is faster than PyTorch's layers, forward and backward together, as measured."""
-    return min(conv.in_channels, conv.out_channels) <= 12 or (max(conv.weight.shape[:2]) <= 24 and values.shape[-1] > 16)
-
-
 def _takes_unit(unit: nn.Module, values: torch.Tensor) -> bool:
     if _has_hooks(unit) or not hasattr(unit, "adn") or type(unit.adn) is not ADN:
         return False
@@ -123,7 +118,7 @@ def _takes_unit(unit: nn.Module, values: torch.Tensor) -> bool:
         and ("D" not in layers or (type(layers["D"]) in DROPOUTS and layers["D"].p < 1))
         and all(map(_is_unobserved, (unit.adn, *layers.values())))
         and len(values) * values[0, 0].numel() > 1  # else batch norm says what is wrong
-        and _is_faster(conv, values)
+        and min(conv.in_channels, conv.out_channels) <= WIDEST_UNIT
     )
 
 
