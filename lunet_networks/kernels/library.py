@@ -27,11 +27,14 @@ INSTRUCTIONS = {"AVX2": ("-mavx2", "-mfma"), "AVX512": ("-mavx512f", "-mavx512vl
 
 @functools.cache
 def library() -> ctypes.CDLL | None:
-    """The compiled kernels; None, with a log message, if no C++ compiler can compile them.
+    """The compiled kernels; None, with a log message, if no C++ compiler can compile them, and None if the environment
+    variable ``LUNET_KERNELS`` is ``off``.
 
     The library lies in the folder ``lunet_networks`` of the user's cache (``XDG_CACHE_HOME``, or ``.cache`` at home).
     Each combination of source, compiler and instruction set has its own file.
     """
+    if os.environ.get("LUNET_KERNELS") == "off":
+        return None
     compiler = os.environ.get("CXX") or next(filter(shutil.which, ("c++", "g++", "clang++")), None)
     if compiler is None:
         return _without("there is no C++ compiler")

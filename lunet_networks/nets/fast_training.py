@@ -91,9 +91,9 @@ def run_pool(pool: nn.Module, input: Scaled) -> Scaled:
 
 def run_upsample(upsample: nn.Module, input: Scaled) -> Scaled:
     """Transposed convolution that doubles the resolution."""
-    if is_standard(upsample, (nn.ConvTranspose2d, nn.ConvTranspose3d)) and _takes_layer(upsample, 2, 2, 0):
-        if upsample.in_channels <= WIDEST_DOUBLING and set(upsample.output_padding) == {0}:
-            return Scaled(train_upsample(input, upsample.weight, upsample.bias))
+    standard = is_standard(upsample, (nn.ConvTranspose2d, nn.ConvTranspose3d)) and _takes_layer(upsample, 2, 2, 0)
+    if standard and upsample.in_channels <= WIDEST_DOUBLING and set(upsample.output_padding) == {0}:
+        return Scaled(train_upsample(input, upsample.weight, upsample.bias))
     return Scaled(upsample(input.plain()))
 
 

@@ -60,7 +60,7 @@ def _step(network: nn.Module, image: torch.Tensor, seed: int = 1) -> dict[str, t
 
 
 def _error(found: dict, exact: dict) -> float:
-    """The greatest difference of a gradient, a logit or a statistic to the exact one, relative to the greatest value."""
+    """The greatest difference of a gradient, logit or statistic to the exact one, relative to the greatest value."""
     return max(
         ((found[name].double() - value).abs().max() / value.abs().max()).item()
         for name, value in exact.items()

@@ -14,6 +14,7 @@ from lunet_networks.bundle.runtime.freed_memory import keep_freed_memory
 from lunet_networks.bundle.runtime.memory_format import channels_last, prepare_batch
 from lunet_networks.bundle.runtime.settings import check_settings
 from lunet_networks.bundle.runtime.versions import require_version
+from lunet_networks.kernels.choice import use_kernels
 
 __all__ = [
     "AverageBuffers",
@@ -29,4 +30,5 @@ __all__ = [
     "require_version",
     "show_root_cause",
     "start_processes",
+    "use_kernels",
 ]

@@ -22,6 +22,7 @@ from lunet_networks.bundle.runtime.errors import shortened_list
 from lunet_networks.bundle.runtime.files import as_path, next_numbered, write_atomically
 from lunet_networks.bundle.runtime.settings import SETTINGS
 from lunet_networks.bundle.training.trained_cases import found_in, read_record, recorded_names, same_cases
+from lunet_networks.kernels.choice import describe_kernels
 
 __all__ = ["DatasetCases", "RunRecord", "RunRecordHandler", "dataset_of_run", "differing_settings"]
 
@@ -150,6 +151,16 @@ class RunRecord:
                 f"{self.output_dir} cannot be resumed, it was another training:\n{shortened_list(differences)}\n"
                 "give the same settings again, or start a new training with --overwrite True or another --output_dir"
             )
+        self._compare_kernels()
+
+    def _compare_kernels(self) -> None:
+        """Say so if the rest of the training rounds differently from its beginning."""
+        then, now = read_record(self.path).get("kernels"), describe_kernels()
+        if then != now:
+            logger.warning(
+                f"the training in {self.output_dir} began with kernels {_in_words(then)} and resumes with "
+                f"{_in_words(now)}: its weights will differ by rounding from those of a training without a break"
+            )
 
     def _differences(self) -> list[str]:
         """What differs between this run and the one of the record."""
@@ -177,6 +188,7 @@ class RunRecord:
                 "monai": monai.__version__,
                 "torch": torch.__version__,
             },
+            "kernels": describe_kernels(),
         }
         write_atomically(self.path, (json.dumps(record, indent=1) + "\n").encode())
 
@@ -250,6 +262,10 @@ def dataset_of_run(dataset_dir: str | Path, default: str, output_dir: str | Path
         return str(dataset_dir)
     logger.info(f"the cases are those of the training in {output_dir}: {recorded}; --dataset_dir takes others")
     return str(recorded)
+
+
+def _in_words(kernels: Mapping[str, str] | None) -> str:
+    return "off" if kernels is None else f"{kernels['source']} for {kernels['instructions']}"
 
 
 def differing_settings(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
