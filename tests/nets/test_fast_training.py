@@ -13,13 +13,18 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lunet_networks import UNet, UNetPlusPlus, create_network
+from lunet_networks import UNet, UNetPlusPlus, create_network, list_presets
 from lunet_networks.kernels.library import library
 from lunet_networks.nets import fast_training
 
 pytestmark = pytest.mark.skipif(library() is None, reason="there is no C++ compiler")
 ROOT = Path(__file__).parents[2]
-PRESETS = ["lunet_small_4f", "lunet_small_1f", "unet_small_3f", "lunet_large_6f", "unetpp_small_2f", "lunetpp_small_3f"]
+ON_KERNELS = ("*unet_small_?f", "*unetpp_small_?f", "*_large_6f", "*_large_12f")
+PRESETS = [
+    name if name == "lunet_small_4f" else pytest.param(name, marks=pytest.mark.slow)
+    for pattern in ON_KERNELS
+    for name in list_presets(pattern)
+]
 
 
 @pytest.fixture
@@ -277,10 +282,34 @@ def test_gradients_can_be_differentiated(off: Callable) -> None:
         torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-2 * expected.abs().max().item() + 1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("capability", ["default", "avx2", "avx512"])
 def test_every_instruction_set(capability: str) -> None:
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "", __file__, "-k"]
     chosen = "(exact and lunet_small_4f) or (exact and unetpp_small_2f) or bits or nan"
     environment = {**os.environ, "ATEN_CPU_CAPABILITY": capability, "PYTHONPATH": str(ROOT)}
     run = subprocess.run([*command, chosen], cwd=ROOT, env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout
+
+
+def _gradients_of_rank(rank: int, address: str, folder: str) -> None:
+    torch.manual_seed(0)
+    network, images = _network(), torch.randn(2, 2, 1, 16, 16, 16)
+    store = f"file://{address}"
+    torch.distributed.init_process_group("gloo", init_method=store, rank=rank, world_size=2)
+    parallel = nn.parallel.DistributedDataParallel(network)
+    _kernels_only(parallel, images[rank])
+    torch.save([parameter.grad for parameter in network.parameters()], f"{folder}/{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_two_processes_average_their_gradients(tmp_path: Path) -> None:
+    torch.multiprocessing.spawn(_gradients_of_rank, (str(tmp_path / "store"), str(tmp_path)), nprocs=2)
+    torch.manual_seed(0)
+    network, images = _network(), torch.randn(2, 2, 1, 16, 16, 16)
+    single = [_kernels_only(copy.deepcopy(network), image) for image in images]
+    ranks = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2)]
+    for k, (name, _) in enumerate(network.named_parameters()):
+        assert torch.equal(ranks[0][k], ranks[1][k])
+        torch.testing.assert_close(ranks[0][k], (single[0][name] + single[1][name]) / 2, rtol=1e-5, atol=1e-5)
