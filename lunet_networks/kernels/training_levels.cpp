@@ -7,7 +7,7 @@ namespace {
 
 inline float greater(float a, float b) { return a > b || a != a ? a : b; }  // NaN if one of them is
 
-inline Vector greater(Vector a, Vector b) { return (a > b) | (a != a) ? a : b; }
+inline Vector greater(Vector a, Vector b) { return ((a > b) | (a != a)) ? a : b; }
 
 // The greatest of four rows, or the least if the sign is negative: then negative.
 void greatest_row(const float* const* rows, float sign, float* to, int n) {

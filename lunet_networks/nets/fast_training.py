@@ -164,4 +164,5 @@ def _draw_mask(dropout: nn.Module | None, samples: int, channels: int) -> torch.
     """The factor of each channel of each sample, by the same random numbers as the layer would draw."""
     if dropout is None or not dropout.training or dropout.p == 0:
         return None
-    return torch.empty(samples, channels).bernoulli_(1 - dropout.p).div_(1 - dropout.p)
+    mask = torch.empty(samples, channels, dtype=torch.float32, device="cpu")
+    return mask.bernoulli_(1 - dropout.p).div_(1 - dropout.p)
