@@ -16,26 +16,32 @@ import torch
 
 __all__ = ["library"]
 
-SOURCES = [Path(__file__).with_name(name) for name in ("layers.cpp", "blocks.cpp", "affine.cpp", "labels.cpp")]
-HEADER = Path(__file__).with_name("vectors.hpp")
-FLAGS = ("-O3", "-std=c++17", "-fno-math-errno", "-fopenmp", "-fPIC", "-shared")
+SOURCES = [
+    Path(__file__).with_name(f"{name}.cpp")
+    for name in ("layers", "blocks", "affine", "labels", "training_units", "training_levels")
+]
+HEADERS = [Path(__file__).with_name(name) for name in ("vectors.hpp", "training.hpp")]
+FLAGS = ("-O3", "-std=c++17", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-fPIC", "-shared")
 # The same as for PyTorch's own kernels on this processor; the cache may have been filled on another processor.
 INSTRUCTIONS = {"AVX2": ("-mavx2", "-mfma"), "AVX512": ("-mavx512f", "-mavx512vl", "-mavx512dq", "-mavx512bw", "-mfma")}
 
 
 @functools.cache
 def library() -> ctypes.CDLL | None:
-    """The compiled kernels; None, with a log message, if no C++ compiler can compile them.
+    """The compiled kernels; None, with a log message, if no C++ compiler can compile them, and None if the environment
+    variable ``LUNET_KERNELS`` is ``off``.
 
     The library lies in the folder ``lunet_networks`` of the user's cache (``XDG_CACHE_HOME``, or ``.cache`` at home).
     Each combination of source, compiler and instruction set has its own file.
     """
+    if os.environ.get("LUNET_KERNELS") == "off":
+        return None
     compiler = os.environ.get("CXX") or next(filter(shutil.which, ("c++", "g++", "clang++")), None)
     if compiler is None:
         return _without("there is no C++ compiler")
     command = (compiler, *FLAGS, *INSTRUCTIONS.get(torch.backends.cpu.get_cpu_capability(), ()))
     try:
-        source = b"".join(path.read_bytes() for path in (*SOURCES, HEADER))
+        source = b"".join(path.read_bytes() for path in (*SOURCES, *HEADERS))
         name = hashlib.sha256(source + "\0".join(command).encode()).hexdigest()[:16]
         path = _cache() / f"layers-{name}.so"
         if not path.exists():
