@@ -17,6 +17,7 @@ from lunet_networks import create_network
 from lunet_networks.authoring.planning.bundle_files import bundle_files
 from lunet_networks.bundle.data.datalist import load_datalist
 from lunet_networks.bundle.runtime.errors import root_cause
+from lunet_networks.kernels.library import library
 from tests.helpers.running import run_bundle
 from tools.build_bundles import repository_settings
 
@@ -36,6 +37,21 @@ def test_what_a_training_leaves(bundle):
     assert list((bundle.eval / "tensorboard").glob("events.*"))
     network = create_network("lunet_small_4f", in_channels=1, out_channels=3, dropout=0.005)
     network.load_state_dict(torch.load(bundle.model, weights_only=True))
+
+
+@pytest.mark.skipif(library() is None, reason="no C++ compiler")
+def test_kernels_can_be_left_out(bundle):
+    results = {}
+    for kernels in ("off", "auto"):  # in this order: it leaves them on for other tests
+        with torch.profiler.profile() as profile:
+            bundle.train(epochs=1, overwrite=True, kernels=kernels)
+        names = {event.key for event in profile.key_averages() if event.key.startswith("lunet::")}
+        record = json.loads((bundle.eval / "run.json").read_text())
+        results[kernels] = names, record["kernels"], float(bundle.history()[0]["loss"])
+    assert results["off"][:2] == (set(), None)
+    assert {"lunet::train_unit", "lunet::loss_sums", "lunet::agreement"} <= results["auto"][0]
+    assert results["auto"][1]["instructions"] == torch.backends.cpu.get_cpu_capability()
+    assert results["off"][2] == pytest.approx(results["auto"][2], rel=1e-2)
 
 
 def test_parsing_and_initialising_touch_nothing(bundle):
