@@ -60,7 +60,8 @@ def test_the_deployed_bundle_gives_the_same_masks_and_figures(trained: Path, tmp
         assert (mask != after[name]).mean() < 1e-3, "a logit of zero may fall to either side"
 
     for bundle in (trained, deployed):
-        run_bundle(bundle, "train", "evaluate", dataset_dir=str(data), output_dir=str(bundle / "figures"))
+        folders = {"output_dir": str(bundle / "figures"), "ckpt_dir": str(bundle / "models")}
+        run_bundle(bundle, "train", "evaluate", dataset_dir=str(data), **folders)
     before, after = (read_rows(bundle / "figures" / "cases.csv") for bundle in (trained, deployed))
     dice = [float(row["dice"]) for row in before]
     assert [float(row["dice"]) for row in after] == pytest.approx(dice, abs=1e-3)
