@@ -9,6 +9,7 @@ import torch
 from monai.networks.blocks import ADN, Convolution
 from monai.networks.layers.factories import Conv, Pool
 from torch import nn
+from torch.nn.modules.module import _has_any_global_hook
 
 from lunet_networks import kernels
 from lunet_networks.nets.fast_layers import takes_kernel
@@ -18,15 +19,18 @@ __all__ = [
     "BlockMaker",
     "ConvUnit",
     "FusedUnit",
+    "are_unobserved",
     "block_channels",
     "conv_unit",
     "describe_units",
-    "is_unobserved",
     "mark_order",
     "pointwise",
     "pooling",
     "upsampling",
 ]
+
+
+_DROPOUTS = (nn.Dropout, nn.Dropout2d, nn.Dropout3d)
 
 
 class ConvUnit(Convolution):
@@ -35,17 +39,35 @@ class ConvUnit(Convolution):
 
     def forward(self, inputs: list[torch.Tensor]) -> torch.Tensor:
         if not torch.jit.is_scripting():  # noqa: SIM102, TorchScript leaves this branch out only if it stands alone
-            if hasattr(self.adn, "A") and is_unobserved(self) and takes_kernel(self.conv, inputs):
-                norm_first = isinstance(self.adn, NormFirst)
-                return kernels.convolve(inputs, self.conv.weight, self.conv.bias, self.adn.N, norm_first)
+            norm = _norm_beside_relu(self.adn)
+            if norm is not None and are_unobserved(self.conv, self.adn, *self.adn.children()):
+                tensors = norm.weight, norm.bias, norm.running_mean, norm.running_var
+                if takes_kernel(self.conv, inputs, *tensors):
+                    norm_first = next(iter(self.adn.children())) is norm
+                    return kernels.convolve(inputs, self.conv.weight, self.conv.bias, tensors, norm.eps, norm_first)
         return self.adn(self.conv(torch.cat(inputs, dim=1) if len(inputs) > 1 else inputs[0]))
 
 
-def is_unobserved(unit: nn.Module) -> bool:
-    """Whether one kernel may take the place of the layers inside: all of them are in evaluation and none has a hook.
-    Sampling with dropout sets some of them to training."""
-    inside = [module for module in unit.modules() if module is not unit]
-    return not any(module.training or module._forward_hooks or module._forward_pre_hooks for module in inside)
+def _norm_beside_relu(adn: nn.Module) -> nn.Module | None:
+    """The batch norm of a unit, if what follows its convolution is, at present, a ReLU and a batch norm with fixed
+    statistics, in either order, and perhaps a dropout, which does nothing in evaluation."""
+    parts = list(adn.children())
+    kinds = [type(part) for part in parts if not isinstance(part, _DROPOUTS)]
+    if type(adn) not in (ADN, NormFirst) or len(kinds) != 2 or nn.ReLU not in kinds:
+        return None
+    norm = next(part for part in parts if not isinstance(part, (nn.ReLU, *_DROPOUTS)))
+    if type(norm) not in (nn.BatchNorm2d, nn.BatchNorm3d) or norm.weight is None or norm.running_mean is None:
+        return None
+    return norm
+
+
+def are_unobserved(*layers: nn.Module) -> bool:
+    """Whether one kernel may take the place of these layers: all of them are in evaluation, and nobody looks at what
+    goes in or comes out, or has replaced what they compute. Sampling with dropout sets some of them to training."""
+    return not _has_any_global_hook() and not any(
+        layer.training or layer._forward_hooks or layer._forward_pre_hooks or "forward" in vars(layer)
+        for layer in layers
+    )
 
 
 class FusedUnit(nn.Module):
@@ -70,8 +92,8 @@ class FusedUnit(nn.Module):
 
     def forward(self, inputs: list[torch.Tensor]) -> torch.Tensor:
         if not torch.jit.is_scripting():  # noqa: SIM102
-            if is_unobserved(self) and takes_kernel(self.conv, inputs):
-                limits = (self.low, self.high) if self.limited else None
+            limits = (self.low, self.high) if self.limited else ()
+            if are_unobserved(self.conv) and takes_kernel(self.conv, inputs, *limits):
                 return kernels.convolve(inputs, self.conv.weight, self.conv.bias, limits=limits)
         x = self.conv(torch.cat(inputs, dim=1) if len(inputs) > 1 else inputs[0])
         if self.limited:
