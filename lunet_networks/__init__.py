@@ -1,11 +1,24 @@
 """Lean segmentation networks for medical images, and their kin, for MONAI bundles."""
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
 
-from lunet_networks.deploy import deploy
-from lunet_networks.nets import LMSCUNet, LVUNet, MedNeXt, PSPSeg, UNet, UNetPlusPlus
-from lunet_networks.presets import PRESETS, create_network, list_presets
-from lunet_networks.published import load_published_weights
+if TYPE_CHECKING:
+    from lunet_networks.deployment import deploy
+    from lunet_networks.nets import LMSCUNet, LVUNet, MedNeXt, PSPSeg, UNet, UNetPlusPlus
+    from lunet_networks.presets import PRESETS, create_network, list_presets
+    from lunet_networks.published import load_published_weights
+
+MODULES = {  # that have the names above
+    "deployment": ("deploy",),
+    "nets": ("LMSCUNet", "LVUNet", "MedNeXt", "PSPSeg", "UNet", "UNetPlusPlus"),
+    "presets": ("PRESETS", "create_network", "list_presets"),
+    "published": ("load_published_weights",),
+}
 
 __all__ = [
     "PRESETS",
@@ -20,3 +33,16 @@ __all__ = [
     "list_presets",
     "load_published_weights",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for. Torch and MONAI take seconds, and ``lunet --help`` does without them."""
+    for module, names in MODULES.items():
+        if name in names:
+            found = globals()[name] = getattr(import_module(f"{__name__}.{module}"), name)
+            return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

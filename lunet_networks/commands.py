@@ -5,14 +5,19 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import NamedTuple
 
 import lunet_networks
 from lunet_networks.authoring.command_help import list_commands
-from lunet_networks.authoring.command_line import choose_command, run_commands
-from lunet_networks.authoring.completion import completion_script
+from lunet_networks.authoring.command_line import choose_command, mistakes_told, run_commands
+from lunet_networks.authoring.completion import completion_script, options_in
+from lunet_networks.authoring.planning.described_settings import meanings
+from lunet_networks.authoring.running.configs import CONFIGS, FRONTS
 
-__all__ = ["COMMANDS", "Command", "functions", "main"]
+__all__ = ["COMMANDS", "Command", "functions", "main", "options"]
+
+AUTHORING = f"{lunet_networks.__name__}.authoring"
 
 
 class Command(NamedTuple):
@@ -71,13 +76,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: the words after ``lunet``; None takes them from the command line.
     """
-    name, *rest = [*(sys.argv[1:] if arguments is None else arguments)] or ["--help"]
+    with mistakes_told():
+        _run([*(sys.argv[1:] if arguments is None else arguments)] or ["--help"])
+
+
+def _run(arguments: Sequence[str]) -> None:
+    name, *rest = arguments
     if name in ("--help", "-h", "help"):
         print(list_commands("lunet", {each: command.summary for each, command in COMMANDS.items()}))
     elif name == "--version":
         print(lunet_networks.__version__)
     elif [name, *rest] == ["--", "--completion"]:  # as fire has it
-        print(completion_script("lunet", {each: functions(each) for each in COMMANDS}))
+        print(completion_script("lunet", {each: options(each) for each in COMMANDS}))
     else:
         chosen = choose_command("lunet", name, COMMANDS)
         run_commands(*functions(chosen), name=f"lunet {chosen}", arguments=rest)
@@ -91,10 +101,27 @@ def functions(name: str) -> list[Callable[..., None]]:
     """
     command = COMMANDS[name]
     try:
-        module = import_module(f"lunet_networks.authoring.{command.module}")
+        module = import_module(f"{AUTHORING}.{command.module}")
     except ImportError as error:
         missing = (error.name or "").partition(".")[0]
         if missing in ("", lunet_networks.__name__):
             raise
         sys.exit(f'error: lunet {name} needs the package {missing}: pip install "lunet-networks[bundle]"')
     return [getattr(module, function) for function in command.functions]
+
+
+def options(name: str) -> dict[str, list[str]]:
+    """The options of a command, and the settings of most bundles where it takes them, by the function that it runs.
+    Nothing is imported.
+
+    Args:
+        name: a key of ``COMMANDS``.
+
+    Example:
+        >>> options("describe")
+        {'describe': ['preset', 'spatial_size', 'in_channels', 'out_channels']}
+    """
+    command = COMMANDS[name]
+    source = Path(__file__).with_name("authoring").joinpath(*command.module.split(".")).with_suffix(".py")
+    settings = meanings(CONFIGS[FRONTS[name]], common=True) if name in FRONTS else {}
+    return {each: [*dict.fromkeys([*own, *settings])] for each, own in options_in(source, command.functions).items()}

@@ -1,14 +1,15 @@
-"""State dicts in files."""
+"""State dicts in files, and what tells two of them apart."""
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 
-__all__ = ["read_state_dict"]
+__all__ = ["read_state_dict", "weights_digest"]
 
 
 def read_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
@@ -40,3 +41,18 @@ def read_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
     if not isinstance(content, Mapping) or not all(isinstance(value, torch.Tensor) for value in content.values()):
         raise ValueError(f"{path} holds no plain state dict: {right}")
     return dict(content)
+
+
+def weights_digest(network: torch.nn.Module | Mapping[str, torch.Tensor]) -> str:
+    """SHA-256 of the weights of a network or a state dict. It does not depend on the device or the memory format.
+
+    Example:
+        >>> layer = torch.nn.Conv2d(2, 2, 3)
+        >>> weights_digest(layer) == weights_digest(layer.to(memory_format=torch.channels_last).state_dict())
+        True
+    """
+    digest = hashlib.sha256()
+    for name, tensor in sorted((network.state_dict() if isinstance(network, torch.nn.Module) else network).items()):
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -13,7 +13,7 @@ FLOORS = (
     ("lunet_networks.kernels", "lunet_networks.state_dicts", "lunet_networks.summary", "lunet_networks.memory"),
     ("lunet_networks.nets",),
     ("lunet_networks.published_rules",),
-    ("lunet_networks.deploy", "lunet_networks.presets", "lunet_networks.published", "lunet_networks.pruning"),
+    ("lunet_networks.deployment", "lunet_networks.presets", "lunet_networks.published", "lunet_networks.pruning"),
     ("lunet_networks",),
     ("lunet_networks.bundle.runtime",),
     ("lunet_networks.bundle.data",),

@@ -7,7 +7,7 @@ from pathlib import Path
 from lunet_networks.authoring.command_line import run_commands
 from lunet_networks.bundle.runtime import outputs
 from lunet_networks.bundle.runtime.outputs import RECORDS
-from lunet_networks.bundle.training.run_record import DATASET_DIR
+from lunet_networks.bundle.training.records import DATASET_DIR, check_model, read_record
 from tools import ROOT
 from tools.build_bundles import build_bundles
 
@@ -29,6 +29,8 @@ def add_weights(bundle: str, output_dir: str, ckpt_dir: str) -> None:
     missing = [str(source) for source in sources if not source.is_file()]
     if missing:
         raise FileNotFoundError(f"train and evaluate first, there is no {', '.join(missing)}")
+    record = Path(output_dir, outputs.RUN_RECORD)
+    check_model(sources[0], record, read_record(record), "give --output_dir and --ckpt_dir of one run")
     preset = _preset(Path(output_dir, outputs.RUN_RECORD))
     folder = "" if preset == _preset(target / "configs" / "train.json") else preset
     copies = [target / "models" / folder / "model.pt"]

@@ -12,7 +12,7 @@ import io
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
@@ -45,7 +45,44 @@ def run_commands(
             run_commands(build_bundles)
     """
     name = Path(sys.argv[0]).name if name is None else name
-    arguments = [*(sys.argv[1:] if arguments is None else arguments)]
+    with mistakes_told():
+        _run(name, [*(sys.argv[1:] if arguments is None else arguments)], commands)
+
+
+@contextlib.contextmanager
+def mistakes_told() -> Iterator[None]:
+    """Whatever is printed or done within: a user's mistake, Ctrl-C, or a reader of the output that has ended, such as
+    ``head``, ends the process without a traceback.
+
+    Example::
+
+        with mistakes_told():
+            print(long_table)
+    """
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _give_up_output()
+        sys.exit(1)
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        print("\nstopped", file=sys.stderr)
+        sys.exit(130)
+    finally:
+        try:  # what was printed before an error or an exit status
+            sys.stdout.flush()
+        except BrokenPipeError:
+            _give_up_output()
+
+
+def _give_up_output() -> None:
+    """Let Python find nothing to complain of when it flushes the output at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _run(name: str, arguments: list[str], commands: Sequence[Callable[..., None]]) -> None:
     command = commands[0]
     if len(commands) > 1:
         by_name = {each.__name__.replace("_", "-"): each for each in commands}
@@ -59,18 +96,7 @@ def run_commands(
         if further_help := getattr(command, "further_help", None):
             print("", further_help(arguments), sep="\n")
         return
-    call = _parse(name, command, arguments)
-    try:
-        call()
-        sys.stdout.flush()
-    except BrokenPipeError:  # what read the output, such as head, has ended; Python would complain once more at its end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        print("\nstopped", file=sys.stderr)
-        sys.exit(130)
+    _parse(name, command, arguments)()
 
 
 def choose_command(name: str, word: str, commands: Iterable[str]) -> str:

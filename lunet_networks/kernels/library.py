@@ -20,7 +20,7 @@ from lunet_networks.kernels.cache import cache_folders, is_intact, make_trusted,
 __all__ = ["SWITCH", "library"]
 
 SWITCH = "LUNET_KERNELS"  # the environment variable that turns the kernels off
-SOURCES = [Path(__file__).with_name(name) for name in ("layers.cpp", "blocks.cpp")]
+SOURCES = [Path(__file__).with_name(name) for name in ("layers.cpp", "blocks.cpp", "affine.cpp", "labels.cpp")]
 HEADER = Path(__file__).with_name("vectors.hpp")
 FLAGS = ("-O3", "-std=c++17", "-fno-math-errno", "-fopenmp", "-fPIC", "-shared")
 # The same as for PyTorch's own kernels on this processor; the cache may have been filled on another processor.

@@ -1,5 +1,7 @@
 """Commands and what is said of a mistyped one."""
 
+import os
+import subprocess
 import sys
 
 import pytest
@@ -68,3 +70,50 @@ def test_what_may_be_none_or_anything(monkeypatch, calls):
     call(monkeypatch, "--folder", "None", "--sides", "1,2", "--other", "a#1", commands=[name])
     call(monkeypatch, "--folder", "a#1", "--other", "T1,T2", commands=[name])
     assert calls == [(None, (1, 2), {"other": "a#1"}), ("a#1", 0, {"other": ("T1", "T2")})]
+
+
+PROGRAM = """
+from lunet_networks.authoring.command_line import run_commands
+
+def greet(name: str = "you") -> None:
+    "Greet somebody.\\n\\nArgs:\\n    name: of the person."
+    print("hello", name)
+    if name == "nobody":
+        raise ValueError("nobody is there")
+
+def leave() -> None:
+    "Leave."
+
+run_commands({commands}, name="tool")
+"""
+
+
+@pytest.mark.parametrize(
+    ("commands", "arguments", "status", "told"),
+    [
+        ("greet", ["--help"], 1, ""),
+        ("greet, leave", ["--help"], 1, ""),
+        ("greet, leave", ["greet", "-h"], 1, ""),
+        ("greet", ["me"], 1, ""),
+        ("greet", ["nobody"], 1, "error: nobody is there\n"),
+    ],
+)
+def test_a_reader_that_has_ended_is_no_error(commands: str, arguments: list[str], status: int, told: str) -> None:
+    program = [sys.executable, "-c", PROGRAM.replace("{commands}", commands), *arguments]
+    assert _without_reader(program) == (status, told)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["--", "--completion"], ["get-data", "--help"]])
+def test_nor_for_the_command_lunet(arguments: list[str]) -> None:
+    assert _without_reader([sys.executable, "-m", "lunet_networks", *arguments]) == (1, "")
+
+
+def _without_reader(program: list[str]) -> tuple[int, str]:
+    """Exit status and messages of a program whose output goes into a pipe that nobody reads."""
+    read, write = os.pipe()
+    os.close(read)
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with subprocess.Popen(program, stdout=write, stderr=subprocess.PIPE, text=True, env=buffered) as process:
+        os.close(write)
+        told = process.communicate()[1]
+    return process.returncode, told

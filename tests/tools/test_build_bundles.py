@@ -10,7 +10,8 @@ import yaml
 from monai.bundle import ConfigParser
 
 import lunet_networks
-from lunet_networks.authoring.planning.templating import END_OF_SETTINGS, TEMPLATES, names_of_settings, render
+from lunet_networks.authoring.planning.described_settings import END_OF_SETTINGS, TEMPLATES
+from lunet_networks.authoring.planning.templating import names_of_settings, render
 from lunet_networks.authoring.planning.values import complete
 from lunet_networks.bundle.runtime.settings import SETTINGS
 from tools.build_bundles import build_bundles, repository_settings

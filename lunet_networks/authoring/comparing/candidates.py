@@ -88,13 +88,18 @@ def _candidates(groups: Sequence[Group], models: Sequence[Model], dataset_dir: P
 
 def _on(cases: Sequence[Case], groups: Sequence[Group]) -> list[Candidate]:
     """The groups on cases that nobody was trained on: a cross-validation is the ensemble of its folds. Single models of
-    the same network make another ensemble."""
+    the same network make further ensembles."""
     candidates = [Candidate(_name(group), group.models, [(group.models, cases)]) for group in groups]
-    single = [group.models[0] for group in groups if not group.has_folds]
-    if len(single) > 1 and all(model.network == single[0].network for model in single):
-        candidates.append(
-            Candidate(f"ensemble of {' and '.join(model.name for model in single)}", single, [(single, cases)])
-        )
+    alike: list[list[Model]] = []
+    for model in (group.models[0] for group in groups if not group.has_folds):
+        there = next((models for models in alike if models[0].network == model.network), None)
+        if there is None:
+            alike.append([model])
+        else:
+            there.append(model)
+    for models in filter(lambda models: len(models) > 1, alike):
+        name = f"ensemble of {' and '.join(model.name for model in models)}"
+        candidates.append(Candidate(name, models, [(models, cases)]))
     return candidates
 
 

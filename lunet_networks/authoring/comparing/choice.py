@@ -78,7 +78,8 @@ class Result:
 
 def text(choice: Choice, plan: Comparison) -> str:
     width = max(len(result.candidate.name) for result in choice.results)
-    lines = [f"{plan.cases}; mean Dice, differences with 95 % intervals:"]
+    with_intervals = " with 95 % intervals" if len(choice.winner.plain) >= LEAST_CASES else ""
+    lines = [f"{plan.cases}; mean Dice, differences{with_intervals}:"]
     lines.append(f"{'':{width}}    Dice  {'to the best':24}  largest component only")
     for number, result in enumerate(choice.results):
         to_best = "best" if number == choice.best else str(result.to_best)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from lunet_networks.authoring.crossval import PLACES
-from lunet_networks.bundle.runtime import outputs
-from lunet_networks.bundle.training.trained_cases import read_record
+from lunet_networks.authoring.running.taken_over import records_beside
+from lunet_networks.bundle.training.records import check_model, read_record
 
 WEIGHTS = "model.pt"
 OF_NETWORK = ("preset", "label_names", "in_channels", "pixdim", "roi_size")  # settings that inference has, too
@@ -109,10 +109,7 @@ def _group(path: Path, name: str, bundle: Path | None) -> Group:
 
 def _model(weights: Path, name: str, bundle: Path | None) -> Model:
     around = next((parent for parent in weights.resolve().parents if (parent / "configs").is_dir()), None)
-    places = [weights.parent / outputs.RUN_RECORD, weights.parent / "eval" / outputs.RUN_RECORD]
-    if around is not None and weights.resolve().is_relative_to(around / "models"):
-        folder = around / "docs" / weights.resolve().relative_to(around / "models")
-        places.append(folder / outputs.RECORDS[outputs.RUN_RECORD])
+    places = list(records_beside(weights, around))
     path = next((place for place in places if place.is_file()), None)
     if path is None:
         raise FileNotFoundError(
@@ -120,6 +117,7 @@ def _model(weights: Path, name: str, bundle: Path | None) -> Model:
             f"is none of {', '.join(map(str, places))}"
         )
     record = read_record(path)
+    check_model(weights / WEIGHTS, path, record, "name a folder whose model.pt and run.json are of one training")
     if not all(isinstance(record["cases"][section], list) for section in ("training", "validation")):
         raise ValueError(f"{path} has the number of the cases, not their names: compare the bundle that was packed")
     found = bundle or around or _bundle_of_crossval(weights.resolve().parents[1])

@@ -32,7 +32,8 @@ RECORD = "model_int8.json"
 class BundleData:
     """The data of a bundle's train.json: patches as in training, and the validation cases.
 
-    If there is a record of the training of the weights, the cases are divided as they were then.
+    If there is a record of the training of the weights, the cases are divided, and resampled, as they were then. It is
+    the run.json beside the folder of the weights, for the bundle's own weights that in its output_dir.
 
     Args:
         bundle: has configs/train.json.
@@ -57,7 +58,7 @@ class BundleData:
         found = self._trained_cases(bundle, ckpt_dir).find()
         if found is not None:
             then = found[1]["settings"]
-            self._parser.update({name: then[name] for name in SPLIT if name in then})
+            self._parser.update({name: then[name] for name in (*SPLIT, "pixdim") if name in then})
         self.label_names: list[str] = self._parsed("label_names")
         self.training: list[dict[str, Any]] = self._parsed("train#dataset#data")
         self.validation: list[dict[str, Any]] = self._parsed("validate#dataset#data")
@@ -65,7 +66,10 @@ class BundleData:
 
     def _trained_cases(self, bundle: Bundle, ckpt_dir: Path) -> TrainedCases:
         places = {name: self._parsed(name) for name in ("output_dir", "dataset_dir", "settings")}
-        return TrainedCases(bundle_root=bundle.root, ckpt_dir=ckpt_dir, **places)
+        if ckpt_dir.resolve() != bundle.root / "models":
+            places["output_dir"] = ckpt_dir.parent
+        cure = "give --ckpt_dir of the model of this one"
+        return TrainedCases(bundle_root=bundle.root, ckpt_dir=ckpt_dir, cure=cure, **places)
 
     def patches(self, num_samples: int) -> list[np.ndarray]:
         """Arrays ``(1, C, [D,] H, W)`` of roi_size, cut from training cases in turn, without augmentation."""

@@ -10,8 +10,8 @@ from monai.data import save_net_with_metadata
 from torch import nn
 
 from lunet_networks.authoring.checking.torchscript import PATHS_OF_SOURCES, TOLERANCE, largest_difference
-from lunet_networks.bundle.inference.exported import weights_digest
 from lunet_networks.bundle.inference.formats import WEIGHTS_DIGEST
+from lunet_networks.state_dicts import weights_digest
 
 
 def state_dict_bytes(network: nn.Module) -> bytes:

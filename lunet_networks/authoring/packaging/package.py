@@ -27,6 +27,8 @@ from lunet_networks.bundle.runtime import outputs
 from lunet_networks.bundle.runtime.errors import shortened_list
 from lunet_networks.bundle.runtime.files import write_atomically
 from lunet_networks.bundle.runtime.outputs import RECORDS
+from lunet_networks.bundle.training.records import check_model, is_model_of
+from lunet_networks.bundle.training.trained_cases import OF_THE_MODEL
 from lunet_networks.bundle.training.weights import load_weights
 
 DATA_LICENCE = "docs/data_license.txt"
@@ -139,15 +141,19 @@ def _check_output(output: Path, release: str, overwrite: bool) -> None:
 
 
 def _records(source: Bundle, preset: str | None, ckpt_file: Path, records: Path | None) -> Records | None:
-    label_names = literal_value(source.configs[TRAIN].get("label_names", []))
+    defaults = {name: literal_value(value) for name, value in source.configs[TRAIN].items() if name in OF_THE_MODEL}
     if records is not None:
-        return read_records(records, preset, label_names)
+        found = read_records(records, preset, defaults)
+        cure = "give --records of its run, or --ckpt_file of the model of this one"
+        check_model(ckpt_file, records / outputs.RUN_RECORD, found.run, cure)
+        return found
     for models, docs in (("models", "docs"), (f"models/{preset}", f"docs/{preset}")):
         of_these = ckpt_file.resolve() == source.root / models / "model.pt"
         told = (source.root / docs / RECORDS[outputs.RUN_RECORD]).is_file()
         # a training in the bundle's own folder replaces models/model.pt, but not the records in docs
         if of_these and told and not (source.root / "eval" / outputs.RUN_RECORD).is_file():
-            return read_records(source.root / docs, preset, label_names)
+            found = read_records(source.root / docs, preset, defaults)
+            return found if is_model_of(ckpt_file, found.run) else None
     return None
 
 

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from lunet_networks.bundle.report.summaries import (
 )
 from lunet_networks.bundle.runtime import outputs
 from lunet_networks.bundle.runtime.outputs import RECORDS
-from lunet_networks.bundle.training.run_record import DATASET_DIR
+from lunet_networks.bundle.training.records import DATASET_DIR, WEIGHTS
+from lunet_networks.bundle.training.trained_cases import OF_THE_MODEL
 
 TOLD = (outputs.RUN_RECORD, outputs.HISTORY, outputs.SUMMARY)  # cases.csv names every case
 
@@ -40,6 +42,7 @@ class Records:
     def files(self) -> dict[str, str]:
         """The files for docs. Lists of cases become their number: names of cases may identify patients."""
         run = {**self.run, "cases": {section: _count(cases) for section, cases in self.run["cases"].items()}}
+        run.pop(WEIGHTS, None)  # a packed network may lack heads that are only used in training
         run.pop(DATASET_DIR, None)
         if run["settings"].get("pretrained"):
             run["settings"] = {**run["settings"], "pretrained": Path(run["settings"]["pretrained"]).name}
@@ -81,17 +84,17 @@ class Records:
         return list(csv.DictReader(io.StringIO(self.summary)))
 
 
-def read_records(folder: Path, preset: str | None, label_names: list[str]) -> Records:
+def read_records(folder: Path, preset: str | None, defaults: Mapping[str, Any]) -> Records:
     """The records in an output folder, or in docs of a bundle that has weights.
 
     Args:
         folder: ``output_dir`` of a training and of the evaluation after it.
         preset: to be packed.
-        label_names: of the bundle.
+        defaults: settings of the bundle's train.json.
 
     Raises:
         FileNotFoundError: if one of them is missing.
-        ValueError: if they are of another preset or other labels.
+        ValueError: if they are of another preset, or of other labels, channels or voxels than the bundle's.
     """
     names = [RECORDS[name] if (folder / RECORDS[outputs.RUN_RECORD]).is_file() else name for name in TOLD]
     missing = [str(folder / name) for name in names if not (folder / name).is_file()]
@@ -105,7 +108,8 @@ def read_records(folder: Path, preset: str | None, label_names: list[str]) -> Re
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise ValueError(f"{folder} does not hold the records of a training and its evaluation ({error!r})") from None
     settings = records.run["settings"]
-    for name, value in ({"label_names": label_names} | ({} if preset is None else {"preset": preset})).items():
+    packed = {name: defaults[name] for name in OF_THE_MODEL if name in defaults and name != "preset"}
+    for name, value in (packed | ({} if preset is None else {"preset": preset})).items():
         if settings.get(name, value) != value:
             place = folder / names[0]
             raise ValueError(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lunet_networks import PRESETS, list_presets
-from lunet_networks.authoring.planning.templating import TEMPLATES
+from lunet_networks.authoring.planning.described_settings import TEMPLATES
 from lunet_networks.bundle.runtime.checks import choose
 from lunet_networks.nets.network import Network
 from lunet_networks.summary import count_parameters

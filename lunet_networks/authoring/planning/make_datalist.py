@@ -9,14 +9,14 @@ from lunet_networks.authoring.command_line import as_bool
 from lunet_networks.authoring.planning.licences import HOW_TO_NAME, check_licence
 from lunet_networks.authoring.planning.pairing import find_cases
 from lunet_networks.authoring.staging import write_json
+from lunet_networks.authoring.subprocesses import shell
 from lunet_networks.bundle.data.checks import DataFacts, check_data
-from lunet_networks.bundle.data.datalist import read_dataset_json
+from lunet_networks.bundle.data.datalist import BY_A_COMMAND, read_dataset_json
 from lunet_networks.bundle.data.nnunet_dataset import is_nnunet
 from lunet_networks.bundle.data.picture_files import is_picture
 from lunet_networks.bundle.runtime.files import next_numbered
 
 WRITTEN_BY, OURS = "written_by", "lunet make-datalist"
-EARLIER = "written by lunet make-datalist"  # as the description
 
 
 def make_datalist(
@@ -84,6 +84,7 @@ def make_datalist(
     print(_summary(facts))
     if licence is None:
         print(f"the licence of the data is not named, which lunet package needs: {HOW_TO_NAME}")
+    print(_next(folder))
 
 
 def _content(path: Path) -> Any:
@@ -97,17 +98,20 @@ def _content(path: Path) -> Any:
 
 
 def _is_ours(content: Any) -> bool:
-    return isinstance(content, dict) and (content.get(WRITTEN_BY) == OURS or content.get("description") == EARLIER)
+    return isinstance(content, dict) and (content.get(WRITTEN_BY) == OURS or content.get("description") in BY_A_COMMAND)
 
 
 def _of_nnunet(folder: Path) -> str:
     description = read_dataset_json(folder)
     return (
         f"{folder / 'dataset.json'} is nnU-Net's: it is read as it is, and not replaced "
-        f"({len(description['training'])} training, {len(description['test'])} test cases)\n"
-        "make a bundle for it:\n"
-        f"  lunet new-bundle lunet_small --dataset_dir {folder} --output_dir my_bundle"
+        f"({len(description['training'])} training, {len(description['test'])} test cases)\n{_next(folder)}"
     )
+
+
+def _next(folder: Path) -> str:
+    command = ["lunet", "new-bundle", "lunet_small", "--dataset_dir", str(folder), "--output_dir", "my_bundle"]
+    return f"next, make a bundle for it:\n  {shell(command)}"
 
 
 def _absolute(case: dict, folder: Path) -> dict:

@@ -119,6 +119,8 @@ def _report(fingerprint: Fingerprint, plan: Plan, target: Path, beside: Iterable
             f"{target} is a bundle; {' and '.join(map(str, beside))} show the dataset",
             *notes,
             "train it:",
+            f"  {shell(['lunet', 'train', str(target), str(Path(dataset_dir).resolve())])}",
+            "which stands for",
             f"  {shell(['cd', str(target)])}",
             f"  {shell([*TRAIN, '--dataset_dir', literal(str(Path(dataset_dir).resolve()))])}",
         ]

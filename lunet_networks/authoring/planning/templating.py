@@ -15,17 +15,16 @@ from monai.bundle import ConfigParser
 from monai.bundle.utils import merge_kv
 
 from lunet_networks.authoring.literals import literal, readable
+from lunet_networks.authoring.planning.described_settings import END_OF_SETTINGS
 from lunet_networks.bundle.runtime.files import config_text
 from lunet_networks.bundle.runtime.settings import SETTINGS
 
-TEMPLATES = Path(__file__).parent / "templates"  # of all bundles; its folders hold more, see families.template_dirs
 METADATA = "metadata"  # the only config that programs read without parsing it
 PLACEHOLDER = re.compile(r"<([a-z_]+)>")
 SPLICE = re.compile(r"<\*([a-z_]+)>")
 CODE = ("$", "@", "%")  # a text of a template that begins so is an expression, a reference or a macro
 WORD = re.compile(r"[A-Za-z0-9_]+")
 KEY = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
-END_OF_SETTINGS = "# ---- the rest follows"  # the line below the settings of a template
 
 Quote = Callable[[str], str]
 

@@ -1,7 +1,6 @@
 """What a bundle says about itself and its data in metadata.json and documents; each figure is read from its source."""
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,11 @@ import yaml
 
 from lunet_networks import PRESETS, create_network
 from lunet_networks.authoring.planning.decisions import Plan
+from lunet_networks.authoring.planning.described_settings import described_settings
 from lunet_networks.authoring.planning.families import FAMILIES, template_dirs
 from lunet_networks.authoring.planning.fingerprint import Fingerprint
 from lunet_networks.authoring.planning.licences import licence_document
-from lunet_networks.authoring.planning.templating import END_OF_SETTINGS, PLACEHOLDER, TEMPLATES
+from lunet_networks.authoring.planning.templating import PLACEHOLDER
 from lunet_networks.bundle.report.summaries import best_epoch, means_table, num_cases, other_settings, read_rows
 from lunet_networks.bundle.runtime import outputs
 from lunet_networks.bundle.runtime.outputs import RECORDS
@@ -98,7 +98,6 @@ def _table(plan: Plan) -> str:
     return "\n".join(rows)
 
 
-SETTING = re.compile(r"^(?P<name>[a-z_]+): (?P<default>.+?)(?: # (?P<comment>.+))?$")
 DESCRIBED = ("train", "evaluate", "visualize", "inference", "benchmark")  # configs whose settings README.md lists
 
 
@@ -193,25 +192,6 @@ def templates(values: Mapping[str, Any], config: str) -> list[Path]:
     return [path for path in paths if path.is_file()]
 
 
-def meanings(config: str, common: bool = False) -> dict[str, str]:
-    """What the settings of a config mean, by name, from the comments of the templates.
-
-    Args:
-        config: such as "train".
-        common: whether to leave out the settings that only some families have.
-
-    Example:
-        >>> meanings("train")["epochs"]
-        'passes over the training cases'
-    """
-    paths = [TEMPLATES / f"{config}.yaml", *([] if common else sorted(TEMPLATES.glob(f"*/{config}.yaml")))]
-    found: dict[str, str] = {}
-    for path in filter(Path.is_file, paths):
-        for name, _, comment in _settings([path]):
-            found.setdefault(name, comment or "")
-    return found
-
-
 def settings_table(templates: Sequence[Path], values: Mapping[str, Any]) -> str:
     """Table of the settings of a config: in its templates they stand before the line ``# ---- the rest follows``.
 
@@ -223,7 +203,7 @@ def settings_table(templates: Sequence[Path], values: Mapping[str, Any]) -> str:
         ValueError: if a setting has no comment; every one is to be explained.
     """
     rows = ["| setting | default | |", "|---|---|---|"]
-    for name, default, comment in _settings(templates):
+    for name, default, comment in described_settings(templates):
         if comment is None:
             raise ValueError(f"{templates[0]}: the setting {name!r} has no comment to explain it")
         default = PLACEHOLDER.sub(lambda placeholder: _in_yaml(values[placeholder[1]]), default)
@@ -237,19 +217,8 @@ def _in_yaml(value: Any) -> str:
 
 
 def _defaults(templates: Sequence[Path], values: Mapping[str, Any]) -> dict[str, Any]:
-    defaults = {name: yaml.safe_load(default) for name, default, _ in _settings(templates)}
+    defaults = {name: yaml.safe_load(default) for name, default, _ in described_settings(templates)}
     return {
         name: values[default[1:-1]] if PLACEHOLDER.fullmatch(str(default)) else default
         for name, default in defaults.items()
     }
-
-
-def _settings(templates: Sequence[Path]) -> list[tuple[str, str, str | None]]:
-    """Name, default and comment of each; a later template may change those of an earlier one."""
-    found: dict[str, tuple[str, str, str | None]] = {}
-    for template in templates:
-        for line in template.read_text(encoding="utf-8").split(END_OF_SETTINGS)[0].splitlines():
-            match = SETTING.match(line)
-            if match and not line.startswith(("imports:", "#")):
-                found[match["name"]] = match["name"], match["default"], match["comment"]
-    return list(found.values())

@@ -109,7 +109,7 @@ def _crop(by_class: bool) -> Component:
     belong to no class, so no patch is cut around them."""
     common = {"keys": ["image", "label"], "label_key": "label", "spatial_size": "@roi_size", "num_samples": 1}
     if not by_class:
-        return Component(_target_="RandCropByPosNegLabeld", **common)
+        return Component(_target_="lunet_networks.bundle.data.RandCropByPosNegLabeld", **common)
     return Component(
         _target_="RandCropByLabelClassesd",
         **common,

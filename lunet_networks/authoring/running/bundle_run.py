@@ -4,26 +4,20 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from monai.bundle import ConfigParser
 
 from lunet_networks.authoring.literals import literal
+from lunet_networks.authoring.running.configs import CONFIGS
 from lunet_networks.authoring.subprocesses import shell
 from lunet_networks.bundle.runtime.command_line import check_names
 from lunet_networks.bundle.runtime.files import as_path
 from lunet_networks.bundle.runtime.settings import PATHS, SETTINGS, check_settings
 
-CONFIGS = {  # by run; each is merged over those before it
-    "training": ("train",),
-    "evaluation": ("train", "evaluate"),
-    "visualize": ("train", "evaluate", "visualize"),
-    "inference": ("inference",),
-    "ensemble": ("inference", "ensemble"),
-}
 RUN_IDS = {"ensemble": "inference"}  # where it is not the name of the run
 MULTI_GPU = "multi_gpu_train"
 OWN_PACKAGE = "lunet_networks"  # a folder of packed bundles
@@ -90,10 +84,27 @@ class BundleRun:
         Raises:
             ValueError: for the first wrong one.
         """
-        parser = read_configs(self.bundle, self.configs)
-        parser.update({**literal(dict(self.given)), "bundle_root": literal(str(self.bundle))})
+        parser = self._parser(self.given)
         names = [name for name in parser["settings"] if name in SETTINGS]
         check_settings(**{name: parser.get_parsed_content(name) for name in names})
+
+    def value(self, name: str) -> Any:
+        """The value of a setting in this run."""
+        return self._parser(self.given).get_parsed_content(name)
+
+    def defaults(self, names: Iterable[str]) -> dict[str, Any]:
+        """Values in the configs, of the settings that they have."""
+        parser = self._parser({})
+        return {name: parser.get_parsed_content(name) for name in names if name in parser}
+
+    def taking_over(self, settings: Mapping[str, Any]) -> "BundleRun":
+        """This run with further settings; their paths stay as they are."""
+        return replace(self, given={**self.given, **settings})
+
+    def _parser(self, given: Mapping[str, Any]) -> ConfigParser:
+        parser = read_configs(self.bundle, self.configs)
+        parser.update({**literal(dict(given)), "bundle_root": literal(str(self.bundle))})
+        return parser
 
     def arguments(self) -> list[str]:
         """The arguments of ``python``, or of ``torchrun`` for several processes.

@@ -8,35 +8,43 @@ from pathlib import Path
 from typing import Any
 
 from lunet_networks.authoring.command_line import wrong_usage
-from lunet_networks.authoring.running.bundle_run import CONFIGS, BundleRun
-from lunet_networks.authoring.running.settings_help import names_of_settings, settings_help
+from lunet_networks.authoring.running.bundle_run import BundleRun
+from lunet_networks.authoring.running.configs import CONFIGS, FRONTS
+from lunet_networks.authoring.running.settings_help import settings_help
+from lunet_networks.authoring.running.taken_over import taken_over
+from lunet_networks.authoring.subprocesses import shell
 from lunet_networks.bundle.runtime.checks import check_whole_number
+from lunet_networks.bundle.runtime.outputs import weights_folder
+from lunet_networks.bundle.training.records import DATASET_DIR
 
 
-def train(bundle: str, dataset_dir: str, gpus: int = 1, **settings: Any) -> None:
+def train(bundle: str, dataset_dir: str | None = None, gpus: int = 1, **settings: Any) -> None:
     """Train a bundle's network, or continue its training with --resume True.
 
-    The settings are checked, the command that this stands for is printed, and it runs.
+    The settings are checked, the command that this stands for is printed, and it runs. A training is continued with its
+    own dataset and settings, as far as no others are given.
 
     Args:
         bundle: the bundle's folder; a packed bundle has to be unzipped.
-        dataset_dir: the folder that holds dataset.json.
+        dataset_dir: the folder that holds dataset.json; without it that of the training to continue.
         gpus: number of processes, each of which uses a GPU; each of them takes batch_size cases.
         settings: any setting of the bundle, such as --epochs 20; lunet train BUNDLE --help lists them.
     """
     check_whole_number("gpus", gpus, least=1)
-    _run("training", bundle, {"dataset_dir": dataset_dir, **settings}, processes=gpus)
+    _run("training", bundle, _given(dataset_dir, settings), processes=gpus)
+    _tell_next(bundle, settings)
 
 
 def evaluate(bundle: str, dataset_dir: str | None = None, **settings: Any) -> None:
     """Measure a trained bundle on cases with labels: cases.csv, summary.csv and a picture.
 
-    The settings are checked, the command that this stands for is printed, and it runs.
+    The settings are checked, those of the training are taken over from its run.json, such as preset and fold, the
+    command that this stands for is printed, and it runs.
 
     Args:
         bundle: the bundle's folder; a packed bundle has to be unzipped.
         dataset_dir: the folder that holds dataset.json; without it that of the training.
-        settings: any setting of the bundle, such as --fold 1; lunet evaluate BUNDLE --help lists them.
+        settings: any setting of the bundle, such as --section test; lunet evaluate BUNDLE --help lists them.
     """
     _run("evaluation", bundle, _given(dataset_dir, settings))
 
@@ -44,12 +52,13 @@ def evaluate(bundle: str, dataset_dir: str | None = None, **settings: Any) -> No
 def report(bundle: str, dataset_dir: str | None = None, **settings: Any) -> None:
     """Measure a trained bundle as lunet evaluate does, and write report.html with pictures and curves.
 
-    The settings are checked, the command that this stands for is printed, and it runs.
+    The settings are checked, those of the training are taken over from its run.json, such as preset and fold, the
+    command that this stands for is printed, and it runs.
 
     Args:
         bundle: the bundle's folder; a packed bundle has to be unzipped.
         dataset_dir: the folder that holds dataset.json; without it that of the training.
-        settings: any setting of the bundle, such as --fold 1; lunet report BUNDLE --help lists them.
+        settings: any setting of the bundle, such as --section test; lunet report BUNDLE --help lists them.
     """
     _run("visualize", bundle, _given(dataset_dir, settings))
 
@@ -57,7 +66,8 @@ def report(bundle: str, dataset_dir: str | None = None, **settings: Any) -> None
 def label(bundle: str, images: str, **settings: Any) -> None:
     """Write the label maps of new images.
 
-    The settings are checked, the command that this stands for is printed, and it runs.
+    The settings are checked, those of the training are taken over from its run.json, such as preset and pixdim, the
+    command that this stands for is printed, and it runs.
 
     Args:
         bundle: the bundle's folder; a packed bundle has to be unzipped.
@@ -72,6 +82,16 @@ def label(bundle: str, images: str, **settings: Any) -> None:
 
 def _given(dataset_dir: str | None, settings: Mapping[str, Any]) -> dict[str, Any]:
     return {**({} if dataset_dir is None else {"dataset_dir": dataset_dir}), **settings}
+
+
+def _tell_next(bundle: str, settings: Mapping[str, Any]) -> None:
+    """The commands of the training's summary again, as they are typed with ``lunet``."""
+    places = {name: str(settings[name]) for name in ("output_dir", "ckpt_dir") if name in settings}
+    weights = {"ckpt_dir": weights_folder(places["output_dir"], bundle)} if "output_dir" in places else {}
+    of_label = {"ckpt_dir": places["ckpt_dir"]} if "ckpt_dir" in places else weights
+    print("shorter:")
+    for words, options in ((["report", bundle], places), (["label", bundle, "IMAGES"], of_label)):
+        print(" ", shell(["lunet", *words, *(word for name in options for word in (f"--{name}", options[name]))]))
 
 
 def _images(text: str) -> str | list[Any]:
@@ -92,19 +112,16 @@ def _run(name: str, bundle: str, given: Mapping[str, Any], processes: int = 1) -
     except ValueError as error:
         wrong_usage(str(error))
     run.check_values()
+    if (found := taken_over(run)).settings:
+        run = run.taking_over(found.settings)
+        print(found)
+    if name == "training" and DATASET_DIR not in run.given:
+        wrong_usage("lunet train needs DATASET_DIR, unless --resume True continues a training: its record has it")
     print(f"$ {run.typed()}", flush=True)
     status = run.run()
     if status:
         sys.exit(status)
 
 
-def _tell_settings(command: Any, run: str) -> None:
-    """Let ``--help`` tell the settings of a command, and tab completion know them."""
-    command.further_help = partial(settings_help, CONFIGS[run])
-    command.further_options = partial(names_of_settings, CONFIGS[run])
-
-
-_tell_settings(train, "training")
-_tell_settings(evaluate, "evaluation")
-_tell_settings(report, "visualize")
-_tell_settings(label, "ensemble")
+for _command in (train, evaluate, report, label):
+    _command.further_help = partial(settings_help, CONFIGS[FRONTS[_command.__name__]])  # for --help

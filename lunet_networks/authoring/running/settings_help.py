@@ -1,5 +1,5 @@
-"""The settings of a bundle for ``--help`` and for tab completion: names and defaults of its configs, what they mean
-from the comments of the templates, as in the model card."""
+"""The settings of a bundle for ``--help``: names and defaults of its configs, what they mean from the comments of the
+templates, as in the model card."""
 
 import json
 import re
@@ -9,12 +9,11 @@ from typing import Any
 
 from lunet_networks.authoring.command_help import columns
 from lunet_networks.authoring.literals import literal_value
-from lunet_networks.authoring.planning.texts import meanings
+from lunet_networks.authoring.planning.described_settings import POSITIONAL, meanings
 from lunet_networks.authoring.running.bundle_run import config_files
 from lunet_networks.bundle.runtime.settings import SETTINGS
 
 IN_BUNDLE = re.compile(r"\$(?:str\()?@bundle_root\)? \+ '(.*)'")
-POSITIONAL = ("bundle_root", "dataset_dir")  # which the command takes as arguments
 
 
 def settings_help(configs: Sequence[str], arguments: Sequence[str]) -> str:
@@ -26,26 +25,16 @@ def settings_help(configs: Sequence[str], arguments: Sequence[str]) -> str:
     """
     bundle = next((Path(word) for word in arguments if (Path(word) / "configs").is_dir()), None)
     if bundle is None:
-        rows = [(f"--{setting}", text) for setting, text in _meanings(configs, common=True).items()]
+        rows = [(f"--{setting}", text) for setting, text in meanings(configs, common=True).items()]
         return "\n".join(
             ["Settings of most bundles; name the bundle to see its own, with defaults:", "", *columns(rows)]
         )
-    told, rows = _meanings(configs), []
+    told, rows = meanings(configs), []
     for setting, default in _defaults(bundle, configs).items():
         shown = _shown(default)
         text = told.get(setting, "").rstrip(".")
         rows.append((f"--{setting}", f"{text}. Default: {shown}" if shown else text))
     return "\n".join([f"Settings of {bundle}:", "", *columns(rows)])
-
-
-def names_of_settings(configs: Sequence[str]) -> list[str]:
-    """The settings that most bundles have in these configs, for tab completion."""
-    return list(_meanings(configs, common=True))
-
-
-def _meanings(configs: Sequence[str], common: bool = False) -> dict[str, str]:
-    found = {name: text for config in configs for name, text in meanings(config, common).items()}
-    return {name: text for name, text in found.items() if name in SETTINGS and name not in POSITIONAL}
 
 
 def _defaults(bundle: Path, configs: Sequence[str]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ def write_phantoms(settings: PhantomSettings, folder: Path, num_cases: int, num_
     sections: dict[str, list[dict]] = {"Tr": [], "Ts": []}
     wanted = [(TRAINING, "Tr", number) for number in range(num_cases)]
     wanted += [(TEST, "Ts", number) for number in range(num_test)]
-    for group, suffix, number in tqdm(wanted, desc="phantoms", unit="case"):
+    for group, suffix, number in tqdm(wanted, desc="phantoms", unit="case", disable=None):
         image, label = make_case(settings, group, number)
         name = f"phantom_{suffix.lower()}{number + 1:03d}"
         case = {"image": f"./images{suffix}/{name}.nii.gz", "label": f"./labels{suffix}/{name}.nii.gz"}

@@ -74,7 +74,7 @@ def write_spectrograms(folder: Path, num_cases: int, num_test: int, seed: int) -
     wanted += [(TEST, "test", number) for number in range(num_test)]
     for place in ("images", "masks"):
         (folder / place).mkdir()
-    for group, section, number in tqdm(wanted, desc="spectrograms", unit="case"):
+    for group, section, number in tqdm(wanted, desc="spectrograms", unit="case", disable=None):
         name = f"{section}_{number + 1:04d}.png"
         for place, pixels in zip(("images", "masks"), make_spectrogram(seed, group, number), strict=True):
             Image.fromarray(pixels).save(folder / place / name)

@@ -90,16 +90,16 @@ class Benchmark:
         self.output_dir = as_path(output_dir)
 
     def run(self) -> None:
-        """Measure, print a table and write ``benchmark.json``.
+        """Measure, write ``benchmark.json`` and print a table.
 
         Raises:
             ValueError: if the network does not take the shape; the message names the multiple that it needs.
             ChildProcessError: if there is too little memory.
         """
         figures = self.measure()
-        print(benchmark_table(figures))
         path = self.output_dir / RESULT_NAME
         write_atomically(path, (json.dumps(figures, indent=1) + "\n").encode())
+        print(benchmark_table(figures))  # may be piped into a program that ends before
         print(f"{path} written; the weights are random, which changes neither speed nor memory")
 
     def measure(self) -> dict[str, Any]:

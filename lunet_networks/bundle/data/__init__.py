@@ -2,6 +2,7 @@
 processes.
 """
 
+from lunet_networks.bundle.data.augmentation import RandAffined, RandCropByPosNegLabeld
 from lunet_networks.bundle.data.checks import check_data
 from lunet_networks.bundle.data.datalist import load_datalist
 from lunet_networks.bundle.data.intensity import NormalizeChannelsd
@@ -19,6 +20,8 @@ __all__ = [
     "LoadImaged",
     "NormalizeChannelsd",
     "PrefetchDataLoader",
+    "RandAffined",
+    "RandCropByPosNegLabeld",
     "SeededCacheDataset",
     "SharedCacheDataset",
     "Spacingd",

@@ -23,7 +23,10 @@ __all__ = ["SECTIONS", "check_label_names", "labels_of", "load_datalist", "read_
 
 SECTIONS = ("training", "validation", "test")
 FOLD_SEED = 42  # the same in every run: a run may have any seed and the same folds
-BY_A_COMMAND = "written by "  # begins a description by which make-datalist knew its files; it tells nothing of the data
+BY_A_COMMAND = (  # descriptions that make-datalist wrote to know its files; they tell nothing of the data
+    "written by lunet make-datalist",
+    "written by python -m tools.make_datalist",
+)
 
 
 def load_datalist(dataset_dir: str | Path, section: str, fold: int = 0, num_folds: int = 5) -> list[dict[str, Any]]:
@@ -102,7 +105,7 @@ def read_dataset_json(dataset_dir: str | Path) -> dict[str, Any]:
         description["labels"] = names_by_value(description.get("labels"))
         if "channel_names" in description:
             description.setdefault("modality", description["channel_names"])
-        if str(description.get("description")).startswith(BY_A_COMMAND):
+        if description.get("description") in BY_A_COMMAND:
             del description["description"]
     if is_nnunet(description):
         description, faults = from_nnunet(description, folder)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -16,7 +15,7 @@ from lunet_networks.bundle.inference.formats import EXPORT_FILES, FORMATS, INPUT
 from lunet_networks.bundle.runtime.checks import choose
 from lunet_networks.bundle.runtime.files import as_path
 from lunet_networks.nets.checks import check_input
-from lunet_networks.state_dicts import read_state_dict
+from lunet_networks.state_dicts import read_state_dict, weights_digest
 
 __all__ = [
     "BundleExport",
@@ -24,7 +23,6 @@ __all__ = [
     "export_command",
     "export_network",
     "load_exported",
-    "weights_digest",
 ]
 
 logger = logging.getLogger(__name__)
@@ -64,28 +62,14 @@ def export_network(network: nn.Module, path: str | Path, backend: str, input_sha
         exporter(network, str(path), tuple(input_shape), {**facts, "weights": weights_digest(network)})
 
 
-def weights_digest(network: nn.Module | Mapping[str, torch.Tensor]) -> str:
-    """SHA-256 of the weights of a network or a state dict. It does not depend on the device or the memory format.
-
-    Example:
-        >>> layer = nn.Conv2d(2, 2, 3)
-        >>> weights_digest(layer) == weights_digest(layer.to(memory_format=torch.channels_last).state_dict())
-        True
-    """
-    digest = hashlib.sha256()
-    for name, tensor in sorted((network.state_dict() if isinstance(network, nn.Module) else network).items()):
-        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
 class ExportedNetwork(nn.Module):
     """An exported network that is called like the network itself, so it works with MONAI's inferers and evaluators.
 
     Args:
         run: function from tensor to tensor.
-        facts: what the file says about the network: ``weights``, see :py:func:`weights_digest`, and for the networks of
-            this package also ``spatial_dims``, ``in_channels`` and ``size_multiple``.
+        facts: what the file says about the network: ``weights``, see
+            :py:func:`lunet_networks.state_dicts.weights_digest`, and for the networks of this package also
+            ``spatial_dims``, ``in_channels`` and ``size_multiple``.
 
     Shape:
         As for the network itself: input ``(B, C, [D,] H, W)``, logits ``(B, out_channels, [D,] H, W)``.

@@ -123,7 +123,7 @@ class BranchPruning(PruningHandler):
             self.steps.begin(epoch, self._left(), *self._costs(), dice)
         self.steps.write()
         if self._is_best_since_change(row):
-            self.bundle.write(remove_branches(self.network), self.steps)
+            self.bundle.write(remove_branches(self.network), self.steps, epoch)
         action = self.schedule.update({"total": row["loss"], "l1": row["l1"], "l2": row["l2"]})
         if action == "prune":
             self._prune(engine)

@@ -185,7 +185,7 @@ class ChannelPruning(PruningHandler):
             )
         self.steps.write()
         if good:
-            self.bundle.write(self.network, self.steps)
+            self.bundle.write(self.network, self.steps, engine.state.epoch)
         step = self.steps.steps[-1]
         left = sum(width - 1 for width in step["left"].values())
         if not good:

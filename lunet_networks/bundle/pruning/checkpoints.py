@@ -50,5 +50,8 @@ class PruningCheckpoints(Checkpoints):
         replace_modules(self.network, network.train(self.network.training))
         self.pruning.load(state["pruning"])
 
+    def _tell_lost_model(self) -> None:
+        """Say nothing: model.pt is that of the pruned bundle."""
+
     def save_model(self, epoch: int) -> None:
         """Write nothing: the best epoch may be from before the pruning. The pruned bundle holds the weights to keep."""

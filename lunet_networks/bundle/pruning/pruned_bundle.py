@@ -12,6 +12,7 @@ from lunet_networks.bundle.runtime.files import as_path, write_atomically
 from lunet_networks.bundle.runtime.outputs import PRUNING_HISTORY, PRUNING_PICTURE
 from lunet_networks.bundle.training.checkpoints import save_atomically
 from lunet_networks.bundle.training.history import dice_text
+from lunet_networks.bundle.training.records import note_weights
 
 __all__ = ["PrunedBundle"]
 
@@ -40,7 +41,8 @@ class PrunedBundle:
             FileExistsError: if there is an older pruned bundle that may not be overwritten, or the folder holds
                 anything else.
         """
-        if not self.folder.is_dir() or not any(self.folder.iterdir()):
+        files = (path for path in self.folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+        if next(files, None) is None:  # a killed pruning leaves hidden files
             return
         if not (self.folder / MARK).is_file():
             raise FileExistsError(
@@ -52,19 +54,21 @@ class PrunedBundle:
                 "with --resume True, or choose another folder with --pruned_dir"
             )
 
-    def write(self, network: nn.Module, steps: PruningHistory) -> None:
+    def write(self, network: nn.Module, steps: PruningHistory, epoch: int) -> None:
         """Write the bundle with a network that is good enough. If the process is killed meanwhile, resume the pruning:
         it writes the same files again.
 
         Args:
             network: with its weights.
             steps: the pruning steps; their files have to be written.
+            epoch: after which the network has these weights.
         """
         tables = {name: steps.output_dir / name for name in (PRUNING_HISTORY, PRUNING_PICTURE)}
         content = {f"docs/{name}": path.read_bytes() for name, path in tables.items() if path.is_file()}
         content |= derived_files(self.source, network, "pruned", _in_words(steps), _sections(steps))
         for name, data in content.items():
             write_atomically(self.folder / name, data)
+        note_weights(steps.output_dir, network.state_dict(), epoch)
         save_atomically(network.state_dict(), self.folder / "models" / "model.pt")
 
 

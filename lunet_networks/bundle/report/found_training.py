@@ -15,7 +15,8 @@ from lunet_networks.bundle.evaluation.tables import read_cases
 from lunet_networks.bundle.runtime import outputs
 from lunet_networks.bundle.runtime.outputs import RECORDS
 from lunet_networks.bundle.training.history import History, as_rows
-from lunet_networks.bundle.training.trained_cases import other_training, read_record
+from lunet_networks.bundle.training.records import is_model_of, read_record
+from lunet_networks.bundle.training.trained_cases import other_training
 
 __all__ = ["Training", "find_training", "read_history"]
 
@@ -86,6 +87,8 @@ def find_training(
             continue
         run = read_record(folder / run_name)
         problem = other_training(run["settings"], settings)
+        if not is_model_of(weights / "model.pt", run):
+            problem = "another model.pt"
         if not problem and shown and not _same_figures(folder / names[outputs.CASES], measured):
             problem = "weights with another mean Dice"
         if problem:

@@ -12,6 +12,7 @@ from lunet_networks.bundle.runtime.errors import show_root_cause
 from lunet_networks.bundle.runtime.fit import check_fit
 from lunet_networks.bundle.runtime.freed_memory import keep_freed_memory
 from lunet_networks.bundle.runtime.memory_format import channels_last, prepare_batch
+from lunet_networks.bundle.runtime.outputs import weights_folder
 from lunet_networks.bundle.runtime.settings import check_settings
 from lunet_networks.bundle.runtime.versions import require_version
 
@@ -29,4 +30,5 @@ __all__ = [
     "require_version",
     "show_root_cause",
     "start_processes",
+    "weights_folder",
 ]

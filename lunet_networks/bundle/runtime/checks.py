@@ -1,11 +1,11 @@
-"""Checks of settings that are one of several names or a whole number."""
+"""Checks of settings that are one of several names or a whole number, and settings as they are typed."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
-__all__ = ["check_whole_number", "choose"]
+__all__ = ["check_whole_number", "choose", "option"]
 
 Chosen = TypeVar("Chosen")
 
@@ -40,3 +40,13 @@ def check_whole_number(setting: str, number: object, least: int) -> int:
     if not isinstance(number, int) or isinstance(number, bool) or number < least:
         raise ValueError(f"{setting} is {number!r}: it has to be a whole number of at least {least}")
     return number
+
+
+def option(name: str, value: Any) -> str:
+    """A setting as one would type it behind a command.
+
+    Example:
+        >>> print(option("fold", 1), option("label_names", ["liver", "tumour"]))
+        --fold 1 --label_names "['liver', 'tumour']"
+    """
+    return f'--{name} "{value}"' if isinstance(value, (list, tuple)) or " " in str(value) else f"--{name} {value}"

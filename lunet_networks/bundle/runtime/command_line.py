@@ -106,6 +106,7 @@ def check_arguments(command: str, arguments: Sequence[str]) -> None:
         own |= _names_of_tracking(given.get("tracking"))
         check_names({name: value for name, value in given.items() if name not in own}, parser, where)
         check_run_id(str(given.get("run_id", "run")), parser, where)
+        _check_one_run(given, parser)
         _check_typed_paths(given, typed)
 
 
@@ -154,6 +155,21 @@ def check_run_id(run_id: str, parser: ConfigParser, where: str = "the configs") 
     what = f"{run_id!r} runs nothing" if run_id in parser else f"there is no run {run_id!r}"
     hint = f"do you mean {near[0]}? What" if near else "what"
     raise ValueError(f"{what}: {hint} runs in {where}: {', '.join(names)}")
+
+
+def _check_one_run(given: Mapping[str, Any], parser: ConfigParser) -> None:
+    """MONAI takes a second and a third word for the ids of what it does before and after the run."""
+    for name in ("init_id", "final_id"):
+        value = given.get(name)
+        if value in (None, ""):
+            continue
+        if _runs(str(value), parser):
+            raise ValueError(f"there are two runs, {given.get('run_id', 'run')} and {value}: give each its own command")
+        if str(value) not in parser:
+            raise ValueError(
+                f"there is no {value!r} to do {'before' if name == 'init_id' else 'after'} the run: one word names the "
+                "run, settings are given as --NAME VALUE"
+            )
 
 
 def _runs(run_id: str, parser: ConfigParser) -> bool:

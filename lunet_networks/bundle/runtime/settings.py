@@ -157,6 +157,7 @@ def _without_effect(check: Check) -> Setting:
 _positive = _number(lambda value: value > 0, "above 0")
 _at_least_0 = _number(lambda value: 0 <= value < math.inf, "of at least 0")
 _share = _number(lambda value: 0 <= value <= 1, "from 0 to 1")
+_share_above_0 = _number(lambda value: 0 < value <= 1, "above 0 and up to 1")
 _share_below_1 = _number(lambda value: 0 <= value < 1, "of at least 0 and below 1")
 
 
@@ -217,11 +218,11 @@ SETTINGS: dict[str, Setting] = {
     "ranking": Setting(_one_of("pruning.RANKINGS")),
     "selection": Setting(_one_of("pruning.SELECTIONS")),
     "targeted_dropout": Setting(_boolean),
-    # pruning of branches; its schedule checks patience, tolerance and stop_fraction
+    # pruning of branches
     "branches_per_step": Setting(_whole_number(1)),
-    "patience": Setting(),
-    "tolerance": Setting(),
-    "stop_fraction": Setting(),
+    "patience": Setting(_whole_number(1)),
+    "tolerance": Setting(_as_text(_at_least_0)),
+    "stop_fraction": Setting(_as_text(_share_above_0)),
     "calibration_batches": Setting(_whole_number(1)),
     "allow_empty": Setting(_boolean),
     # inference and evaluation
@@ -229,7 +230,7 @@ SETTINGS: dict[str, Setting] = {
     "ckpt_dirs": Setting(),
     "flip_tta": Setting(_boolean),
     "largest_component_only": Setting(_boolean),
-    "overlap": Setting(_one_or_several(_share_below_1)),
+    "overlap": Setting(_one_or_several(_as_text(_share_below_1))),
     "sw_batch_size": Setting(_whole_number(1)),
     "save_probabilities": _without_effect(_boolean),
     "save_predictions": _without_effect(_boolean),

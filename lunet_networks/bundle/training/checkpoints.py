@@ -18,6 +18,8 @@ from lunet_networks.bundle.runtime import outputs
 from lunet_networks.bundle.runtime.distributed import from_rank_0
 from lunet_networks.bundle.runtime.files import as_path, next_numbered, write_atomically
 from lunet_networks.bundle.training.history import History
+from lunet_networks.bundle.training.records import is_model_of, note_weights, read_record
+from lunet_networks.bundle.training.replaced_outputs import discard_replaced
 
 __all__ = ["Checkpoints", "save_atomically"]
 
@@ -52,8 +54,9 @@ class Checkpoints:
     - ``OUTPUT_DIR/model_epochNNNN.pt``: the weights of every ``save_interval``-th epoch.
 
     The checkpoint is written before model.pt. A model.pt without a checkpoint is therefore from another run, and if the
-    process is killed between the two, the checkpoint holds the weights that belong into model.pt. MONAI's
-    ``CheckpointSaver`` has neither this order nor the history.
+    process is killed between the two, the checkpoint holds the weights that belong into model.pt. Between the two the
+    digest of the weights is noted in the run's record, see ``note_weights``. The first checkpoint of a training that
+    replaces an older one deletes the output of that. MONAI's ``CheckpointSaver`` has neither.
 
     With several processes rank 0 reads and writes, and all of them load the state.
 
@@ -68,7 +71,7 @@ class Checkpoints:
 
     Raises:
         OSError: during the training, if a file cannot be written; the message names it.
-        ValueError: if checkpoint.pt is damaged or from another network, or more epochs are done than are wanted.
+        ValueError: if checkpoint.pt is damaged or from another network.
 
     Example::
 
@@ -122,11 +125,6 @@ class Checkpoints:
                 f"{self.checkpoint_path} cannot be resumed, it is damaged or from another network; "
                 f"start a new training with --overwrite True: {error}"
             ) from None  # so that the last line shows the first cause
-        if state["epoch"] > engine.state.max_epochs:
-            raise ValueError(
-                f"epochs is {engine.state.max_epochs}, but {self.checkpoint_path} has {state['epoch']} epochs: give "
-                "--epochs at least as many, or start a new training with --overwrite True"
-            )
         self.optimizer.load_state_dict(state["optimizer"])
         if engine.scaler is not None:
             engine.scaler.load_state_dict(state["scaler"])
@@ -137,6 +135,7 @@ class Checkpoints:
         if idist.get_rank() == 0:
             self.history.write()
             self.save_model(state["epoch"])
+            self._tell_lost_model()
 
     def _save(self, engine: Engine) -> None:
         if idist.get_rank() != 0:
@@ -151,6 +150,7 @@ class Checkpoints:
             **self.form(),
         }
         save_atomically(state, self.checkpoint_path)
+        discard_replaced(self.output_dir)
         self.save_model(epoch)
         if self.save_interval and epoch % self.save_interval == 0:
             name = outputs.EPOCH_MODELS.replace("*", f"{epoch:04d}")
@@ -167,7 +167,29 @@ class Checkpoints:
         """Write model.pt if this epoch is the best so far."""
         best = self.history.best
         if best is None or best["epoch"] == epoch:
+            note_weights(self.output_dir, get_state_dict(self.network), epoch)
             save_atomically(get_state_dict(self.network), self.model_path)
+
+    def _tell_lost_model(self) -> None:
+        """Say it if the best weights so far are not where the resumed training would leave better ones."""
+        best = self.history.best
+        problem = "" if best is None else self._problem_of_model()
+        if problem:
+            logger.warning(
+                f"{self.model_path} {problem}: it held the best weights of this training, those of epoch "
+                f"{best['epoch']}; give the --ckpt_dir of the earlier run, or only a better epoch will write it again"
+            )
+            self._keep_older_model()
+
+    def _problem_of_model(self) -> str:
+        record = self.output_dir / outputs.RUN_RECORD
+        if not self.model_path.is_file():
+            return "is missing"
+        try:
+            fits = not record.is_file() or is_model_of(self.model_path, read_record(record))
+        except ValueError:
+            return "is damaged"
+        return "" if fits else "is of another training"
 
     def _keep_older_model(self) -> None:
         if not self.model_path.is_file():

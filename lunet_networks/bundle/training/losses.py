@@ -7,6 +7,7 @@ from monai.losses import DiceLoss, FocalLoss
 from torch import nn
 
 from lunet_networks.bundle.runtime.checks import choose
+from lunet_networks.kernels import labels as kernels
 
 __all__ = ["LOSSES", "SegmentationLoss"]
 
@@ -17,6 +18,7 @@ LOSSES = {  # name: weights of the Dice, the cross-entropy and the focal term
     "dice_half_bce": (1.0, 0.5, 0.0),
     "dice_focal": (1.0, 0.0, 1.0),
 }
+SMOOTH = 1e-7  # added to the denominator of the Dice
 
 
 class SegmentationLoss(nn.Module):
@@ -61,7 +63,7 @@ class SegmentationLoss(nn.Module):
             sigmoid=not several,
             batch=True,
             smooth_nr=0.0,
-            smooth_dr=1e-7,
+            smooth_dr=SMOOTH,
         )
         self.focal = FocalLoss(to_onehot_y=several, use_softmax=several, gamma=2.0)
         self.several = several
@@ -74,6 +76,8 @@ class SegmentationLoss(nn.Module):
             logits, label = self.only_annotated(logits, label)
             if not label.numel():
                 return logits.sum()  # 0, with a gradient of 0
+        if not self.focal_weight and kernels.takes(logits, label):
+            return self.of_sums(kernels.loss_sums(logits, label), label.numel())
         loss = logits.new_zeros(())
         if self.dice_weight:
             loss = loss + self.dice_weight * self.dice(logits, label)
@@ -82,6 +86,13 @@ class SegmentationLoss(nn.Module):
         if self.focal_weight:
             loss = loss + self.focal_weight * self.focal(logits, label)
         return loss
+
+    def of_sums(self, sums: torch.Tensor, voxels: int) -> torch.Tensor:
+        """The loss from the sums of :py:func:`lunet_networks.kernels.labels.loss_sums`."""
+        both, either = sums[:-1].unflatten(0, (-1, 2)).unbind(-1)
+        dice = 1 - 2 * both / (either + SMOOTH)
+        dice = dice[1:].mean() if self.several else dice.mean()
+        return (self.dice_weight * dice + self.entropy_weight * sums[-1] / voxels).float()
 
     def only_annotated(self, logits: torch.Tensor, label: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The annotated voxels as one row ``(1, C, N)``; all terms sum over the batch anyway."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
+import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,17 +19,25 @@ from lunet_networks.bundle.data.datalist import check_label_names
 from lunet_networks.bundle.runtime import outputs
 from lunet_networks.bundle.runtime.distributed import from_rank_0
 from lunet_networks.bundle.runtime.errors import shortened_list
-from lunet_networks.bundle.runtime.files import as_path, next_numbered, write_atomically
+from lunet_networks.bundle.runtime.files import as_path, next_numbered
+from lunet_networks.bundle.runtime.locks import FolderLock
 from lunet_networks.bundle.runtime.settings import SETTINGS
-from lunet_networks.bundle.training.trained_cases import found_in, read_record, recorded_names, same_cases
+from lunet_networks.bundle.training.records import DATASET_DIR, WEIGHTS, read_record, write_record
+from lunet_networks.bundle.training.replaced_outputs import (
+    MOVING,
+    REPLACED,
+    bring_back,
+    discard_replaced,
+    set_aside,
+)
+from lunet_networks.bundle.training.schedules import SCHEDULES
+from lunet_networks.bundle.training.trained_cases import found_in, recorded_names, same_cases
 
 __all__ = ["DatasetCases", "RunRecord", "RunRecordHandler", "dataset_of_run", "differing_settings"]
 
 # what a training writes in an epoch before its checkpoint
 BEFORE_CHECKPOINT = {outputs.HISTORY, outputs.PRUNING_HISTORY, outputs.PRUNING_PICTURE}
 logger = logging.getLogger(__name__)
-
-DATASET_DIR = "dataset_dir"  # in the record; a path of one machine, so it is not passed on with a bundle
 
 
 class DatasetCases(list):
@@ -40,12 +48,16 @@ class DatasetCases(list):
 
 
 class RunRecord:
-    """The record ``OUTPUT_DIR/run.json`` of a training: its settings, cases and versions.
+    """The record ``OUTPUT_DIR/run.json`` of a training: its settings, cases, versions, and the digest of its weights.
 
     A training on the bundle's own dataset is refused if the output folder holds the output of another training, unless
     overwrite is set, or resume and there is a checkpoint of the same training. A guest is a run by MONAI Label, which
     brings its own cases, or by a federated client, which runs the trainer without ``open``. A guest is never refused:
-    the output of a training on the bundle's dataset is moved to ``set_aside_N``, that of an earlier guest is deleted.
+    the output of a training on the bundle's dataset is moved to ``set_aside_N``, that of an earlier guest is replaced.
+
+    An output that is replaced waits in ``OUTPUT_DIR/.replaced`` until the new training has its first checkpoint. If the
+    new training ends before, the older output is moved back, after a kill by the next start. While a training writes,
+    its folders are locked.
 
     Args:
         output_dir: folder of the run.
@@ -54,12 +66,13 @@ class RunRecord:
         settings: the checked settings, including "resume" and "overwrite".
         training: cases to train on.
         validation: cases that choose the best model.
+        ckpt_dir: folder of model.pt, which is locked too.
 
     Example::
 
-        record = RunRecord("eval", "data", settings, training, validation)
+        record = RunRecord("eval", "data", settings, training, validation, "models")
         record.open()
-        SupervisedTrainer(..., train_handlers=[RunRecordHandler(record), ...]).run()
+        record.run(SupervisedTrainer(..., train_handlers=[RunRecordHandler(record), ...]))
     """
 
     def __init__(
@@ -69,6 +82,7 @@ class RunRecord:
         settings: Mapping[str, Any],
         training: Sequence[Mapping[str, Any]],
         validation: Sequence[Mapping[str, Any]],
+        ckpt_dir: str | Path | None = None,
     ) -> None:
         self.output_dir = as_path(output_dir)
         self.path = self.output_dir / outputs.RUN_RECORD
@@ -78,6 +92,9 @@ class RunRecord:
         self.dataset_dir = dataset_dir
         self.guest = not isinstance(training, DatasetCases)
         self.is_open = False
+        folders = {"--output_dir": self.output_dir, **({} if ckpt_dir is None else {"--ckpt_dir": as_path(ckpt_dir)})}
+        options = {folder.resolve(): option for option, folder in reversed(folders.items())}  # they may be the same
+        self._locks = [FolderLock(folders[option], option) for option in reversed(options.values())]
 
     @property
     def resumes(self) -> bool:
@@ -89,18 +106,56 @@ class RunRecord:
 
         Raises:
             FileExistsError: if ``output_dir`` holds another run's output and overwrite is not set.
-            ValueError: if the run to resume had other settings, cases or number of processes, if resume and overwrite
-                are both set, or if the dataset has other labels than the bundle.
+            ValueError: if the run to resume had other settings, cases or number of processes, or has done more epochs,
+                if resume and overwrite are both set, or if the dataset has other labels than the bundle.
+            BlockingIOError: if another training writes in one of the folders.
         """
         self.is_open = True
-        from_rank_0(self._start)
+        from_rank_0(self._start_alone)
 
     def open_as_guest(self) -> None:
         """Start the record of a run by MONAI Label or a federated client, which is never refused."""
         self.guest = True
         self.open()
 
+    def lock(self) -> None:
+        """Keep other trainings out of the folders of this one."""
+        try:
+            for lock in self._locks:
+                lock.acquire()
+        except BaseException:
+            self._unlock()
+            raise
+
+    def run(self, trainer: Engine) -> None:
+        """Run a trainer on the folders that ``open`` has locked."""
+        try:
+            trainer.run()
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Let others write in the folders, after the older output was moved back if the training has failed too soon to
+        replace it."""
+        if any(lock.is_held for lock in self._locks):
+            bring_back(self.output_dir, self._outputs)
+            self._unlock()
+
+    def _unlock(self) -> None:
+        for lock in self._locks:
+            lock.release()
+
+    def _start_alone(self) -> None:
+        self.lock()
+        try:
+            bring_back(self.output_dir, self._outputs)
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+
     def _start(self) -> None:
+        older: dict[str, Any] = {WEIGHTS: None}
         resume, overwrite = self.settings["resume"], self.settings["overwrite"]
         if resume and overwrite:
             raise ValueError("resume and overwrite are both True: set resume to continue, or overwrite to start anew")
@@ -109,17 +164,18 @@ class RunRecord:
         if self.guest:
             self._make_room()
         elif overwrite:
-            self._delete_outputs()
+            self._replace_outputs()
         elif resume and self._has_checkpoint():
-            self._check_same_run()
+            older = self._check_same_run()
         elif self._work() and not self.resumes:
             raise FileExistsError(self._refusal())
         elif resume:
             logger.info(f"nothing to resume in {self.output_dir}: starting a new training")
-        self._write()
+        self._write({WEIGHTS: older[WEIGHTS]} if WEIGHTS in older else {})
 
     def _has_checkpoint(self) -> bool:
-        return (self.output_dir / outputs.CHECKPOINT).is_file()
+        """Also one that is moved back when this run starts."""
+        return any((self.output_dir / folder / outputs.CHECKPOINT).is_file() for folder in ("", REPLACED, MOVING))
 
     def _stopped_in_first_epoch(self) -> bool:
         """Whether this same run was killed before its first checkpoint: its first epoch is all that there is."""
@@ -138,7 +194,8 @@ class RunRecord:
         nothing = f"has no {outputs.CHECKPOINT} to resume, but " if self.settings["resume"] else ""
         return f"{self.output_dir} {nothing}holds {work}: {others}"
 
-    def _check_same_run(self) -> None:
+    def _check_same_run(self) -> dict[str, Any]:
+        """The record of the run to resume, if it is the same as this one."""
         if not self.path.is_file():
             raise ValueError(
                 f"{self.output_dir} cannot be resumed: it has no {outputs.RUN_RECORD}, so the settings of its "
@@ -150,6 +207,26 @@ class RunRecord:
                 f"{self.output_dir} cannot be resumed, it was another training:\n{shortened_list(differences)}\n"
                 "give the same settings again, or start a new training with --overwrite True or another --output_dir"
             )
+        older = read_record(self.path)
+        self._compare_epochs(older["settings"])
+        return older
+
+    def _compare_epochs(self, then: Mapping[str, Any]) -> None:
+        """Refuse fewer epochs than are done; say it if all of them are, or if the learning rate will rise."""
+        done, epochs = _epochs_done(self.output_dir / outputs.CHECKPOINT), self.settings["epochs"]
+        if not done:
+            return
+        if epochs < done:
+            raise ValueError(
+                f"epochs is {epochs}, {done} are done: give --epochs {done} or more, or start a new training with "
+                "--overwrite True or another --output_dir"
+            )
+        if epochs == done:
+            logger.info(f"the training in {self.output_dir} is complete: all {done} epochs are done, nothing is run")
+        elif epochs != then.get("epochs"):
+            told = rising_rate(self.settings, then["epochs"], done)
+            if told:
+                logger.warning(told)
 
     def _differences(self) -> list[str]:
         """What differs between this run and the one of the record."""
@@ -165,8 +242,9 @@ class RunRecord:
                 differences.append(f"{section} cases: {len(then)} then, {len(cases)} now, {others} of them differ")
         return differences
 
-    def _write(self) -> None:
+    def _write(self, weights: Mapping[str, Any]) -> None:
         record = {
+            **weights,
             "settings": self.settings,
             "guest": self.guest,
             **self._place_of_data(),
@@ -178,7 +256,7 @@ class RunRecord:
                 "torch": torch.__version__,
             },
         }
-        write_atomically(self.path, (json.dumps(record, indent=1) + "\n").encode())
+        write_record(self.path, record)
 
     def _place_of_data(self) -> dict[str, str]:
         if self.guest:
@@ -186,9 +264,9 @@ class RunRecord:
         return {DATASET_DIR: str(as_path(self.dataset_dir).resolve())}
 
     def _make_room(self) -> None:
-        """Move the output of a training on the bundle's dataset aside for a guest; delete that of an earlier guest."""
+        """Move the output of a training on the bundle's dataset aside for a guest; replace that of an earlier guest."""
         if self.path.is_file() and read_record(self.path).get("guest"):
-            self._delete_outputs()
+            self._replace_outputs()
             return
         older = self._outputs()
         if older:
@@ -205,17 +283,14 @@ class RunRecord:
     def _outputs(self) -> list[Path]:
         return sorted(path for pattern in outputs.OF_TRAINING for path in self.output_dir.glob(pattern))
 
-    def _delete_outputs(self) -> None:
-        for path in self._outputs():
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
+    def _replace_outputs(self) -> None:
+        if self._outputs():
+            set_aside(self.output_dir, self._outputs())
 
 
 class RunRecordHandler:
     """Handler that opens the record if the trainer runs without the bundle's own list of steps, as in a federated
-    client.
+    client, and locks the folders of the record while the trainer runs.
 
     Args:
         run_record: record of this run.
@@ -231,6 +306,48 @@ class RunRecordHandler:
     def __call__(self, engine: Engine) -> None:
         if not self.run_record.is_open:
             self.run_record.open_as_guest()
+        else:
+            from_rank_0(self.run_record.lock)  # another federated round
+        if not engine.has_event_handler(self._end, Events.COMPLETED):
+            engine.add_event_handler(Events.COMPLETED, self._end)  # now, so that it comes after all other handlers
+
+    def _end(self, engine: Engine) -> None:
+        if idist.get_rank() == 0:
+            discard_replaced(self.run_record.output_dir)  # by now also where nothing writes checkpoints
+        self.run_record.close()
+
+
+def _epochs_done(checkpoint: Path) -> int:
+    """Number of epochs in a checkpoint; 0 if it cannot be read, which ``Checkpoints`` will explain."""
+    try:
+        return int(torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["epoch"])
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError):
+        return 0
+
+
+def rising_rate(settings: Mapping[str, Any], epochs_then: int, done: int) -> str:
+    """What is to be said if more epochs make the learning rate rise in a resumed training; "" if it does not rise.
+
+    Args:
+        settings: of the training now.
+        epochs_then: the epochs that it was to have before.
+        done: the epochs that it has done.
+
+    Example:
+        >>> rising_rate({"scheduler_name": "cosine", "learning_rate": 0.01, "epochs": 20}, 10, 10)
+        'epochs is 20 instead of 10: the learning rate (cosine), 0.000245 in epoch 10, rises to 0.005 in epoch 11'
+        >>> rising_rate({"scheduler_name": "none", "learning_rate": 0.01, "epochs": 20}, 10, 10)
+        ''
+    """
+    factor = SCHEDULES[settings["scheduler_name"]]
+    last, first = factor(done - 1, epochs_then), factor(done, settings["epochs"])
+    if first <= last:
+        return ""
+    last, first = (settings["learning_rate"] * share for share in (last, first))
+    return (
+        f"epochs is {settings['epochs']} instead of {epochs_then}: the learning rate ({settings['scheduler_name']}), "
+        f"{last:.3g} in epoch {done}, rises to {first:.3g} in epoch {done + 1}"
+    )
 
 
 def dataset_of_run(dataset_dir: str | Path, default: str, output_dir: str | Path) -> str:

@@ -12,8 +12,10 @@ from typing import Any
 from lunet_networks.bundle.data.case_files import nfc
 from lunet_networks.bundle.data.datalist import check_label_names
 from lunet_networks.bundle.runtime import outputs
+from lunet_networks.bundle.runtime.checks import option
 from lunet_networks.bundle.runtime.errors import shortened_list
 from lunet_networks.bundle.runtime.files import as_path
+from lunet_networks.bundle.training.records import DATASET_DIR, WEIGHTS, check_model, is_model_of, read_record
 
 __all__ = [
     "SPLIT",
@@ -21,7 +23,6 @@ __all__ = [
     "case_names",
     "found_in",
     "other_training",
-    "read_record",
     "recorded_names",
     "same_cases",
 ]
@@ -29,6 +30,9 @@ __all__ = [
 Case = Mapping[str, Any]
 IN_DATASET = "./"  # begins the names that are paths from dataset_dir, as in many a dataset.json
 SPLIT = ("fold", "num_folds")  # the settings that choose the validation cases
+# with another value of these, the figures would not be those of the trained model
+OF_THE_MODEL = ("preset", "label_names", "ignore_label", "in_channels", "pixdim")
+BOTH_OF_ONE_RUN = "give --output_dir of its run, or --ckpt_dir of the model of this one"
 logger = logging.getLogger(__name__)
 
 
@@ -95,21 +99,6 @@ def same_cases(names: Sequence[str], recorded: Sequence[str]) -> bool:
     )
 
 
-def read_record(path: str | Path) -> dict[str, Any]:
-    """Read a run.json.
-
-    Raises:
-        ValueError: if it is not the record of a training.
-    """
-    try:
-        record = json.loads(Path(path).read_text(encoding="utf-8"))
-        if isinstance(record["settings"], dict) and {"training", "validation"} <= record["cases"].keys():
-            return record
-    except (ValueError, KeyError, TypeError, AttributeError):
-        pass
-    raise ValueError(f"{path} is not the record of a training, or damaged: delete it, or name another --output_dir")
-
-
 def other_training(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """What tells that a record does not belong to the weights of a run; "" if nothing does.
 
@@ -130,7 +119,8 @@ def other_training(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 class TrainedCases:
     """The cases that weights were trained on, from the record of their training.
 
-    The record is ``OUTPUT_DIR/run.json``, or for weights that come with a bundle the one in its docs.
+    The record is ``OUTPUT_DIR/run.json``, or for weights that come with a bundle the one in its docs, or one beside the
+    folder of the weights that names them.
 
     Args:
         output_dir: folder of the evaluation, and of the training.
@@ -138,6 +128,7 @@ class TrainedCases:
         ckpt_dir: folder of the weights.
         dataset_dir: the folder that holds dataset.json.
         settings: the checked settings of the evaluation.
+        cure: what to do if the weights are not those of the record in ``output_dir``.
 
     Example::
 
@@ -151,42 +142,50 @@ class TrainedCases:
         ckpt_dir: str | Path,
         dataset_dir: str | Path,
         settings: Mapping[str, Any],
+        cure: str = BOTH_OF_ONE_RUN,
     ) -> None:
         self.output_dir = as_path(output_dir)
         self.bundle_root = as_path(bundle_root)
         self.ckpt_dir = as_path(ckpt_dir)
         self.dataset_dir = dataset_dir
         self.settings = settings
+        self.cure = cure
 
     def find(self) -> tuple[Path, dict[str, Any]] | None:
         """The path and the content of the record; None if there is none of these weights.
 
         Raises:
-            ValueError: if it is damaged.
+            ValueError: if it is damaged, or that in ``output_dir`` is of other weights.
         """
-        for path in self._places():
-            if path.is_file():
-                record = read_record(path)
-                if not other_training(record["settings"], self.settings):
-                    return path, record
-        return None
+        model = self.ckpt_dir / "model.pt"
+        for path in filter(Path.is_file, self._places()):
+            record = read_record(path)
+            if path.parent == self.output_dir:
+                check_model(model, path, record, self.cure)
+            elif not is_model_of(model, record):
+                continue
+            if WEIGHTS in record or not other_training(record["settings"], self.settings):
+                return path, record
+        beside = ((path, read_record(path)) for path in filter(Path.is_file, self._beside_weights()))
+        return next((found for found in beside if WEIGHTS in found[1] and is_model_of(model, found[1])), None)
 
     def check(self, cases: Sequence[Case], section: str) -> None:
-        """Refuse to evaluate cases that the weights were trained on. Without a record the log says that it is not
-        known.
+        """Refuse to evaluate weights that are not those of the record, cases that they were trained on, and settings
+        that they were not trained with. Without a record the log says that it is not known.
 
         Args:
             cases: that are to be evaluated.
-            section: of dataset.json; "training" is never refused.
+            section: of dataset.json; the cases of "training" are never refused.
 
         Raises:
-            ValueError: if the training was on one of them; the message says which cases it held out. Also if the
-                dataset has other labels than the bundle.
+            FileNotFoundError: if there are no weights.
+            ValueError: if the weights are those of another training, the training was on one of the cases, or had other
+                settings; the message says which are right. Also if the dataset has other labels than the bundle.
         """
+        found = self._fitting_record()
         check_label_names(self.dataset_dir, self.settings["label_names"], self.settings.get("ignore_label"))
         if section == "training":
             return
-        found = self.find()
         if found is None:
             reason = f"there is no {outputs.RUN_RECORD} of their training in {self.output_dir}"
             logger.info(f"whether these weights were trained on the {section} cases is not known: {reason}")
@@ -196,12 +195,41 @@ class TrainedCases:
         if isinstance(training, int):
             logger.info(f"whether these weights were trained on the {section} cases is not known: {path} names none")
             return
+        if path in self._beside_weights() and record.get(DATASET_DIR) != str(as_path(self.dataset_dir).resolve()):
+            logger.info(f"these weights were trained on another dataset, {record.get(DATASET_DIR)}, as {path} says")
+            return
         names = case_names(cases, self.dataset_dir)
         # images may share a label; what the training validated was held out
         seen = zip(names, found_in(names, training), found_in(names, validation), strict=True)
         trained = [name for name, in_training, in_validation in seen if in_training and not in_validation]
         if trained:
             raise ValueError(self._refusal(path, record["settings"], section, trained, len(names)))
+
+    def _fitting_record(self) -> tuple[Path, dict[str, Any]] | None:
+        model = self.ckpt_dir / "model.pt"
+        if not model.is_file():
+            own = self.bundle_root / "models"
+            raise FileNotFoundError(
+                f"there are no weights at {model}: train with this --output_dir first, or name their folder, such as "
+                f"--ckpt_dir {own}"
+            )
+        found = self.find()
+        if found is not None:
+            self._check_settings(*found)
+        return found
+
+    def _check_settings(self, path: Path, record: Mapping[str, Any]) -> None:
+        then, now = record["settings"], json.loads(json.dumps(dict(self.settings)))  # turns tuples into lists
+        changed = [name for name in OF_THE_MODEL if name in then and name in now and _differ(then[name], now[name])]
+        if changed:
+            differences = "\n".join(f"  {name}: {then[name]!r} in the training, {now[name]!r} here" for name in changed)
+            right = " ".join(option(name, then[name]) for name in changed)
+            raise ValueError(f"the training in {path} had other settings:\n{differences}\ngive {right}")
+        if "roi_size" in then and "roi_size" in now and _differ(then["roi_size"], now["roi_size"]):
+            logger.info(
+                f"roi_size is {now['roi_size']} here, {then['roi_size']} in the training: the figures are those of "
+                "windows of another size"
+            )
 
     def _places(self) -> Iterator[Path]:
         yield self.output_dir / outputs.RUN_RECORD
@@ -210,6 +238,11 @@ class TrainedCases:
         replaced = weights == models and (self.bundle_root / "eval" / outputs.RUN_RECORD).is_file()
         if weights.is_relative_to(models) and not replaced:
             yield self.bundle_root / "docs" / weights.relative_to(models) / outputs.RECORDS[outputs.RUN_RECORD]
+
+    def _beside_weights(self) -> list[Path]:
+        """Records of trainings that had another ``output_dir`` than this evaluation."""
+        places = (self.ckpt_dir.parent / folder / outputs.RUN_RECORD for folder in ("", "eval"))
+        return [path for path in places if path.parent.resolve() != self.output_dir.resolve()]
 
     def _refusal(self, path: Path, then: Mapping[str, Any], section: str, trained: Sequence[str], number: int) -> str:
         trained_on = f"{len(trained)} of {number} cases were trained on"
@@ -227,6 +260,14 @@ class TrainedCases:
         if path.parent == self.output_dir:
             message += "\nif these are other cases with the same names, evaluate them into another --output_dir"
         return message
+
+
+def _differ(then: Any, now: Any) -> bool:
+    """Whether two values of a setting differ; one number may stand for one per axis."""
+    if isinstance(then, list) == isinstance(now, list):
+        return then != now
+    several, one = (then, now) if isinstance(then, list) else (now, then)
+    return any(number != one for number in several)
 
 
 def _ends(name: str) -> Iterator[str]:

@@ -156,9 +156,11 @@ def test_on_test_cases_a_cross_validation_is_its_ensemble(tmp_path: Path, make: 
 
 def test_other_networks_make_no_ensemble(tmp_path: Path, make: Callable[..., Path]) -> None:
     data = write_dataset(tmp_path / "data", training=CASES)
-    a, b = (make(name, data, CASES[4:], CASES[:4]) for name in "ab")
+    a, b, c = (make(name, data, CASES[4:], CASES[:4]) for name in "abc")
     write_record(b / "eval" / "run.json", data, CASES[4:], CASES[:4], pixdim=[2.0, 2.0, 2.0])
     assert len(compare(find_groups([a, b], None), data).candidates) == 2
+    candidates = compare(find_groups([a, b, c], None), data).candidates
+    assert [each.name for each in candidates] == ["a", "b", "c", "ensemble of a and c"]
     write_record(b / "eval" / "run.json", data, CASES[4:], CASES[:4], label_names=["front", "back"])
     with pytest.raises(ValueError, match="the models differ in label_names"):
         compare(find_groups([a, b], None), data)

@@ -33,8 +33,9 @@ from lunet_networks.authoring.packaging.package_part import package_part
 from lunet_networks.authoring.planning.families import FAMILIES
 from lunet_networks.authoring.planning.licences import licence_document
 from lunet_networks.authoring.samples.get_data import phantom
-from lunet_networks.bundle.inference.exported import load_exported, weights_digest
+from lunet_networks.bundle.inference.exported import load_exported
 from lunet_networks.bundle.pruning.derived_bundle import derived_files
+from lunet_networks.state_dicts import weights_digest
 from tests.helpers.runnable import LPS_THICK_SLICES, bright_block, save_image
 from tests.helpers.running import run_bundle
 
@@ -479,6 +480,16 @@ REFUSED: dict[str, tuple[Callable[[Path], object], dict[str, object], str]] = {
         records(lambda run: run["settings"].update(label_names=["tail"])),
         {"records": "records"},
         r"is of another training: its label_names is \['tail'\]",
+    ),
+    "records of other weights": (
+        records(lambda run: run.update(weights={"sha256": "0", "epoch": 7})),
+        {"records": "records"},
+        r"model\.pt is not the model of .*run\.json \(epoch 7\): another training wrote it; give --records of its run",
+    ),
+    "records of another spacing": (
+        records(lambda run: run["settings"].update(pixdim=[2.0, 2.0, 2.0])),
+        {"records": "records"},
+        r"is of another training: its pixdim is \[2\.0, 2\.0, 2\.0\], that of the bundle",
     ),
     "records without cases": (
         records(lambda run: run.pop("cases")),

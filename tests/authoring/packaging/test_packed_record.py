@@ -1,7 +1,7 @@
 """The records of a training in a packed bundle."""
 
 from lunet_networks.authoring.packaging.packed_record import Records
-from lunet_networks.bundle.training.run_record import DATASET_DIR
+from lunet_networks.bundle.training.records import DATASET_DIR
 
 
 def test_no_path_of_the_machine_is_packed():

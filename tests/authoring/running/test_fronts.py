@@ -169,7 +169,7 @@ def test_help_lists_the_settings_of_the_bundle(
     assert status("train", tmp_path / "mine", "--help") is None
     shown = " ".join(capsys.readouterr().out.split())
     assert "--epochs passes over the training cases. Default: 7" in shown
-    assert "--ckpt_dir folder for model.pt, the best weights. Default: BUNDLE/models" in shown
+    assert "--output_dir folder for history, curves, training state and reports. Default: BUNDLE/eval" in shown
     assert "$" not in shown
 
 
@@ -193,17 +193,22 @@ def test_the_exit_status_is_handed_on(tmp_path: Path) -> None:
 def test_trained_measured_and_used(bundle: Path, tiny_dataset: Path, tmp_path: Path) -> None:
     root = shutil.copytree(bundle, tmp_path / "mine")
     shutil.copytree(tiny_dataset, tmp_path / "data")
-    trained = process("train", "mine", "data", "--epochs", 1, *SMALL, cwd=tmp_path)
+    trained = process("train", "mine", "data", "--epochs", 1, "--fold", 1, *SMALL, cwd=tmp_path)
     assert trained.returncode == 0, trained.stderr
     assert (root / "models" / "model.pt").is_file()
     assert trained.stdout.startswith("$ python -m monai.bundle run training ")
-    measured = process("report", "mine", *SMALL, cwd=tmp_path)  # on the training's data
+    assert trained.stdout.splitlines()[-3:] == ["shorter:", "  lunet report mine", "  lunet label mine IMAGES"]
+    longer = process("train", "mine", "--resume", "True", "--epochs", 2, "--device", "cpu", cwd=tmp_path)
+    assert longer.returncode == 0, longer.stderr
+    assert len((root / "eval" / "history.csv").read_text().splitlines()) == 3
+    measured = process("report", "mine", "--device", "cpu", cwd=tmp_path)  # with the training's data and settings
     assert measured.returncode == 0, measured.stderr
+    assert "--preset lunet_small_1f" in measured.stdout.splitlines()[1]
     assert (root / "eval" / "report.html").is_file()
-    used = process("label", "mine", "data/imagesTr", "--output_dir", "labels", *SMALL[-4:], cwd=tmp_path)
+    used = process("label", "mine", "data/imagesTr", "--output_dir", "labels", "--device", "cpu", cwd=tmp_path)
     assert used.returncode == 0, used.stderr
     assert len(list((tmp_path / "labels").iterdir())) == 6
-    pasted = [sys.executable, *shlex.split(used.stdout.splitlines()[0].removeprefix("$ python"))]
+    pasted = [sys.executable, *shlex.split(used.stdout.splitlines()[1].removeprefix("$ python"))]
     run = subprocess.run(pasted, capture_output=True, text=True, check=False)  # in another folder
     assert run.returncode == 0, run.stderr
 

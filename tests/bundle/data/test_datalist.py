@@ -225,6 +225,13 @@ def test_labels_by_name_and_channel_names_beside_a_list_of_cases(dataset):
     assert description["modality"] == {"0": "CT"}
 
 
+def test_only_a_description_that_a_command_wrote_is_dropped(dataset):
+    for written in ("written by lunet make-datalist", "written by python -m tools.make_datalist"):
+        assert "description" not in read_dataset_json(dataset(description=written))
+    for text in ("written by hand in 1998", "Written by lunet make-datalist", ["written by"]):
+        assert read_dataset_json(dataset(description=text))["description"] == text
+
+
 def test_a_folder_named_dataset_json_and_a_byte_order_mark(dataset):
     folder = dataset()
     path = folder / "dataset.json"

@@ -115,7 +115,7 @@ def test_what_is_evaluated_is_what_an_inference_writes(bundle, dataset, tmp_path
     np.testing.assert_array_equal(inferred, evaluated)
 
 
-@pytest.mark.parametrize(("overlap", "windows"), [(0, 2**3), (0.5, 3**3)])
+@pytest.mark.parametrize(("overlap", "windows"), [(0, 2**3), (0.5, 3**3), ("5e-1", 3**3)])
 def test_windows_overlap_as_they_are_told(bundle, dataset, tmp_path, overlap, windows):
     settings = {"dataset_dir": str(dataset((32, 32, 32))), "output_dir": str(tmp_path / "eval")}
     grid = {"roi_size": [16, 16, 16], "pixdim": [0.9, 0.9, 2.5]}  # that of the files

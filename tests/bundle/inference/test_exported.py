@@ -8,9 +8,10 @@ from monai.data import MetaTensor
 from monai.inferers import SlidingWindowInferer
 
 from lunet_networks import create_network
-from lunet_networks.bundle.inference.exported import export_network, load_exported, weights_digest
+from lunet_networks.bundle.inference.exported import export_network, load_exported
 from lunet_networks.bundle.inference.formats import EXPORT_FILES
 from lunet_networks.pruning import mask_branches
+from lunet_networks.state_dicts import weights_digest
 from tests.helpers.exports import ENGINES
 from tests.helpers.random_networks import new_pspseg
 

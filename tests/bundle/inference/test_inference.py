@@ -99,7 +99,7 @@ def test_a_real_network_takes_any_size(bundle, tmp_path):
     assert label_map(tmp_path / "labels" / "flat_seg.nii.gz").shape == (50, 66, 3)
 
 
-@pytest.mark.parametrize(("overlap", "windows"), [(0, 2**3), (0.5, 3**3)])
+@pytest.mark.parametrize(("overlap", "windows"), [(0, 2**3), (0.5, 3**3), ("5e-1", 3**3)])
 def test_windows_overlap_as_they_are_told(bundle, tmp_path, overlap, windows):
     image = save_image(tmp_path / "images" / "case.nii.gz", bright_block((32, 32, 32)), np.eye(4))
     settings = {"dataset_dir": str(image), "output_dir": str(tmp_path / "labels"), "roi_size": [16, 16, 16]}

@@ -56,6 +56,9 @@ def check(configs: Path, line: str, *names: str) -> None:
         ("initialize", "'initialize' runs nothing"),
         ("network", "'network' runs nothing"),
         ("--run_id train#handlers#0", "runs nothing"),
+        ("training evaluation", "there is no 'evaluation' to do before the run: one word names the run"),
+        ("training initialize stop", "there is no 'stop' to do after the run"),
+        ("training --final_id training", "there are two runs, training and training: give each its own command"),
         ("training --output_dir run#3", r"--output_dir run#3 arrives as 'run': write --output_dir '\./run#3'"),
         ("training --output_dir 1_000", r"--output_dir 1_000 arrives as 1000: write --output_dir \./1_000"),
     ],
@@ -78,6 +81,8 @@ def test_what_stands_for_nothing(configs: Path, line: str, message: str) -> None
         ("training --tracking mlflow --experiment_name heart --run_name first", ["train"]),
         ("training --optimizer $torch.optim.SGD(@network.parameters())", ["train"]),
         ("", ["train"]),
+        ("training initialize", ["train"]),
+        ("training --init_id initialize", ["train"]),
         ("training --train#sampler#rank 0", ["train", "multi_gpu_train"]),
         ("evaluation --epochs 3 --save_predictions True", ["train", "evaluate"]),
         ("visualize --note hello", ["train", "evaluate", "visualize"]),
@@ -94,6 +99,11 @@ def test_what_stands_for_something(configs: Path, line: str, names: list[str]) -
 def test_a_setting_of_another_config(configs: Path) -> None:
     with pytest.raises(ValueError, match=r"no setting .epochs. in inference\.json: it belongs to other configs"):
         check(configs, "inference --epochs 3", "inference")
+
+
+def test_one_run_at_a_time(configs: Path) -> None:
+    with pytest.raises(ValueError, match="there are two runs, training and evaluation: give each its own command"):
+        check(configs, "training evaluation", "train", "evaluate")
 
 
 def test_the_whole_config_which_3d_slicer_asks_for(configs: Path) -> None:

@@ -47,7 +47,7 @@ def test_a_wrong_value_is_named_with_what_would_be_right(name, value, right):
 
 
 def test_settings_without_a_check_pass():
-    assert check_settings(preset="lunet_small_2f", patience=3) == {"preset": "lunet_small_2f", "patience": 3}
+    assert check_settings(preset="lunet_small_2f", shape=3) == {"preset": "lunet_small_2f", "shape": 3}
 
 
 @pytest.mark.parametrize("text", ["1e-3", "1E-3", "0.001", ".001"])
@@ -57,6 +57,10 @@ def test_numbers_that_yaml_takes_for_texts(text):
         check_settings(learning_rate="1e-3x")
     with pytest.raises(ValueError, match="learning_rate is '-1': it has to be a number above 0"):
         check_settings(learning_rate="-1")
+    given = {"overlap": [text, 0.5], "tolerance": text, "stop_fraction": text}
+    assert check_settings(**given) == {"overlap": [0.001, 0.5], "tolerance": 0.001, "stop_fraction": 0.001}
+    with pytest.raises(ValueError, match=r"overlap is '1\.5': it has to be a number of at least 0 and below 1"):
+        check_settings(overlap="1.5")
 
 
 def test_one_number_or_one_for_each_axis():

@@ -1,12 +1,18 @@
 """run.json: what a run was started with, and whether another may write beside it."""
 
+import contextlib
 import json
 import unicodedata
+from pathlib import Path
 
 import pytest
 from ignite.engine import Engine
 
+from lunet_networks.bundle.runtime.locks import LOCK
+from lunet_networks.bundle.training.checkpoints import save_atomically
+from lunet_networks.bundle.training.replaced_outputs import discard_replaced
 from lunet_networks.bundle.training.run_record import DatasetCases, RunRecord, RunRecordHandler
+from tests.helpers.killing import Killed
 
 CASES = [{"image": f"/data/images/{number}.nii.gz", "label": f"/data/labels/{number}.nii.gz"} for number in range(4)]
 SETTINGS = {"preset": "lunet_small_4f", "epochs": 10, "seed": 1, "resume": False, "overwrite": False}
@@ -27,7 +33,9 @@ def record(tmp_path):
 @pytest.fixture
 def work(tmp_path, record):
     """The output of a training."""
-    record().open()
+    own = record()
+    own.open()
+    own.close()
     for name in ("checkpoint.pt", "history.csv", "model_epoch0010.pt", "model_before_1.pt", "predictions.txt"):
         (tmp_path / name).write_text("older")
     (tmp_path / "tensorboard").mkdir()
@@ -55,8 +63,135 @@ def test_a_run_that_failed_before_its_first_epoch_is_in_nobodys_way(tmp_path, re
 
 
 def test_overwrite_deletes_what_a_training_left_and_nothing_else(work, record):
+    new = record(overwrite=True)
+    new.open()
+    (work / "checkpoint.pt").write_text("newer")
+    discard_replaced(work)
+    new.close()
+    names = ["checkpoint.pt", "model_before_1.pt", "predictions.txt", "run.json"]
+    assert sorted(path.name for path in work.iterdir()) == names
+
+
+class Stopped:
+    """A trainer that is stopped."""
+
+    def run(self):
+        raise KeyboardInterrupt
+
+
+def files_of(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file() and path.name != LOCK}
+
+
+def test_what_is_replaced_comes_back_if_the_new_training_ends_before_its_first_checkpoint(work, record):
+    before = files_of(work)
+    new = record(overwrite=True, seed=2)
+    new.open()
+    (work / "history.csv").write_text("of the new one")
+    (work / "model_epoch0001.pt").write_text("of the new one")
+    with pytest.raises(KeyboardInterrupt):
+        new.run(Stopped())
+    assert files_of(work) == before
+    assert (work / "tensorboard").is_dir()
+
+
+@pytest.mark.parametrize("moves", range(8))
+def test_a_kill_while_outputs_move_loses_none(moves, work, record, monkeypatch):
+    """Five files and folders move there, then the folder that holds them is renamed; the same on the way back."""
+    before = files_of(work)
+    rename, left = Path.rename, [moves]
+
+    def killed(path, target):
+        left[0] -= 1
+        if left[0] < 0:
+            raise Killed
+        return rename(path, target)
+
+    new = record(overwrite=True)
+    with monkeypatch.context() as patch, contextlib.suppress(Killed):
+        patch.setattr(Path, "rename", killed)
+        new.open()
+        new.close()
+    del new  # as a killed process loses its locks
+    assert record(resume=True).resumes
+    record(resume=True).open()  # the next start
+    assert {**files_of(work), "run.json": before["run.json"]} == before
+    assert (work / "tensorboard").is_dir()
+    assert not list(work.glob(".replaced*"))
+
+
+def test_a_kill_while_the_replaced_output_is_deleted(work, record):
+    new = record(overwrite=True, seed=2)
+    new.open()
+    (work / "checkpoint.pt").write_text("newer")
+    (work / ".replaced" / "checkpoint.pt").unlink()
+    del new
+    record(resume=True, seed=2).open()
+    assert (work / "checkpoint.pt").read_text() == "newer"
+    assert not (work / ".replaced").exists()
+
+
+@pytest.mark.parametrize(("epochs", "done"), [(5, 8), (8, 8), (9, 8)])
+def test_fewer_epochs_than_done_are_refused_and_as_many_run_nothing(epochs, done, work, record, caplog):
+    caplog.set_level("INFO")
+    save_atomically({"epoch": done}, work / "checkpoint.pt")
+    schedule = {"scheduler_name": "none", "learning_rate": 0.01}
+    give(work, schedule)
+    if epochs < done:
+        with pytest.raises(ValueError, match="epochs is 5, 8 are done: give --epochs 8 or more"):
+            record(resume=True, epochs=epochs, **schedule).open()
+        assert json.loads((work / "run.json").read_text())["settings"]["epochs"] == 10
+    else:
+        record(resume=True, epochs=epochs, **schedule).open()
+        assert ("is complete: all 8 epochs are done" in caplog.text) == (epochs == done)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("cosine", "the learning rate (cosine), 0.000245 in epoch 10, rises to 0.005 in epoch 11"),
+        ("poly", "the learning rate (poly), 0.00126 in epoch 10, rises to 0.00536 in epoch 11"),
+        ("step", ""),
+        ("none", ""),
+    ],
+)
+def test_more_epochs_tell_that_the_learning_rate_rises(name, told, work, record, caplog):
+    save_atomically({"epoch": 10}, work / "checkpoint.pt")
+    schedule = {"scheduler_name": name, "learning_rate": 0.01}
+    give(work, schedule)
+    record(resume=True, epochs=20, **schedule).open()
+    assert caplog.messages == ([f"epochs is 20 instead of 10: {told}"] if told else [])
+
+
+def give(work, settings):
+    """The record in a folder more settings."""
+    content = json.loads((work / "run.json").read_text())
+    (work / "run.json").write_text(json.dumps({**content, "settings": {**content["settings"], **settings}}))
+
+
+def test_another_training_in_the_same_folder_is_refused_with_who_is_there(work, record):
+    first = record(overwrite=True)
+    first.open()
+    with pytest.raises(BlockingIOError, match=r"is written by another training \(process \d+ on .+, since 2.+\): wait"):
+        record(overwrite=True).open()
+    first.close()
     record(overwrite=True).open()
-    assert sorted(path.name for path in work.iterdir()) == ["model_before_1.pt", "predictions.txt", "run.json"]
+
+
+def test_the_folder_of_the_weights_is_locked_too(tmp_path):
+    def new(name):
+        return RunRecord(tmp_path / name, "/data", SETTINGS, DatasetCases(CASES), [], tmp_path / "models")
+
+    first = new("one")
+    first.open()
+    with pytest.raises(BlockingIOError, match=r"models is written by another training .* with --ckpt_dir"):
+        new("two").open()
+    assert not (tmp_path / "two").exists()
+    first.close()
+    assert not (tmp_path / "models").exists()
+    same = new("models")  # one folder for both
+    same.open()
+    same.close()
 
 
 def test_resume_takes_up_the_same_run_also_with_more_epochs(work, record):

@@ -11,7 +11,7 @@ from ignite.engine import Engine, Events
 
 from lunet_networks.bundle.runtime.errors import tell_if_stopped
 from lunet_networks.bundle.training import DatasetCases, History, ProgressBar, RunRecord, Summary, dataset_of_run
-from lunet_networks.bundle.training.run_record import DATASET_DIR
+from lunet_networks.bundle.training.records import DATASET_DIR
 from tests.helpers.running import run_bundle
 
 CASES = [{"image": "/data/imagesTr/a.nii.gz", "label": "/data/labelsTr/a.nii.gz"}]

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from lunet_networks.bundle.runtime.errors import root_cause
+from lunet_networks.bundle.training.records import read_record
 from lunet_networks.bundle.training.trained_cases import (
     TrainedCases,
     case_names,
     found_in,
-    read_record,
     recorded_names,
     same_cases,
 )
@@ -67,6 +67,8 @@ def check(tmp_path):
         record = {"settings": SETTINGS, "cases": {"training": training, "validation": validation}}
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(json.dumps(record))
+        (tmp_path / "models").mkdir(exist_ok=True)
+        (tmp_path / "models" / "model.pt").touch()
         settings = {**SETTINGS, **now}
         checked = TrainedCases(tmp_path / "eval", tmp_path, tmp_path / "models", "/data", settings)
         try:

@@ -203,7 +203,9 @@ def test_paths_and_numbers_as_people_write_them(bundle, tmp_path, monkeypatch):
     bundle.train(epochs=1, output_dir=2026, pretrained=first, pixdim=1, roi_size=32, ckpt_dir=Path("models_of_2026"))
     assert (tmp_path / "2026" / "history.csv").is_file()
     assert (tmp_path / "models_of_2026" / "model.pt").is_file()
-    run_bundle(bundle.root, "train", "evaluate", **bundle.settings(output_dir=2026, ckpt_dir=Path("models_of_2026")))
+    run_bundle(
+        bundle.root, "train", "evaluate", **bundle.settings(output_dir=2026, pixdim=1, ckpt_dir=Path("models_of_2026"))
+    )
     assert (tmp_path / "2026" / "summary.csv").is_file()
     image = next((tmp_path / "my #1 data" / "imagesTr").iterdir())
     places = {"dataset_dir": f"~/my #1 data/imagesTr/{image.name}", "output_dir": "~/labels #1"}
