@@ -190,20 +190,13 @@ inline float greater(float a, float b) { return a > b || a != a ? a : b; }
 
 extern "C" {
 
-// What follows a convolution: a ReLU and a batch norm in evaluation, in either order, or the clamping to [low, high], or
-// nothing; what does not is null.
-struct Following {
-  const float *weight, *bias, *mean, *variance;
-  double eps;
-  int norm_first;
-  const float *low, *high;
-};
-
-// Convolution (kernel 3, padding 1) of the channels of all inputs, with what follows it. As scale * relu(x) + shift is
-// scale * x + shift, clamped at shift, a ReLU and a norm are a clamping, too.
+// Convolution (kernel 3, padding 1) of the channels of all inputs, with what follows it: a ReLU and a batch norm in
+// evaluation, in either order, or the clamping to [low, high], or nothing; what does not is null. As
+// scale * relu(x) + shift is scale * x + shift, clamped at shift, a ReLU and a norm are a clamping, too.
 int lunet_conv(const float* const* in, const int* widths, int inputs, int64_t samples, int out_channels,
-               const float* kernel, const float* bias, const Following* following, float* out, int depth, int height,
-               int width, int height_taps, int threads) try {
+               const float* kernel, const float* bias, const float* norm_weight, const float* norm_bias,
+               const float* mean, const float* variance, double eps, int norm_first, const float* low,
+               const float* high, float* out, int depth, int height, int width, int height_taps, int threads) try {
   constexpr float infinity = std::numeric_limits<float>::infinity();
   Volume size{depth, height, width};
   int in_channels = 0;
@@ -219,17 +212,17 @@ int lunet_conv(const float* const* in, const int* widths, int inputs, int64_t sa
     for (int o = 0; o < channels; o++) {
       int channel = first + o;
       double scale = 1.0, shift = 0.0;
-      bool normed = following->weight;
+      bool normed = norm_weight;
       if (normed) {
-        scale = following->weight[channel] / std::sqrt(following->variance[channel] + following->eps);
-        shift = following->bias[channel] - following->mean[channel] * scale;
+        scale = norm_weight[channel] / std::sqrt(variance[channel] + eps);
+        shift = norm_bias[channel] - mean[channel] * scale;
       }
-      bool clamped_at_shift = normed && !following->norm_first;
+      bool clamped_at_shift = normed && !norm_first;
       float least = clamped_at_shift ? (scale >= 0 ? float(shift) : -infinity) : normed ? 0.0f : -infinity;
       float most = clamped_at_shift && scale <= 0 ? float(shift) : infinity;
       biases[channel] = (bias ? bias[channel] : 0.0) * scale + shift;
-      lows[channel] = following->low ? following->low[channel] : least;
-      highs[channel] = following->high ? following->high[channel] : most;
+      lows[channel] = low ? low[channel] : least;
+      highs[channel] = high ? high[channel] : most;
       for (int tap = 0; tap < taps; tap++)
         to[int64_t(tap) * channels + o] = kernel[int64_t(channel) * taps + tap] * scale;
     }

@@ -16,16 +16,8 @@ Tensor = torch.Tensor
 CONV = {4: F.conv2d, 5: F.conv3d}  # by the dimensions of the input
 TRANSPOSED = {4: F.conv_transpose2d, 5: F.conv_transpose3d}
 POOL = {4: F.max_pool2d, 5: F.max_pool3d}
+_NO_NORM, _NO_LIMITS = [None] * 4, [None] * 2
 LONGEST = 2**31 - 1  # of what is an int in the kernels
-
-
-class _Following(ctypes.Structure):
-    _fields_ = (
-        *((name, ctypes.c_void_p) for name in ("weight", "bias", "mean", "variance")),
-        ("eps", ctypes.c_double),
-        ("norm_first", ctypes.c_int),
-        *((name, ctypes.c_void_p) for name in ("low", "high")),
-    )
 
 
 def convolve(
@@ -70,40 +62,43 @@ def _plain_convolution(inputs, weight, bias, norm, eps, norm_first, limits) -> T
 
 
 def _takes_convolution(inputs, weight, bias, norm, eps, norm_first, limits) -> bool:
-    outer, inner = weight.shape[:2]
-    first = inputs[0].shape
-    return (
-        _has_form(weight, inputs[0], 3)
-        and sum(each.shape[1] for each in inputs) == inner
-        and all(each.shape[0] == first[0] and each.shape[2:] == first[2:] for each in inputs[1:])
-        and len(norm) in (0, 4)
-        and len(limits) in (0, 2)
-        and not (norm and limits)
-        and all(each is None or each.shape == (outer,) for each in (bias, *norm, *limits))
-    )
+    if not inputs or not _has_form(weight, inputs[0], 3):
+        return False
+    first, out = inputs[0].shape, weight.shape[:1]
+    for each in inputs[1:]:
+        if each.shape[:1] != first[:1] or each.shape[2:] != first[2:]:
+            return False
+    for each in (bias, *norm, *limits):
+        if each is not None and each.shape != out:
+            return False
+    channels = sum([each.shape[1] for each in inputs])
+    return channels == weight.shape[1] and (len(norm), len(limits)) in ((0, 0), (4, 0), (0, 2))
 
 
 def _kernel_convolution(inputs, weight, bias, norm, eps, norm_first, limits) -> Tensor:
-    inputs, weight = [each.contiguous() for each in inputs], weight.contiguous()
-    bias, *others = (each if each is None else each.contiguous() for each in (bias, *norm, *limits))
+    inputs = [each.contiguous() for each in inputs]
+    weight, *others = [each.contiguous() for each in (weight, *norm, *limits)]
+    bias = bias if bias is None else bias.contiguous()
     pointers = [each.data_ptr() for each in others]
-    following = _Following(*(pointers[:4] if norm else [None] * 4), eps, norm_first, *(pointers if limits else ()))
-    shape = inputs[0].shape
-    output = inputs[0].new_empty((shape[0], len(weight), *shape[2:]))
-    count = len(inputs)
+    batch, _, *size = inputs[0].shape
+    count, out_channels = len(inputs), weight.shape[0]
+    output = inputs[0].new_empty((batch, out_channels, *size))
     call(
         "lunet_conv",
-        "ppilippppiiii",
-        (ctypes.c_void_p * count)(*(each.data_ptr() for each in inputs)),
-        (ctypes.c_int * count)(*(each.shape[1] for each in inputs)),
+        "ppilippppppdipppiiii",
+        (ctypes.c_void_p * count)(*[each.data_ptr() for each in inputs]),
+        (ctypes.c_int * count)(*[each.shape[1] for each in inputs]),
         count,
-        shape[0],
-        len(weight),
+        batch,
+        out_channels,
         weight.data_ptr(),
         address(bias),
-        ctypes.byref(following),
+        *(pointers if norm else _NO_NORM),
+        eps,
+        norm_first,
+        *(pointers if limits else _NO_LIMITS),
         output.data_ptr(),
-        *_as_volume(shape[2:], 3),
+        *_as_volume(size, 3),
     )
     return output
 
@@ -210,7 +205,7 @@ def _has_form(weight: Tensor, input: Tensor, kernel: int) -> bool:
     return (
         input.dim() == weight.dim()
         and weight.dim() in CONV
-        and all(length == kernel for length in weight.shape[2:])
+        and weight.shape[2:] in ((kernel,) * 2, (kernel,) * 3)
         and input.numel() > 0
         and weight.numel() > 0
         and max(input.shape) <= LONGEST

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
@@ -24,6 +24,7 @@ __all__ = ["NAMESPACE", "Operator", "address", "apply_to", "call", "in_plain_eag
 NAMESPACE = "lunet"
 ARGUMENTS = {"p": ctypes.c_void_p, "i": ctypes.c_int, "l": ctypes.c_int64, "d": ctypes.c_double}
 
+_NO_DISPATCH = torch.Tensor.__torch_dispatch__
 _DEFINITIONS = torch.library.Library(NAMESPACE, "FRAGMENT")
 
 
@@ -37,39 +38,37 @@ def apply_to(*tensors: torch.Tensor | None) -> bool:
         >>> apply_to(torch.zeros(1, 1, 8, 8, 8, dtype=torch.float64))
         False
     """
-    return (
-        library() is not None
-        and in_plain_eager_mode()
-        and all(tensor is None or _is_plain(tensor) for tensor in tensors)
-        and not _is_differentiated(tensors)
-    )
+    if not in_plain_eager_mode(*tensors) or library() is None:
+        return False
+    return not (torch.is_grad_enabled() and any(each is not None and each.requires_grad for each in tensors))
 
 
-def in_plain_eager_mode() -> bool:
-    """Whether operators compute at once, in the types of their inputs: nothing is traced, compiled, mapped by
-    ``torch.func`` or differentiated in forward mode, and there is no autocast."""
-    return not (
+def in_plain_eager_mode(*tensors: torch.Tensor | None) -> bool:
+    """Whether operators compute at once, and in float32 on a CPU: the tensors are such, nothing is traced, compiled,
+    mapped by ``torch.func`` or differentiated in forward mode, and there is no autocast."""
+    if (
         torch.compiler.is_compiling()
         or torch.jit.is_tracing()
         or torch._C._are_functorch_transforms_active()
         or forward_ad._current_level >= 0
         or torch.is_autocast_enabled("cpu")
-    )
+    ):
+        return False
+    for tensor in tensors:  # a loop, because layers of small images take no longer than their checks
+        if tensor is not None and not (
+            tensor.is_cpu
+            and tensor.dtype is torch.float32
+            and tensor.layout is torch.strided
+            and type(tensor).__torch_dispatch__ is _NO_DISPATCH  # else it may hold no values
+        ):
+            return False
+    return True
 
 
-def _is_plain(tensor: torch.Tensor) -> bool:
-    return (
-        tensor.is_cpu
-        and tensor.dtype is torch.float32
-        and tensor.layout is torch.strided
-        and type(tensor).__torch_dispatch__ is torch.Tensor.__torch_dispatch__  # else it may hold no values
-    )
-
-
-def _is_differentiated(tensors: Any) -> bool:
+def _are_differentiated(arguments: tuple) -> bool:
     if forward_ad._current_level >= 0:
         return True
-    return torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors)
+    return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in _tensors(arguments))
 
 
 class Operator:
@@ -78,7 +77,7 @@ class Operator:
     Args:
         schema: name, arguments and result, as PyTorch writes them; all arguments are given in every call.
         plain: computes the same with PyTorch's layers.
-        takes: whether the kernel can compute it, from the arguments; they are float32 on a CPU.
+        takes: whether the kernel can compute it, by the shapes of the arguments.
         kernel: computes it with the kernel.
         multiplications: how many it takes, from the shapes of the arguments and of the result.
     """
@@ -111,7 +110,7 @@ class Operator:
 
     def __call__(self, *arguments: Any) -> torch.Tensor:
         """Compute it: what needs derivatives by plain layers, which record them."""
-        if _is_differentiated(_tensors(arguments)):
+        if _are_differentiated(arguments):
             return self._plainly(*arguments)
         with torch._C._AutoDispatchBelowAutograd():  # the kernel, the profiler and the FLOP counter are below
             return self.overload(*arguments)
@@ -120,9 +119,19 @@ class Operator:
         return self.plain(*arguments).contiguous()  # as the kernel's result
 
     def _on_cpu(self, *arguments: Any) -> torch.Tensor:
-        if library() is not None and all(map(_is_plain, _tensors(arguments))) and self.takes(*arguments):
+        if library() is not None and self.takes(*arguments) and _are_float32(arguments):
             return self.kernel(*arguments)
         return self._plainly(*arguments)
+
+
+def _are_float32(arguments: Iterable) -> bool:
+    for argument in arguments:
+        if isinstance(argument, torch.Tensor):
+            if argument.dtype is not torch.float32:
+                return False
+        elif isinstance(argument, list) and not _are_float32(argument):
+            return False
+    return True
 
 
 def _tensors(arguments: tuple) -> Iterator[torch.Tensor]:

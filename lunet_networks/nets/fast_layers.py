@@ -187,14 +187,17 @@ _FAST = {
 }
 
 
+_ALONG_ALL_AXES = {length: ((length,) * 2, (length,) * 3) for length in range(4)}
+
+
 def _has_form(conv: nn.Module, input: torch.Tensor, kernel: int, stride: int, padding: int) -> bool:
     """Whether a convolution is the same along all axes, and takes this input."""
     return (
-        set(conv.kernel_size) == {kernel}
-        and set(conv.stride) == {stride}
-        and set(conv.padding) == {padding}
-        and set(conv.dilation) == {1}
-        and set(conv.output_padding) == {0}
+        conv.kernel_size in _ALONG_ALL_AXES[kernel]
+        and conv.stride in _ALONG_ALL_AXES[stride]
+        and conv.padding in _ALONG_ALL_AXES[padding]
+        and conv.dilation in _ALONG_ALL_AXES[1]
+        and conv.output_padding in _ALONG_ALL_AXES[0]
         and input.dim() == conv.weight.dim()
         and input.numel() > 0
     )
@@ -251,29 +254,26 @@ def _is_pooling_by_two(pool: nn.Module, input: torch.Tensor) -> bool:
     )
 
 
-def _in_eager_float32(input: torch.Tensor, weight: torch.Tensor) -> bool:
-    return (
-        input.device.type == "cpu"
-        and input.dtype == weight.dtype == torch.float32
-        and input.layout is torch.strided
-        and input.dim() == weight.dim()
-        and input.numel() > 0
-        and kernels.in_plain_eager_mode()
-    )
-
-
 def _is_product(conv: nn.Module, input: torch.Tensor) -> bool:
     return (
         set(conv.kernel_size) == {1}
         and set(conv.padding) == {0}
         and conv.groups == 1
+        and input.dim() == conv.weight.dim()
         and conv.weight.shape[1] == input.shape[1]
-        and _in_eager_float32(input, conv.weight)
+        and input.numel() > 0
+        and kernels.in_plain_eager_mode(input, conv.weight, conv.bias)
     )
 
 
 def _is_single_cpu_volume(input: torch.Tensor, weight: torch.Tensor) -> bool:
-    return len(input) == 1 and torch.backends.mkldnn.is_available() and _in_eager_float32(input, weight)
+    return (
+        kernels.in_plain_eager_mode(input, weight)
+        and input.dim() == weight.dim()
+        and len(input) == 1
+        and input.numel() > 0
+        and torch.backends.mkldnn.is_available()
+    )
 
 
 def _onednn_takes(conv: nn.Conv3d, input: torch.Tensor) -> bool:

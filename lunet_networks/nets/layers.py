@@ -31,6 +31,7 @@ __all__ = [
 
 
 _DROPOUTS = (nn.Dropout, nn.Dropout2d, nn.Dropout3d)
+_NORMS = (nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 class ConvUnit(Convolution):
@@ -39,35 +40,43 @@ class ConvUnit(Convolution):
 
     def forward(self, inputs: list[torch.Tensor]) -> torch.Tensor:
         if not torch.jit.is_scripting():  # noqa: SIM102, TorchScript leaves this branch out only if it stands alone
-            norm = _norm_beside_relu(self.adn)
-            if norm is not None and are_unobserved(self.conv, self.adn, *self.adn.children()):
-                tensors = norm.weight, norm.bias, norm.running_mean, norm.running_var
+            norm = _norm_beside_relu(self.conv, self.adn)
+            if norm is not None:
+                # faster than by attributes: for small images a layer takes no longer than what decides about it
+                conv, others, statistics = vars(self.conv)["_parameters"], norm._parameters, norm._buffers
+                tensors = others["weight"], others["bias"], statistics["running_mean"], statistics["running_var"]
                 if takes_kernel(self.conv, inputs, *tensors):
-                    norm_first = next(iter(self.adn.children())) is norm
-                    return kernels.convolve(inputs, self.conv.weight, self.conv.bias, tensors, norm.eps, norm_first)
+                    norm_first = type(self.adn) is NormFirst
+                    return kernels.convolve(inputs, conv["weight"], conv["bias"], tensors, norm.eps, norm_first)
         return self.adn(self.conv(torch.cat(inputs, dim=1) if len(inputs) > 1 else inputs[0]))
 
 
-def _norm_beside_relu(adn: nn.Module) -> nn.Module | None:
+def _norm_beside_relu(conv: nn.Module, adn: nn.Module) -> nn.Module | None:
     """The batch norm of a unit, if what follows its convolution is, at present, a ReLU and a batch norm with fixed
-    statistics, in either order, and perhaps a dropout, which does nothing in evaluation."""
-    parts = list(adn.children())
-    kinds = [type(part) for part in parts if not isinstance(part, _DROPOUTS)]
-    if type(adn) not in (ADN, NormFirst) or len(kinds) != 2 or nn.ReLU not in kinds:
+    statistics, in the order that the class says, and perhaps a dropout, which does nothing in evaluation; and if one
+    kernel may take the place of all these."""
+    parts = [*adn._modules.values()]
+    if not are_unobserved(conv, adn, *parts):
         return None
-    norm = next(part for part in parts if not isinstance(part, (nn.ReLU, *_DROPOUTS)))
-    if type(norm) not in (nn.BatchNorm2d, nn.BatchNorm3d) or norm.weight is None or norm.running_mean is None:
+    parts = [part for part in parts if type(part) not in _DROPOUTS]
+    if type(adn) is NormFirst:
+        parts.reverse()
+    elif type(adn) is not ADN:
         return None
-    return norm
+    if len(parts) != 2 or type(parts[0]) is not nn.ReLU or type(parts[1]) not in _NORMS:
+        return None
+    norm = parts[1]
+    return norm if norm.affine and norm.track_running_stats and norm._buffers["running_mean"] is not None else None
 
 
 def are_unobserved(*layers: nn.Module) -> bool:
     """Whether one kernel may take the place of these layers: all of them are in evaluation, and nobody looks at what
     goes in or comes out, or has replaced what they compute. Sampling with dropout sets some of them to training."""
-    return not _has_any_global_hook() and not any(
-        layer.training or layer._forward_hooks or layer._forward_pre_hooks or "forward" in vars(layer)
-        for layer in layers
-    )
+    for layer in layers:
+        own = layer.__dict__
+        if own["training"] or own["_forward_hooks"] or own["_forward_pre_hooks"] or "forward" in own:
+            return False
+    return not _has_any_global_hook()
 
 
 class FusedUnit(nn.Module):
