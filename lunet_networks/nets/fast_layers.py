@@ -104,57 +104,67 @@ class _Conv3d(nn.Conv3d):
         return self._conv_forward(input, self.weight, self.bias)
 
 
-class _ConvTranspose2d(nn.ConvTranspose2d):
-    plain = nn.ConvTranspose2d.forward  # TorchScript does not know super()
+# In eager mode what follows the branches is PyTorch's own layer, with its checks; TorchScript does not know super().
 
+
+class _ConvTranspose2d(nn.ConvTranspose2d):
     def forward(self, input: torch.Tensor, output_size: list[int] | None = None) -> torch.Tensor:
-        if not torch.jit.is_scripting() and output_size is None:
-            if _is_upsampling_by_two(self, input):
+        if not torch.jit.is_scripting():
+            if output_size is None and _is_upsampling_by_two(self, input):
                 return kernels.upsample(input, self.weight, self.bias)
-            if _is_depthwise_upsampling_by_two(self, input):
+            if output_size is None and _is_depthwise_upsampling_by_two(self, input):
                 return kernels.depthwise_upsample(input, self.weight, self.bias)
-        return self.plain(input, output_size)
+            return super().forward(input, output_size)
+        output_padding = self._output_padding(
+            input, output_size, self.stride, self.padding, self.kernel_size, 2, self.dilation
+        )
+        return F.conv_transpose2d(
+            input, self.weight, self.bias, self.stride, self.padding, output_padding, self.groups, self.dilation
+        )
 
 
 class _ConvTranspose3d(nn.ConvTranspose3d):
-    plain = nn.ConvTranspose3d.forward  # TorchScript does not know super()
-
     def forward(self, input: torch.Tensor, output_size: list[int] | None = None) -> torch.Tensor:
-        if not torch.jit.is_scripting() and output_size is None:
-            if _is_upsampling_by_two(self, input):
+        if not torch.jit.is_scripting():
+            if output_size is None and _is_upsampling_by_two(self, input):
                 return kernels.upsample(input, self.weight, self.bias)
-            if _is_depthwise_upsampling_by_two(self, input):
+            if output_size is None and _is_depthwise_upsampling_by_two(self, input):
                 return kernels.depthwise_upsample(input, self.weight, self.bias)
-            if _is_single_cpu_volume(input, self.weight) and _writes_disjoint_patches(self):
+            if output_size is None and _is_single_cpu_volume(input, self.weight) and _writes_disjoint_patches(self, input):
                 return _patchwise(self, input)
-        return self.plain(input, output_size)
+            return super().forward(input, output_size)
+        output_padding = self._output_padding(
+            input, output_size, self.stride, self.padding, self.kernel_size, 3, self.dilation
+        )
+        return F.conv_transpose3d(
+            input, self.weight, self.bias, self.stride, self.padding, output_padding, self.groups, self.dilation
+        )
 
 
 class _MaxPool2d(nn.MaxPool2d):
-    plain = nn.MaxPool2d.forward
-
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        if not torch.jit.is_scripting():  # noqa: SIM102
-            if _is_pooling_by_two(self, input):
-                return kernels.max_pool(input)
-        return self.plain(input)
+        if not torch.jit.is_scripting():
+            return kernels.max_pool(input) if _is_pooling_by_two(self, input) else super().forward(input)
+        return F.max_pool2d(
+            input, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, self.return_indices
+        )
 
 
 class _MaxPool3d(nn.MaxPool3d):
-    plain = nn.MaxPool3d.forward
-
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        if not torch.jit.is_scripting():  # noqa: SIM102
-            if _is_pooling_by_two(self, input):
-                return kernels.max_pool(input)
-        return self.plain(input)
+        if not torch.jit.is_scripting():
+            return kernels.max_pool(input) if _is_pooling_by_two(self, input) else super().forward(input)
+        return F.max_pool3d(
+            input, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, self.return_indices
+        )
 
 
 class _InstanceNorm:
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        if not torch.jit.is_scripting():  # noqa: SIM102
+        if not torch.jit.is_scripting():
             if not self.track_running_stats and _is_normalised(self, input):
                 return kernels.instance_norm(input, self.weight, self.bias, self.eps)
+            return super().forward(input)
         return self._apply_instance_norm(input)
 
 
@@ -168,9 +178,10 @@ class _InstanceNorm3d(_InstanceNorm, nn.InstanceNorm3d):
 
 class _GroupNorm(nn.GroupNorm):
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        if not torch.jit.is_scripting():  # noqa: SIM102
+        if not torch.jit.is_scripting():
             if self.num_groups == self.num_channels and _is_normalised(self, input):
                 return kernels.instance_norm(input, self.weight, self.bias, self.eps)
+            return super().forward(input)
         return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
 
 
@@ -319,9 +330,10 @@ def _product(conv: nn.Module, input: torch.Tensor) -> torch.Tensor:
     return output.view(len(input), -1, *input.shape[2:])
 
 
-def _writes_disjoint_patches(conv: nn.ConvTranspose3d) -> bool:
+def _writes_disjoint_patches(conv: nn.ConvTranspose3d, input: torch.Tensor) -> bool:
     return (
         conv.groups == 1
+        and conv.weight.shape[0] == input.shape[1]
         and all(kernel <= stride for kernel, stride in zip(conv.kernel_size, conv.stride, strict=True))
         and conv.padding == conv.output_padding == (0, 0, 0)
         and conv.dilation == (1, 1, 1)

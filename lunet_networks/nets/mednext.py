@@ -122,9 +122,10 @@ class _Perceptron:
 
     def widen_and_narrow(self, x: torch.Tensor, residual: torch.Tensor) -> torch.Tensor:
         if not torch.jit.is_scripting():  # noqa: SIM102, TorchScript leaves this branch out only if it stands alone
-            layers = [each for conv in (self.conv2, self.conv3) for each in (conv.weight, conv.bias)]
-            if _is_perceptron(self.conv2, self.act, self.conv3) and kernels.apply_to(x, residual, *layers):
-                return kernels.perceptron(x, *layers, residual)
+            if _is_perceptron(self.conv2, self.act, self.conv3):
+                layers = self.conv2.weight, self.conv2.bias, self.conv3.weight, self.conv3.bias
+                if kernels.apply_to(x, residual, *layers):
+                    return kernels.perceptron(x, *layers, residual)
         return residual + self.conv3(self.act(self.conv2(x)))
 
 
