@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <vector>
+#include <new>
 
 #include <omp.h>
 
@@ -68,8 +68,8 @@ void products(const float* in, int64_t in_stride, int in_channels, const float* 
 extern "C" {
 
 // Every channel of every sample less its mean, by its standard deviation, then times the weight and plus the bias.
-void lunet_instance_norm(const float* in, int64_t samples, int channels, const float* weight, const float* bias,
-                         double eps, float* out, int64_t size, int threads) {
+int lunet_instance_norm(const float* in, int64_t samples, int channels, const float* weight, const float* bias,
+                        double eps, float* out, int64_t size, int threads) {
   constexpr int64_t PART = 4096;  // values whose sum is a float's
 #pragma omp parallel for num_threads(threads)
   for (int64_t each = 0; each < samples * channels; each++) {
@@ -95,30 +95,37 @@ void lunet_instance_norm(const float* in, int64_t samples, int channels, const f
     float shift = bias ? bias[each % channels] : 0.0f;
     for (int64_t i = 0; i < size; i++) out[each * size + i] = (from[i] - mean) * factor + shift;
   }
+  return DONE;
 }
 
 // A layer of one voxel, a GELU, another such layer, and the residual added.
-void lunet_perceptron(const float* in, const float* residual, int64_t samples, int channels, int hidden,
-                      int out_channels, const float* weight, const float* bias, const float* out_weight,
-                      const float* out_bias, float* out, int64_t size, int threads) {
+int lunet_perceptron(const float* in, const float* residual, int64_t samples, int channels, int hidden,
+                     int out_channels, const float* weight, const float* bias, const float* out_weight,
+                     const float* out_bias, float* out, int64_t size, int threads) try {
   int64_t parts = (size + VOXELS - 1) / VOXELS;
+  Scratch scratch(threads, int64_t(channels + hidden + out_channels) * VOXELS);
 #pragma omp parallel num_threads(threads)
   {
-    std::vector<float> voxels(channels * VOXELS), inside(hidden * VOXELS), result(out_channels * VOXELS);
+    float *voxels = scratch.of(omp_get_thread_num()), *inside = voxels + channels * VOXELS;
+    float* result = inside + hidden * VOXELS;
+    std::fill(voxels, inside, 0.0f);  // also beyond the end of the volume
 #pragma omp for
     for (int64_t part = 0; part < samples * parts; part++) {
       int64_t sample = part / parts, begin = part % parts * VOXELS;
       int count = std::min<int64_t>(VOXELS, size - begin);
       const float* from = in + sample * channels * size + begin;
       for (int c = 0; c < channels; c++) std::copy_n(from + c * size, count, &voxels[c * VOXELS]);
-      products(voxels.data(), VOXELS, channels, weight, bias, hidden, inside.data(), VOXELS);
+      products(voxels, VOXELS, channels, weight, bias, hidden, inside, VOXELS);
       for (int i = 0; i < hidden * VOXELS; i += LANES) store(&inside[i], gelu(load(&inside[i])));
-      products(inside.data(), VOXELS, hidden, out_weight, out_bias, out_channels, result.data(), VOXELS);
+      products(inside, VOXELS, hidden, out_weight, out_bias, out_channels, result, VOXELS);
       for (int o = 0; o < out_channels; o++) {
         int64_t place = (sample * out_channels + o) * size + begin;
         for (int v = 0; v < count; v++) out[place + v] = residual[place + v] + result[o * VOXELS + v];
       }
     }
   }
+  return DONE;
+} catch (const std::bad_alloc&) {
+  return OUT_OF_MEMORY;
 }
 }

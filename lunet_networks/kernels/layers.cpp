@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
-#include <memory>
+#include <new>
 #include <vector>
 
 #include <omp.h>
@@ -26,9 +26,9 @@ struct Volume {
   int64_t size() const { return int64_t(depth) * height * width; }
 };
 
-struct Weights {               // of a convolution, in the order in which they are read
-  std::vector<float> kernel;   // by block of output channels: input channel, tap, output channel
-  std::vector<float> bias, low, high;
+struct Weights {        // of a convolution, in the order in which they are read
+  const float* kernel;  // by block of output channels: input channel, tap, output channel
+  const float *bias, *low, *high;
 };
 
 // Where the inputs of a tap lie, from those of the first one on.
@@ -43,7 +43,7 @@ int block_size(int left) { return left <= 5 ? left : left <= 8 && left != BLOCK 
 template <int CHANNELS, int COUNT>
 void row(const Strides& in, int64_t offset, int in_channels, int height_taps, const Weights& weights, int first,
          float* out, int64_t out_channel, int width) {
-  const float* kernel = weights.kernel.data() + int64_t(first) * in_channels * TAPS * height_taps * TAPS;
+  const float* kernel = weights.kernel + int64_t(first) * in_channels * TAPS * height_taps * TAPS;
   Vector sums[CHANNELS][COUNT];
   for (int o = 0; o < CHANNELS; o++)
     for (int v = 0; v < COUNT; v++) sums[o][v] = every(weights.bias[first + o]);
@@ -101,17 +101,23 @@ void block_row(int channels, const Strides& in, int64_t offset, int in_channels,
 }
 
 // Rows that fill vectors: the planes around the current one are kept, with a margin of zeros, where the cache is.
-void conv_planes(const float* const* in, int in_channels, int out_channels, const Weights& weights, float* out,
-                 Volume size, int height_taps, int threads) {
-  int margin = height_taps / 2;
-  int64_t row_length = (size.width + LANES - 1) / LANES * LANES + 2;
-  int64_t channel = (size.height + 2 * margin) * row_length, plane = channel * in_channels;
-  int parts = std::min(threads, size.depth);
-#pragma omp parallel for num_threads(parts) schedule(static, 1)
-  for (int part = 0; part < parts; part++) {
-    static thread_local std::vector<float> planes;
-    planes.assign(TAPS * plane + LANES, 0.0f);
-    auto place = [&](int d) { return planes.data() + int64_t((d + TAPS) % TAPS) * plane; };
+struct Planes {
+  Volume size;
+  int in_channels, margin;
+  int64_t row_length, channel, plane;
+
+  Planes(int in_channels, Volume size, int height_taps)
+      : size(size), in_channels(in_channels), margin(height_taps / 2),
+        row_length((size.width + LANES - 1) / LANES * LANES + 2),
+        channel((size.height + 2 * margin) * row_length), plane(channel * in_channels) {}
+
+  int64_t scratch() const { return TAPS * plane + LANES; }
+
+  // Output planes from begin to end.
+  void convolve(const float* const* in, int out_channels, const Weights& weights, float* out, int height_taps,
+                int begin, int end, float* planes) const {
+    std::memset(planes, 0, scratch() * sizeof(float));
+    auto place = [&](int d) { return planes + int64_t((d + TAPS) % TAPS) * plane; };
     auto fill = [&](int d) {
       for (int c = 0; c < in_channels; c++)
         for (int h = 0; h < size.height; h++) {
@@ -120,7 +126,6 @@ void conv_planes(const float* const* in, int in_channels, int out_channels, cons
           else std::memcpy(to, in[c] + (int64_t(d) * size.height + h) * size.width, size.width * sizeof(float));
         }
     };
-    int begin = int64_t(size.depth) * part / parts, end = int64_t(size.depth) * (part + 1) / parts;
     fill(begin - 1);
     fill(begin);
     for (int d = begin; d < end; d++) {
@@ -135,45 +140,48 @@ void conv_planes(const float* const* in, int in_channels, int out_channels, cons
       }
     }
   }
-}
+};
 
 // Rows too short for vectors: all of the volume, with its margin, is one long row.
-void conv_flat(const float* const* in, int in_channels, int out_channels, const Weights& weights, float* out,
-               Volume size, int height_taps, int threads) {
-  int margin = height_taps / 2;
-  int64_t row_length = size.width + 2, plane = (size.height + 2 * margin) * row_length;
-  int64_t length = (size.depth - 1) * plane + (size.height - 1) * row_length + size.width;  // from first to last voxel
-  int64_t step = VECTORS * LANES, steps = (length + step - 1) / step, padded = (size.depth + 2) * plane + step;
-  std::unique_ptr<float[]> from(new float[in_channels * padded]), to(new float[out_channels * steps * step]);
-  std::vector<int> blocks;
-  for (int first = 0; first < out_channels; first += block_size(out_channels - first)) blocks.push_back(first);
-  Strides strides{padded, row_length, {from.get(), from.get() + plane, from.get() + 2 * plane}};
-  int num_blocks = blocks.size();
-#pragma omp parallel num_threads(threads)
-  {
-#pragma omp for
-    for (int c = 0; c < in_channels; c++) {
-      float* begin = from.get() + c * padded;
-      std::memset(begin, 0, padded * sizeof(float));
-      for (int d = 0; d < size.depth; d++)
-        for (int h = 0; h < size.height; h++)
-          std::memcpy(begin + (d + 1) * plane + (h + margin) * row_length + 1,
-                      in[c] + (int64_t(d) * size.height + h) * size.width, size.width * sizeof(float));
-    }
-#pragma omp for collapse(2)
-    for (int b = 0; b < num_blocks; b++)
-      for (int64_t s = 0; s < steps; s++)
-        block_row(block_size(out_channels - blocks[b]), strides, s * step, in_channels, height_taps, weights,
-                  blocks[b], to.get() + blocks[b] * steps * step + s * step, steps * step,
-                  std::min<int64_t>(step, length - s * step));
-#pragma omp for
-    for (int o = 0; o < out_channels; o++)
-      for (int d = 0; d < size.depth; d++)
-        for (int h = 0; h < size.height; h++)
-          std::memcpy(out + o * size.size() + (int64_t(d) * size.height + h) * size.width,
-                      to.get() + o * steps * step + d * plane + h * row_length, size.width * sizeof(float));
+struct Flat {
+  Volume size;
+  int margin;
+  int64_t row_length, plane, length, steps, padded;
+  static constexpr int64_t STEP = VECTORS * LANES;
+
+  Flat(Volume size, int height_taps)
+      : size(size), margin(height_taps / 2), row_length(size.width + 2),
+        plane((size.height + 2 * margin) * row_length),
+        length((size.depth - 1) * plane + (size.height - 1) * row_length + size.width),  // from first to last voxel
+        steps((length + STEP - 1) / STEP), padded((size.depth + 2) * plane + STEP) {}
+
+  int64_t scratch(int in_channels, int out_channels) const {
+    return in_channels * padded + out_channels * steps * STEP;
   }
-}
+
+  void pad(const float* in, float* to) const {
+    std::memset(to, 0, padded * sizeof(float));
+    for (int d = 0; d < size.depth; d++)
+      for (int h = 0; h < size.height; h++)
+        std::memcpy(to + (d + 1) * plane + (h + margin) * row_length + 1,
+                    in + (int64_t(d) * size.height + h) * size.width, size.width * sizeof(float));
+  }
+
+  void crop(const float* from, float* out) const {
+    for (int d = 0; d < size.depth; d++)
+      for (int h = 0; h < size.height; h++)
+        std::memcpy(out + (int64_t(d) * size.height + h) * size.width, from + d * plane + h * row_length,
+                    size.width * sizeof(float));
+  }
+
+  // One step of the output channels of a block.
+  void convolve(const float* from, int in_channels, int out_channels, const Weights& weights, float* to,
+                int height_taps, int first, int64_t step) const {
+    Strides strides{padded, row_length, {from, from + plane, from + 2 * plane}};
+    block_row(block_size(out_channels - first), strides, step * STEP, in_channels, height_taps, weights, first,
+              to + first * steps * STEP + step * STEP, steps * STEP, std::min<int64_t>(STEP, length - step * STEP));
+  }
+};
 
 // Greater of two; what is no number stays none, as in torch.
 inline float greater(float a, float b) { return a > b || a != a ? a : b; }
@@ -182,80 +190,123 @@ inline float greater(float a, float b) { return a > b || a != a ? a : b; }
 
 extern "C" {
 
-// A batch norm in evaluation; without one `weight` is null.
-struct Norm {
-  const float *weight, *bias, *mean, *variance;
-  double eps;
-  int before_relu;
-};
-
-// Convolution (kernel 3, padding 1) with what follows it: a ReLU and a batch norm, in either order, or the clamping to
-// [low, high], or nothing. As scale * relu(x) + shift is scale * x + shift, clamped at shift, it is a clamping, too.
-void lunet_conv(const float* const* in, int in_channels, int out_channels, const float* kernel, const float* bias,
-                const Norm* norm, const float* low, const float* high, float* out, int depth, int height, int width,
-                int height_taps, int threads) {
+// Convolution (kernel 3, padding 1) of the channels of all inputs, with what follows it: a ReLU and a batch norm in
+// evaluation, in either order, or the clamping to [low, high], or nothing; what does not is null. As
+// scale * relu(x) + shift is scale * x + shift, clamped at shift, a ReLU and a norm are a clamping, too.
+int lunet_conv(const float* const* in, const int* widths, int inputs, int64_t samples, int out_channels,
+               const float* kernel, const float* bias, const float* norm_weight, const float* norm_bias,
+               const float* mean, const float* variance, double eps, int norm_first, const float* low,
+               const float* high, float* out, int depth, int height, int width, int height_taps, int threads) try {
   constexpr float infinity = std::numeric_limits<float>::infinity();
+  Volume size{depth, height, width};
+  int in_channels = 0;
+  for (int i = 0; i < inputs; i++) in_channels += widths[i];
   int taps = in_channels * TAPS * height_taps * TAPS;
-  Weights weights;
-  weights.kernel.resize(int64_t(out_channels) * taps);
-  for (int first = 0; first < out_channels;) {
+  std::vector<float> ordered(int64_t(out_channels) * taps), biases(out_channels), lows(out_channels),
+      highs(out_channels);
+  std::vector<int> blocks;  // the first output channel of each
+  for (int first = 0; first < out_channels; first += block_size(out_channels - first)) blocks.push_back(first);
+  for (int first : blocks) {
     int channels = block_size(out_channels - first);
-    float* to = weights.kernel.data() + int64_t(first) * taps;
+    float* to = ordered.data() + int64_t(first) * taps;
     for (int o = 0; o < channels; o++) {
       int channel = first + o;
       double scale = 1.0, shift = 0.0;
-      if (norm) {
-        scale = norm->weight[channel] / std::sqrt(norm->variance[channel] + norm->eps);
-        shift = norm->bias[channel] - norm->mean[channel] * scale;
+      bool normed = norm_weight;
+      if (normed) {
+        scale = norm_weight[channel] / std::sqrt(variance[channel] + eps);
+        shift = norm_bias[channel] - mean[channel] * scale;
       }
-      bool clamped_at_shift = norm && !norm->before_relu;
-      float least = clamped_at_shift ? (scale >= 0 ? float(shift) : -infinity) : norm ? 0.0f : -infinity;
+      bool clamped_at_shift = normed && !norm_first;
+      float least = clamped_at_shift ? (scale >= 0 ? float(shift) : -infinity) : normed ? 0.0f : -infinity;
       float most = clamped_at_shift && scale <= 0 ? float(shift) : infinity;
-      weights.bias.push_back((bias ? bias[channel] : 0.0) * scale + shift);
-      weights.low.push_back(low ? low[channel] : least);
-      weights.high.push_back(high ? high[channel] : most);
-      for (int tap = 0; tap < taps; tap++) to[int64_t(tap) * channels + o] = kernel[int64_t(channel) * taps + tap] * scale;
+      biases[channel] = (bias ? bias[channel] : 0.0) * scale + shift;
+      lows[channel] = low ? low[channel] : least;
+      highs[channel] = high ? high[channel] : most;
+      for (int tap = 0; tap < taps; tap++)
+        to[int64_t(tap) * channels + o] = kernel[int64_t(channel) * taps + tap] * scale;
     }
-    first += channels;
   }
-  Volume size{depth, height, width};
-  auto convolve = width < 2 * LANES ? conv_flat : conv_planes;
-  convolve(in, in_channels, out_channels, weights, out, size, height_taps, threads);
+  Weights weights{ordered.data(), biases.data(), lows.data(), highs.data()};
+  std::vector<const float*> channels(in_channels);
+  bool is_flat = width < 2 * LANES;
+  Planes planes(in_channels, size, height_taps);
+  Flat flat(size, height_taps);
+  int parts = std::min(threads, depth), num_blocks = blocks.size();
+  Scratch scratch(is_flat ? 1 : parts, is_flat ? flat.scratch(in_channels, out_channels) : planes.scratch());
+  for (int64_t sample = 0; sample < samples; sample++, out += out_channels * size.size()) {
+    for (int i = 0, c = 0; i < inputs; i++)
+      for (int k = 0; k < widths[i]; k++, c++) channels[c] = in[i] + (sample * widths[i] + k) * size.size();
+    if (is_flat) {
+      float *from = scratch.of(0), *to = from + in_channels * flat.padded;
+#pragma omp parallel num_threads(threads)
+      {
+#pragma omp for
+        for (int c = 0; c < in_channels; c++) flat.pad(channels[c], from + c * flat.padded);
+#pragma omp for collapse(2)
+        for (int b = 0; b < num_blocks; b++)
+          for (int64_t s = 0; s < flat.steps; s++)
+            flat.convolve(from, in_channels, out_channels, weights, to, height_taps, blocks[b], s);
+#pragma omp for
+        for (int o = 0; o < out_channels; o++) flat.crop(to + o * flat.steps * Flat::STEP, out + o * size.size());
+      }
+    } else {
+#pragma omp parallel for num_threads(parts) schedule(static, 1)
+      for (int part = 0; part < parts; part++)
+        planes.convolve(channels.data(), out_channels, weights, out, height_taps, int64_t(depth) * part / parts,
+                        int64_t(depth) * (part + 1) / parts, scratch.of(part));
+    }
+  }
+  return DONE;
+} catch (const std::bad_alloc&) {
+  return OUT_OF_MEMORY;
 }
 
 // Depthwise convolution (kernel 3, padding 1): every channel for itself.
-void lunet_depthwise(const float* in, int64_t samples, int channels, const float* kernel, const float* bias, float* out,
-                     int depth, int height, int width, int height_taps, int threads) {
-  constexpr float infinity = std::numeric_limits<float>::infinity();
+int lunet_depthwise(const float* in, int64_t samples, int channels, const float* kernel, const float* bias, float* out,
+                    int depth, int height, int width, int height_taps, int threads) try {
+  static constexpr float zero = 0.0f, infinity = std::numeric_limits<float>::infinity(), least = -infinity;
   Volume size{depth, height, width};
   int taps = TAPS * height_taps * TAPS;
-  auto convolve = width < LANES ? conv_flat : conv_planes;
+  bool is_flat = width < LANES;
+  Planes planes(1, size, height_taps);
+  Flat flat(size, height_taps);
+  Scratch scratch(threads, is_flat ? flat.scratch(1, 1) : planes.scratch());
 #pragma omp parallel for num_threads(threads)
   for (int64_t each = 0; each < samples * channels; each++) {
     int channel = each % channels;
-    const float* of_channel = kernel + int64_t(channel) * taps;
-    Weights weights{{of_channel, of_channel + taps}, {bias ? bias[channel] : 0.0f}, {-infinity}, {infinity}};
+    Weights weights{kernel + int64_t(channel) * taps, bias ? bias + channel : &zero, &least, &infinity};
     const float* from = in + each * size.size();
-    convolve(&from, 1, 1, weights, out + each * size.size(), size, height_taps, 1);
+    float *to = out + each * size.size(), *own = scratch.of(omp_get_thread_num());
+    if (is_flat) {
+      flat.pad(from, own);
+      for (int64_t s = 0; s < flat.steps; s++) flat.convolve(own, 1, 1, weights, own + flat.padded, height_taps, 0, s);
+      flat.crop(own + flat.padded, to);
+    } else {
+      planes.convolve(&from, 1, weights, to, height_taps, 0, depth, own);
+    }
   }
+  return DONE;
+} catch (const std::bad_alloc&) {
+  return OUT_OF_MEMORY;
 }
 
 // Depthwise transposed convolution (kernel 3, stride 2, padding 1) along all axes; along the depth 1 for pictures. Along
 // an axis, voxel 2i of the output is the middle tap of voxel i, and what lies between two voxels is the last tap of the
 // one before and the first of the one behind it.
-void lunet_depthwise_upsample(const float* in, int64_t samples, int channels, const float* kernel, const float* bias,
-                              float* out, int depth, int height, int width, int depth_taps, int threads) {
+int lunet_depthwise_upsample(const float* in, int64_t samples, int channels, const float* kernel, const float* bias,
+                             float* out, int depth, int height, int width, int depth_taps, int threads) try {
   int out_depth = depth_taps == 1 ? depth : 2 * depth - 1, out_height = 2 * height - 1, out_width = 2 * width - 1;
   int64_t planes = samples * channels * out_depth;
+  Scratch scratch(threads, 2 * int64_t(width));
 #pragma omp parallel for num_threads(threads)
   for (int64_t plane = 0; plane < planes; plane++) {
     int64_t each = plane / out_depth;
     int channel = each % channels, d = plane % out_depth;
     bool between_planes = depth_taps > 1 && d % 2;
-    std::vector<float> even(width), odd(width);
+    float *even = scratch.of(omp_get_thread_num()), *odd = even + width;
     for (int h = 0; h < out_height; h++) {
-      std::fill(even.begin(), even.end(), bias ? bias[channel] : 0.0f);
-      odd = even;
+      std::fill(even, even + 2 * width, bias ? bias[channel] : 0.0f);
       for (int behind_d = 0; behind_d <= between_planes; behind_d++)
         for (int behind_h = 0; behind_h <= h % 2; behind_h++) {
           int d_tap = depth_taps == 1 ? 0 : between_planes ? 2 - 2 * behind_d : 1, h_tap = h % 2 ? 2 - 2 * behind_h : 1;
@@ -270,18 +321,22 @@ void lunet_depthwise_upsample(const float* in, int64_t samples, int channels, co
       to[out_width - 1] = even[width - 1];
     }
   }
+  return DONE;
+} catch (const std::bad_alloc&) {
+  return OUT_OF_MEMORY;
 }
 
 // Max pooling, kernel 2 and stride 2 along all axes; along the depth 1 for pictures.
-void lunet_pool(const float* in, int64_t channels, float* out, int depth, int height, int width, int depth_taps,
-                int threads) {
+int lunet_pool(const float* in, int64_t channels, float* out, int depth, int height, int width, int depth_taps,
+               int threads) try {
   int out_depth = depth / depth_taps, out_height = height / 2, out_width = width / 2;
+  Scratch scratch(threads, width);
 #pragma omp parallel for num_threads(threads)
   for (int64_t plane = 0; plane < channels * out_depth; plane++) {
-    std::vector<float> greatest(width);
+    float* greatest = scratch.of(omp_get_thread_num());
     for (int h = 0; h < out_height; h++) {
       const float* first = in + ((plane / out_depth * depth + plane % out_depth * depth_taps) * height + 2 * h) * width;
-      std::memcpy(greatest.data(), first, width * sizeof(float));
+      std::memcpy(greatest, first, width * sizeof(float));
       for (int row = 1; row < 2 * depth_taps; row++) {
         const float* other = first + (int64_t(row / 2) * height + row % 2) * width;
         for (int w = 0; w < width; w++) greatest[w] = greater(greatest[w], other[w]);
@@ -290,33 +345,40 @@ void lunet_pool(const float* in, int64_t channels, float* out, int depth, int he
       for (int w = 0; w < out_width; w++) to[w] = greater(greatest[2 * w], greatest[2 * w + 1]);
     }
   }
+  return DONE;
+} catch (const std::bad_alloc&) {
+  return OUT_OF_MEMORY;
 }
 
 // Transposed convolution, kernel 2 and stride 2 along all axes; along the depth 1 for pictures.
-void lunet_upsample(const float* in, int in_channels, int out_channels, const float* kernel, const float* bias,
-                    float* out, int depth, int height, int width, int depth_taps, int threads) {
+int lunet_upsample(const float* in, int64_t samples, int in_channels, int out_channels, const float* kernel,
+                   const float* bias, float* out, int depth, int height, int width, int depth_taps, int threads) try {
   int taps = depth_taps * 2 * 2;
   int64_t size = int64_t(depth) * height * width;
-#pragma omp parallel for collapse(2) num_threads(threads)
-  for (int o = 0; o < out_channels; o++)
-    for (int d = 0; d < depth; d++) {
-      std::vector<float> even(width), odd(width);
-      for (int h = 0; h < height; h++)
-        for (int row = 0; row < depth_taps * 2; row++) {
-          std::fill(even.begin(), even.end(), bias ? bias[o] : 0.0f);
-          odd = even;
-          for (int c = 0; c < in_channels; c++) {
-            const float* weight = kernel + (int64_t(c) * out_channels + o) * taps + 2 * row;
-            const float* from = in + c * size + (int64_t(d) * height + h) * width;
-            for (int w = 0; w < width; w++) {
-              even[w] += weight[0] * from[w];
-              odd[w] += weight[1] * from[w];
+  Scratch scratch(threads, 2 * int64_t(width));
+#pragma omp parallel for collapse(3) num_threads(threads)
+  for (int64_t sample = 0; sample < samples; sample++)
+    for (int o = 0; o < out_channels; o++)
+      for (int d = 0; d < depth; d++) {
+        float *even = scratch.of(omp_get_thread_num()), *odd = even + width;
+        for (int h = 0; h < height; h++)
+          for (int row = 0; row < depth_taps * 2; row++) {
+            std::fill(even, even + 2 * width, bias ? bias[o] : 0.0f);
+            for (int c = 0; c < in_channels; c++) {
+              const float* weight = kernel + (int64_t(c) * out_channels + o) * taps + 2 * row;
+              const float* from = in + (sample * in_channels + c) * size + (int64_t(d) * height + h) * width;
+              for (int w = 0; w < width; w++) {
+                even[w] += weight[0] * from[w];
+                odd[w] += weight[1] * from[w];
+              }
             }
+            int64_t to_plane = ((sample * out_channels + o) * depth + d) * depth_taps + row / 2;
+            float* to = out + (to_plane * height * 2 + 2 * h + row % 2) * width * 2;
+            for (int w = 0; w < width; w++) to[2 * w] = even[w], to[2 * w + 1] = odd[w];
           }
-          int64_t to_plane = int64_t(o) * depth * depth_taps + d * depth_taps + row / 2;
-          float* to = out + (to_plane * height * 2 + 2 * h + row % 2) * width * 2;
-          for (int w = 0; w < width; w++) to[2 * w] = even[w], to[2 * w + 1] = odd[w];
-        }
-    }
+      }
+  return DONE;
+} catch (const std::bad_alloc&) {
+  return OUT_OF_MEMORY;
 }
 }

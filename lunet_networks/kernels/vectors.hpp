@@ -1,5 +1,8 @@
-// Vectors of float32, as long as the processor has them.
+// Vectors of float32, as long as the processor has them, and memory that kernels need while they run.
 #pragma once
+
+#include <cstddef>
+#include <memory>
 
 namespace {
 
@@ -17,5 +20,18 @@ typedef float Unaligned __attribute__((vector_size(LANES * sizeof(float)), align
 inline Vector load(const float* from) { return *reinterpret_cast<const Unaligned*>(from); }
 inline void store(float* to, Vector values) { *reinterpret_cast<Unaligned*>(to) = values; }
 inline Vector every(float value) { return value - Vector{}; }
+
+// What a function returns. An exception must not leave it, least of all one that is thrown inside a parallel region,
+// where it would end the process. So memory is allocated before the region begins.
+enum Status { DONE = 0, OUT_OF_MEMORY = 1 };
+
+// A piece of memory for each thread; its values are not set.
+struct Scratch {
+  std::size_t length;
+  std::unique_ptr<float[]> values;
+  Scratch(std::size_t threads, std::size_t needed)
+      : length((needed + LANES - 1) / LANES * LANES), values(new float[threads * length]) {}
+  float* of(int thread) const { return values.get() + thread * length; }
+};
 
 }  // namespace

@@ -9,6 +9,7 @@ import torch
 from monai.networks.blocks import ADN, Convolution
 from monai.networks.layers.factories import Conv, Pool
 from torch import nn
+from torch.nn.modules.module import _has_any_global_hook
 
 from lunet_networks import kernels
 from lunet_networks.nets.fast_layers import takes_kernel
@@ -18,15 +19,19 @@ __all__ = [
     "BlockMaker",
     "ConvUnit",
     "FusedUnit",
+    "are_unobserved",
     "block_channels",
     "conv_unit",
     "describe_units",
-    "is_unobserved",
     "mark_order",
     "pointwise",
     "pooling",
     "upsampling",
 ]
+
+
+_DROPOUTS = (nn.Dropout, nn.Dropout2d, nn.Dropout3d)
+_NORMS = (nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 class ConvUnit(Convolution):
@@ -35,17 +40,43 @@ class ConvUnit(Convolution):
 
     def forward(self, inputs: list[torch.Tensor]) -> torch.Tensor:
         if not torch.jit.is_scripting():  # noqa: SIM102, TorchScript leaves this branch out only if it stands alone
-            if hasattr(self.adn, "A") and is_unobserved(self) and takes_kernel(self.conv, inputs):
-                norm_first = isinstance(self.adn, NormFirst)
-                return kernels.convolve(inputs, self.conv.weight, self.conv.bias, self.adn.N, norm_first)
+            norm = _norm_beside_relu(self.conv, self.adn)
+            if norm is not None:
+                # faster than by attributes: for small images a layer takes no longer than what decides about it
+                conv, others, statistics = vars(self.conv)["_parameters"], norm._parameters, norm._buffers
+                tensors = others["weight"], others["bias"], statistics["running_mean"], statistics["running_var"]
+                if takes_kernel(self.conv, inputs, *tensors):
+                    norm_first = type(self.adn) is NormFirst
+                    return kernels.convolve(inputs, conv["weight"], conv["bias"], tensors, norm.eps, norm_first)
         return self.adn(self.conv(torch.cat(inputs, dim=1) if len(inputs) > 1 else inputs[0]))
 
 
-def is_unobserved(unit: nn.Module) -> bool:
-    """Whether one kernel may take the place of the layers inside: all of them are in evaluation and none has a hook.
-    Sampling with dropout sets some of them to training."""
-    inside = [module for module in unit.modules() if module is not unit]
-    return not any(module.training or module._forward_hooks or module._forward_pre_hooks for module in inside)
+def _norm_beside_relu(conv: nn.Module, adn: nn.Module) -> nn.Module | None:
+    """The batch norm of a unit, if what follows its convolution is, at present, a ReLU and a batch norm with fixed
+    statistics, in the order that the class says, and perhaps a dropout, which does nothing in evaluation; and if one
+    kernel may take the place of all these."""
+    parts = [*adn._modules.values()]
+    if not are_unobserved(conv, adn, *parts):
+        return None
+    parts = [part for part in parts if type(part) not in _DROPOUTS]
+    if type(adn) is NormFirst:
+        parts.reverse()
+    elif type(adn) is not ADN:
+        return None
+    if len(parts) != 2 or type(parts[0]) is not nn.ReLU or type(parts[1]) not in _NORMS:
+        return None
+    norm = parts[1]
+    return norm if norm.affine and norm.track_running_stats and norm._buffers["running_mean"] is not None else None
+
+
+def are_unobserved(*layers: nn.Module) -> bool:
+    """Whether one kernel may take the place of these layers: all of them are in evaluation, and nobody looks at what
+    goes in or comes out, or has replaced what they compute. Sampling with dropout sets some of them to training."""
+    for layer in layers:
+        own = layer.__dict__
+        if own["training"] or own["_forward_hooks"] or own["_forward_pre_hooks"] or "forward" in own:
+            return False
+    return not _has_any_global_hook()
 
 
 class FusedUnit(nn.Module):
@@ -70,8 +101,8 @@ class FusedUnit(nn.Module):
 
     def forward(self, inputs: list[torch.Tensor]) -> torch.Tensor:
         if not torch.jit.is_scripting():  # noqa: SIM102
-            if is_unobserved(self) and takes_kernel(self.conv, inputs):
-                limits = (self.low, self.high) if self.limited else None
+            limits = (self.low, self.high) if self.limited else ()
+            if are_unobserved(self.conv) and takes_kernel(self.conv, inputs, *limits):
                 return kernels.convolve(inputs, self.conv.weight, self.conv.bias, limits=limits)
         x = self.conv(torch.cat(inputs, dim=1) if len(inputs) > 1 else inputs[0])
         if self.limited:

@@ -10,8 +10,8 @@ from torch import nn
 
 from lunet_networks import kernels
 from lunet_networks.nets.checks import check_arguments, check_input
-from lunet_networks.nets.fast_layers import use_fast_layers
-from lunet_networks.nets.layers import is_unobserved
+from lunet_networks.nets.fast_layers import is_pointwise, use_fast_layers
+from lunet_networks.nets.layers import are_unobserved
 from lunet_networks.nets.network import Network
 
 __all__ = ["MedNeXt"]
@@ -122,9 +122,25 @@ class _Perceptron:
 
     def widen_and_narrow(self, x: torch.Tensor, residual: torch.Tensor) -> torch.Tensor:
         if not torch.jit.is_scripting():  # noqa: SIM102, TorchScript leaves this branch out only if it stands alone
-            if is_unobserved(self) and kernels.apply_to(x, residual, self.conv2.weight):
-                return kernels.perceptron(x, self.conv2, self.conv3, residual)
+            if _is_perceptron(self.conv2, self.act, self.conv3):
+                layers = self.conv2.weight, self.conv2.bias, self.conv3.weight, self.conv3.bias
+                if kernels.apply_to(x, residual, *layers):
+                    return kernels.perceptron(x, *layers, residual)
         return residual + self.conv3(self.act(self.conv2(x)))
+
+
+def _is_perceptron(first: nn.Module, act: nn.Module, second: nn.Module) -> bool:
+    """Whether these layers are, at present, two convolutions of one voxel and a GELU, which one kernel may compute. A
+    dropout after the GELU does nothing in evaluation."""
+    steps = [*act] if type(act) is nn.Sequential else [act]
+    gelu, dropouts = steps[0], steps[1:]
+    return (
+        all(is_pointwise(conv) for conv in (first, second))
+        and type(gelu) is nn.GELU
+        and gelu.approximate == "none"
+        and all(isinstance(dropout, (nn.Dropout2d, nn.Dropout3d)) for dropout in dropouts)
+        and are_unobserved(first, second, act, *steps)
+    )
 
 
 class _Block(_Perceptron, MedNeXtBlock):
