@@ -8,11 +8,10 @@ from pathlib import Path
 
 import torch
 
-from lunet_networks.kernels.library import library
+from lunet_networks.kernels.library import SWITCH, library
 
 __all__ = ["KERNELS", "describe_kernels", "use_kernels"]
 
-SWITCH = "LUNET_KERNELS"  # the environment variable that turns the kernels off, for child processes too
 KERNELS = {"auto": "where they are faster", "off": "never"}
 _GIVEN = os.environ.get(SWITCH)  # by the user
 

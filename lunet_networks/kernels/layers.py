@@ -116,9 +116,7 @@ def _kernel_pooling(input: Tensor) -> Tensor:
     input = input.contiguous()
     batch, channels, *size = input.shape
     output = input.new_empty((batch, channels, *(length // 2 for length in size)))
-    call(
-        "lunet_pool", "plpiiii", input.data_ptr(), batch * channels, output.data_ptr(), *_as_stack(size, 2)
-    )
+    call("lunet_pool", "plpiiii", input.data_ptr(), batch * channels, output.data_ptr(), *_as_stack(size, 2))
     return output
 
 

@@ -79,7 +79,7 @@ def _compiler() -> list[str]:
 
 def _key(command: tuple[str, ...], version: str) -> str:
     """Tells libraries of another source, command or version of the compiler apart."""
-    source = b"".join(path.read_bytes() for path in (*SOURCES, HEADER))
+    source = b"".join(path.read_bytes() for path in (*SOURCES, *HEADERS))
     return hashlib.sha256(source + "\0".join((*command, version)).encode()).hexdigest()[:16]
 
 

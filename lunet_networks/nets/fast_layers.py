@@ -16,11 +16,7 @@ from torch import nn
 
 from lunet_networks import kernels
 
-<<<<<<< HEAD
-__all__ = ["is_standard", "takes_kernel", "use_fast_layers"]
-=======
-__all__ = ["is_pointwise", "takes_kernel", "use_fast_layers"]
->>>>>>> hk
+__all__ = ["is_pointwise", "is_standard", "takes_kernel", "use_fast_layers"]
 
 FEW_CHANNELS = 15  # up to this number a kernel is faster than PyTorch for every image size
 LONG_ROW = 32  # voxels along the last axis; from here on a convolution's kernel is faster for any number of channels
@@ -53,15 +49,11 @@ def use_fast_layers(network: nn.Module) -> nn.Module:
     return network
 
 
-<<<<<<< HEAD
 def is_standard(layer: nn.Module, types: tuple[type, ...]) -> bool:
     """Whether a layer is of one of these types of PyTorch, or of the fast form of one, and of no other subclass."""
     return type(layer) in types or type(layer) in map(_FAST.get, types)
 
 
-def takes_kernel(conv: nn.Module, inputs: list[torch.Tensor]) -> bool:
-    """Whether a kernel can, and should, compute this convolution of the concatenation of these inputs."""
-=======
 def takes_kernel(conv: nn.Module, inputs: list[torch.Tensor], *others: torch.Tensor) -> bool:
     """Whether a kernel can, and should, compute this convolution of the concatenation of these inputs.
 
@@ -70,7 +62,6 @@ def takes_kernel(conv: nn.Module, inputs: list[torch.Tensor], *others: torch.Ten
         inputs: ``(B, C_i, [D,] H, W)`` each.
         others: what else the kernel would compute with, such as the parameters of a norm.
     """
->>>>>>> hk
     return (
         type(conv) in (_Conv2d, _Conv3d)
         and _has_form(conv, inputs[0], kernel=3, stride=1, padding=1)
@@ -144,7 +135,11 @@ class _ConvTranspose3d(nn.ConvTranspose3d):
                 return kernels.upsample(input, self.weight, self.bias)
             if output_size is None and _is_depthwise_upsampling_by_two(self, input):
                 return kernels.depthwise_upsample(input, self.weight, self.bias)
-            if output_size is None and _is_single_cpu_volume(input, self.weight) and _writes_disjoint_patches(self, input):
+            if (
+                output_size is None
+                and _is_single_cpu_volume(input, self.weight)
+                and _writes_disjoint_patches(self, input)
+            ):
                 return _patchwise(self, input)
             return super().forward(input, output_size)
         output_padding = self._output_padding(
@@ -258,7 +253,9 @@ def _is_depthwise_upsampling_by_two(conv: nn.Module, input: torch.Tensor) -> boo
 
 
 def _is_normalised(norm: nn.Module, input: torch.Tensor) -> bool:
-    dimensions = (5,) if isinstance(norm, nn.InstanceNorm3d) else (4,) if isinstance(norm, nn.InstanceNorm2d) else (4, 5)
+    dimensions = (
+        (5,) if isinstance(norm, nn.InstanceNorm3d) else (4,) if isinstance(norm, nn.InstanceNorm2d) else (4, 5)
+    )
     return (
         input.dim() in dimensions
         and input.numel() > 0

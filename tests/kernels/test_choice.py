@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from lunet_networks.kernels.choice import SWITCH, describe_kernels, use_kernels
-from lunet_networks.kernels.library import library
+from lunet_networks.kernels.choice import describe_kernels, use_kernels
+from lunet_networks.kernels.library import SWITCH, library
 
 
 def test_off_is_undone_by_auto() -> None:

@@ -562,7 +562,10 @@ def test_the_part_of_the_package_is_whole_and_no_more(tmp_path: Path) -> None:
     assert part.keys() - package_part().keys() == {"lunet_networks/memory.py"}
     data = {name for name in part if not name.endswith(".py")}
     assert data == {
-        *(f"lunet_networks/kernels/{path.name}" for path in Path(lunet_networks.__file__).parent.glob("kernels/*.[ch]pp")),
+        *(
+            f"lunet_networks/kernels/{path.name}"
+            for path in Path(lunet_networks.__file__).parent.glob("kernels/*.[ch]pp")
+        ),
         *(f"lunet_networks/bundle/report/{name}" for name in ("page.css", "page.html")),
     }
     with pytest.raises(ValueError, match=r"lunet\.nets\.UNet is not in the package lunet_networks"):
