@@ -80,9 +80,7 @@ def _takes_perceptron(input, weight, bias, out_weight, out_bias, residual) -> bo
 
 
 def _kernel_perceptron(input, weight, bias, out_weight, out_bias, residual) -> Tensor:
-    input, residual, *layers = (
-        each.contiguous() for each in (input, residual, weight, bias, out_weight, out_bias)
-    )
+    input, residual, *layers = (each.contiguous() for each in (input, residual, weight, bias, out_weight, out_bias))
     output = torch.empty(residual.shape, dtype=residual.dtype)
     call(
         "lunet_perceptron",

@@ -109,16 +109,14 @@ def max_pool(input: Tensor) -> Tensor:
 
 
 def _takes_pooling(input: Tensor) -> bool:
-    return input.dim() in POOL and input.numel() > 0 and 2 <= min(input.shape[2:]) and max(input.shape) <= LONGEST
+    return input.dim() in POOL and input.numel() > 0 and min(input.shape[2:]) >= 2 and max(input.shape) <= LONGEST
 
 
 def _kernel_pooling(input: Tensor) -> Tensor:
     input = input.contiguous()
     batch, channels, *size = input.shape
     output = input.new_empty((batch, channels, *(length // 2 for length in size)))
-    call(
-        "lunet_pool", "plpiiii", input.data_ptr(), batch * channels, output.data_ptr(), *_as_stack(size, 2)
-    )
+    call("lunet_pool", "plpiiii", input.data_ptr(), batch * channels, output.data_ptr(), *_as_stack(size, 2))
     return output
 
 
