@@ -1,4 +1,5 @@
-"""Write the table of training speed in docs/speed.md: steps of ``run training`` beside those of a bare loop."""
+"""Write the table of training speed in docs/speed.md: steps of ``run training`` beside those of a bare loop, which also
+runs without our kernels."""
 
 import copy
 import statistics
@@ -19,6 +20,7 @@ from lunet_networks.authoring.literals import literal
 from lunet_networks.authoring.planning.families import FAMILIES
 from lunet_networks.bundle.benchmark.steps import TrainingStep
 from lunet_networks.bundle.data.datalist import load_datalist
+from lunet_networks.kernels.choice import describe_kernels, use_kernels
 from tools import ROOT
 from tools.speed.setup import Setup, describe_setup, load_average, machine_text
 from tools.tables.generated_sections import write_between_marks
@@ -30,7 +32,9 @@ BATCH_SIZES = (16, 1)
 TITLES = (
     "network",
     "batch size",
+    "bare loop with `--kernels off`, steps a second",
     "bare loop, steps a second",
+    "faster than with `--kernels off`",
     "`run training`, steps a second",
     "share of the bare loop's speed",
     "by processor time",
@@ -97,8 +101,8 @@ def bench_training(
     with set_torch_threads(num_threads):
         for name in names:
             for batch_size in sizes:
-                bare, bundle = measure(name, str(dataset_dir), batch_size, cases, rounds, **settings)
-                lines.append(row(FAMILIES[name].preset, batch_size, bare, bundle))
+                measured = measure(name, str(dataset_dir), batch_size, cases, rounds, **settings)
+                lines.append(row(FAMILIES[name].preset, batch_size, *measured))
                 print(lines[-1])
     text = "\n".join([*lines, "", conditions(cases, num_workers, device, setup)])
     write_between_marks(str(document), NAME, COMMAND, text)
@@ -106,8 +110,8 @@ def bench_training(
 
 def measure(
     name: str, dataset_dir: str, batch_size: int, cases: int, rounds: int, **settings: Any
-) -> tuple[Rounds, Rounds]:
-    """Seconds per step of a bare loop and of a bundle's training, which take turns.
+) -> tuple[Rounds, Rounds, Rounds]:
+    """Seconds per step of a bare loop without kernels and with them, and of a bundle's training, which take turns.
 
     The bare loop has the network, loss and optimizer of the training, and one batch that is in memory all the time.
 
@@ -118,7 +122,7 @@ def measure(
     steps = min(cases, len(data)) // batch_size
     if not steps:
         raise ValueError(f"--batch_sizes has {batch_size}, --cases is {cases} and the dataset has {len(data)}")
-    bare, bundle = Rounds(), Rounds()
+    plain, bare, bundle = Rounds(), Rounds(), Rounds()
     with tempfile.TemporaryDirectory() as folder:
         data = data[: steps * batch_size]
         workflow = _workflow(name, dataset_dir, Path(folder), batch_size, rounds + 1, data, settings)
@@ -130,16 +134,19 @@ def measure(
                 bundle.stop(steps)
 
         def run_bare(engine: Engine) -> None:
-            bare.start()
-            for _ in range(steps):
-                step()
-            bare.stop(steps)
+            for loop, kernels in ((plain, "off"), (bare, "auto")):
+                use_kernels(kernels)
+                describe_kernels()  # loads them
+                loop.start()
+                for _ in range(steps):
+                    step()
+                loop.stop(steps)
 
         trainer.add_event_handler(Events.EPOCH_STARTED, bundle.start)
         trainer.add_event_handler(Events.ITERATION_COMPLETED, stop)
         trainer.add_event_handler(Events.EPOCH_COMPLETED, run_bare)
         workflow.run()
-    return bare, bundle
+    return plain, bare, bundle
 
 
 def _workflow(
@@ -181,30 +188,32 @@ def _bare_step(workflow: ConfigWorkflow, batch_size: int) -> Callable[[], None]:
     ).prepare()
 
 
-def row(preset: str, batch_size: int, bare: Rounds, bundle: Rounds) -> str:
+def row(preset: str, batch_size: int, plain: Rounds, bare: Rounds, bundle: Rounds) -> str:
     """Of the table, in Markdown; the first round of each warms up.
 
     Example:
-        >>> row("net", 16, Rounds([9.0, 0.9, 1.0], [9.0, 1.0, 1.0]), Rounds([9.0, 1.0, 1.2], [9.0, 1.25, 1.25]))
-        '| `net` | 16 | 1.05 | 0.91 | 0.86 | 0.80 |'
+        >>> bare = Rounds([9.0, 0.9, 1.0], [9.0, 1.0, 1.0])
+        >>> row("net", 16, Rounds([9.0, 2.0], [9.0, 3.0]), bare, Rounds([9.0, 1.0, 1.2], [9.0, 1.25, 1.25]))
+        '| `net` | 16 | 0.50 | 1.05 | 3.0 | 0.91 | 0.86 | 0.80 |'
     """
     elapsed, processor = (
-        [statistics.median(getattr(rounds, clock)[1:]) for rounds in (bare, bundle)]
+        [statistics.median(getattr(rounds, clock)[1:]) for rounds in (plain, bare, bundle)]
         for clock in ("elapsed", "processor")
     )
-    speeds = " | ".join(f"{1 / seconds:.2f}" for seconds in elapsed)
-    shares = " | ".join(f"{seconds[0] / seconds[1]:.2f}" for seconds in (elapsed, processor))
-    return f"| `{preset}` | {batch_size} | {speeds} | {shares} |"
+    without, with_kernels, trained = (f"{1 / seconds:.2f}" for seconds in elapsed)
+    faster = f"{processor[0] / processor[1]:.1f}"
+    shares = " | ".join(f"{seconds[1] / seconds[2]:.2f}" for seconds in (elapsed, processor))
+    return f"| `{preset}` | {batch_size} | {without} | {with_kernels} | {faster} | {trained} | {shares} |"
 
 
 def conditions(cases: int, num_workers: int, device: str, setup: Setup) -> str:
     """Where the figures come from."""
     gpu = f", on {setup['machine']['gpu']}" if device.startswith("cuda") else ""
     return (
-        f"Medians of {setup['rounds']} epochs of {cases} cases and of as many steps of the bare loop, in turn, "
+        f"Medians of {setup['rounds']} epochs of {cases} cases and of as many steps of the bare loops, in turn, "
         f"`num_workers` {num_workers}, on {setup['date']} with {machine_text(setup)}{gpu}. At the end {load_average()} "
         "processes ran or waited on the machine: where others compute too, look at the processor time, which counts "
-        "the work of both."
+        "the work of both; how much faster the kernels are is by processor time."
     )
 
 

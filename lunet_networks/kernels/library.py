@@ -20,9 +20,12 @@ from lunet_networks.kernels.cache import cache_folders, is_intact, make_trusted,
 __all__ = ["SWITCH", "library"]
 
 SWITCH = "LUNET_KERNELS"  # the environment variable that turns the kernels off
-SOURCES = [Path(__file__).with_name(name) for name in ("layers.cpp", "blocks.cpp", "affine.cpp", "labels.cpp")]
-HEADER = Path(__file__).with_name("vectors.hpp")
-FLAGS = ("-O3", "-std=c++17", "-fno-math-errno", "-fopenmp", "-fPIC", "-shared")
+SOURCES = [
+    Path(__file__).with_name(f"{name}.cpp")
+    for name in ("layers", "blocks", "affine", "labels", "training_units", "training_levels")
+]
+HEADERS = [Path(__file__).with_name(name) for name in ("vectors.hpp", "training.hpp")]
+FLAGS = ("-O3", "-std=c++17", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-fPIC", "-shared")
 # The same as for PyTorch's own kernels on this processor; the cache may have been filled on another processor.
 INSTRUCTIONS = {"AVX2": ("-mavx2", "-mfma"), "AVX512": ("-mavx512f", "-mavx512vl", "-mavx512dq", "-mavx512bw", "-mfma")}
 
@@ -76,7 +79,7 @@ def _compiler() -> list[str]:
 
 def _key(command: tuple[str, ...], version: str) -> str:
     """Tells libraries of another source, command or version of the compiler apart."""
-    source = b"".join(path.read_bytes() for path in (*SOURCES, HEADER))
+    source = b"".join(path.read_bytes() for path in (*SOURCES, *HEADERS))
     return hashlib.sha256(source + "\0".join((*command, version)).encode()).hexdigest()[:16]
 
 

@@ -16,7 +16,7 @@ from torch import nn
 
 from lunet_networks import kernels
 
-__all__ = ["is_pointwise", "takes_kernel", "use_fast_layers"]
+__all__ = ["is_pointwise", "is_standard", "takes_kernel", "use_fast_layers"]
 
 FEW_CHANNELS = 15  # up to this number a kernel is faster than PyTorch for every image size
 LONG_ROW = 32  # voxels along the last axis; from here on a convolution's kernel is faster for any number of channels
@@ -47,6 +47,11 @@ def use_fast_layers(network: nn.Module) -> nn.Module:
         ):
             module.__class__ = fast  # keeps parameters, hooks and the place in the state dict
     return network
+
+
+def is_standard(layer: nn.Module, types: tuple[type, ...]) -> bool:
+    """Whether a layer is of one of these types of PyTorch, or of the fast form of one, and of no other subclass."""
+    return type(layer) in types or type(layer) in map(_FAST.get, types)
 
 
 def takes_kernel(conv: nn.Module, inputs: list[torch.Tensor], *others: torch.Tensor) -> bool:

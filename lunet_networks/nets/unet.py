@@ -8,8 +8,17 @@ from typing import Any
 import torch
 from torch import nn
 
+from lunet_networks.kernels.training import Scaled
 from lunet_networks.nets.checks import check_arguments, check_channels, check_input
 from lunet_networks.nets.fast_layers import use_fast_layers
+from lunet_networks.nets.fast_training import (
+    run_block,
+    run_head,
+    run_pool,
+    run_unit,
+    run_upsample,
+    trains_on_kernels,
+)
 from lunet_networks.nets.fusing import fuse_units
 from lunet_networks.nets.layers import (
     BlockMaker,
@@ -119,6 +128,9 @@ class UNet(Network):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         check_input(x, self.spatial_dims, self.in_channels, self.size_multiple, "batch" if self.training else "")
+        if not torch.jit.is_scripting():  # noqa: SIM102, TorchScript leaves this branch out only if it stands alone
+            if trains_on_kernels(self, x):
+                return self._train_on_kernels(x)
         skips = []
         for encoder in self.encoders:
             x = encoder([x])
@@ -128,6 +140,19 @@ class UNet(Network):
         for upsample, decoder in zip(self.upsamples, self.decoders):  # noqa: B905, TorchScript knows no strict=
             x = decoder([upsample(x), skips.pop()])
         return self.head(self.segmenter([x]))
+
+    @torch.jit.unused
+    def _train_on_kernels(self, image: torch.Tensor) -> torch.Tensor:
+        """The same forward pass, whose norms and dropout are computed where the next layer reads."""
+        x, skips = Scaled(image), []
+        for encoder in self.encoders:
+            x = run_block(encoder, [x])
+            skips.append(x)
+            x = run_pool(self.pool, x)
+        x = run_block(self.bottleneck, [x])
+        for upsample, decoder in zip(self.upsamples, self.decoders, strict=True):
+            x = run_block(decoder, [run_upsample(upsample, x), skips.pop()])
+        return run_head(self.head, run_unit(self.segmenter, [x]))
 
     def describe(self) -> dict[str, Any]:
         """The arguments of the class, with the width and the dropout of every unit.

@@ -8,8 +8,17 @@ from typing import Any
 import torch
 from torch import nn
 
+from lunet_networks.kernels.training import Scaled
 from lunet_networks.nets.checks import check_arguments, check_channels, check_input
 from lunet_networks.nets.fast_layers import use_fast_layers
+from lunet_networks.nets.fast_training import (
+    run_block,
+    run_head,
+    run_pool,
+    run_unit,
+    run_upsample,
+    trains_on_kernels,
+)
 from lunet_networks.nets.fusing import fuse_units
 from lunet_networks.nets.layers import (
     BlockMaker,
@@ -122,6 +131,9 @@ class UNetPlusPlus(Network):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         check_input(x, self.spatial_dims, self.in_channels, self.size_multiple, "batch" if self.training else "")
+        if not torch.jit.is_scripting():  # noqa: SIM102, TorchScript leaves this branch out only if it stands alone
+            if trains_on_kernels(self, x):
+                return self._train_on_kernels(x)
         levels: list[list[torch.Tensor]] = []  # levels[i] holds the nodes X(i, 0), X(i, 1), ... made so far
         for i, encoder in enumerate(self.encoders):
             x = encoder([self.pool(x) if i > 0 else x])
@@ -131,6 +143,18 @@ class UNetPlusPlus(Network):
                 x = upsample(levels[i + 1][-1])
                 levels[i].append(node(levels[i] + [x]))
         return self.head(self.segmenter([levels[0][-1]]))
+
+    @torch.jit.unused
+    def _train_on_kernels(self, image: torch.Tensor) -> torch.Tensor:
+        """The same forward pass, whose norms and dropout are computed where the next layer reads."""
+        x, levels = Scaled(image), []
+        for i, encoder in enumerate(self.encoders):
+            x = run_block(encoder, [run_pool(self.pool, x) if i > 0 else x])
+            levels.append([x])
+        for upsamples, nodes in zip(self.upsamples, self.nodes, strict=True):
+            for i, (upsample, node) in enumerate(zip(upsamples, nodes, strict=True)):
+                levels[i].append(run_block(node, [*levels[i], run_upsample(upsample, levels[i + 1][-1])]))
+        return run_head(self.head, run_unit(self.segmenter, [levels[0][-1]]))
 
     def describe(self) -> dict[str, Any]:
         """The arguments of the class, with the width and the dropout of every unit.

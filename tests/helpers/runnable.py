@@ -36,7 +36,8 @@ class RunnableBundle:
         return self.root / "models" / "model.pt"
 
     def workflow(self, *configs: str, run_id: str = "run", **override: object) -> ConfigWorkflow:
-        override = {"bundle_root": str(self.root), "device": "cpu", "network_def": THRESHOLD_NETWORK, **override}
+        places = {"bundle_root": str(self.root), "ckpt_dir": str(self.root / "models")}
+        override = {**places, "device": "cpu", "network_def": THRESHOLD_NETWORK, **override}
         workflow = ConfigWorkflow(
             config_file=[str(self.root / "configs" / f"{config}.json") for config in configs],
             meta_file=str(self.root / "configs" / "metadata.json"),

@@ -15,6 +15,7 @@ from lunet_networks.bundle.runtime.memory_format import channels_last, prepare_b
 from lunet_networks.bundle.runtime.outputs import weights_folder
 from lunet_networks.bundle.runtime.settings import check_settings
 from lunet_networks.bundle.runtime.versions import require_version
+from lunet_networks.kernels.choice import use_kernels
 
 __all__ = [
     "AverageBuffers",
@@ -30,5 +31,6 @@ __all__ = [
     "require_version",
     "show_root_cause",
     "start_processes",
+    "use_kernels",
     "weights_folder",
 ]

@@ -205,6 +205,7 @@ SETTINGS: dict[str, Setting] = {
     "cache_rate": _without_effect(_as_text(_share)),
     "num_workers": _without_effect(_whole_number(0)),
     "compile": _without_effect(_boolean),
+    "kernels": Setting(_one_of("kernels.choice.KERNELS"), may_change=True),
     "resume": _without_effect(_boolean),
     "overwrite": _without_effect(_boolean),
     # pruning of channels

@@ -32,6 +32,7 @@ from lunet_networks.bundle.training.replaced_outputs import (
 )
 from lunet_networks.bundle.training.schedules import SCHEDULES
 from lunet_networks.bundle.training.trained_cases import found_in, recorded_names, same_cases
+from lunet_networks.kernels.choice import describe_kernels
 
 __all__ = ["DatasetCases", "RunRecord", "RunRecordHandler", "dataset_of_run", "differing_settings"]
 
@@ -209,6 +210,7 @@ class RunRecord:
             )
         older = read_record(self.path)
         self._compare_epochs(older["settings"])
+        self._compare_kernels(older)
         return older
 
     def _compare_epochs(self, then: Mapping[str, Any]) -> None:
@@ -227,6 +229,15 @@ class RunRecord:
             told = rising_rate(self.settings, then["epochs"], done)
             if told:
                 logger.warning(told)
+
+    def _compare_kernels(self, older: Mapping[str, Any]) -> None:
+        """Say so if the rest of the training rounds differently from its beginning."""
+        then, now = older.get("kernels"), describe_kernels()
+        if then != now:
+            logger.warning(
+                f"the training in {self.output_dir} began with kernels {_in_words(then)} and resumes with "
+                f"{_in_words(now)}: its weights will differ by rounding from those of a training without a break"
+            )
 
     def _differences(self) -> list[str]:
         """What differs between this run and the one of the record."""
@@ -255,6 +266,7 @@ class RunRecord:
                 "monai": monai.__version__,
                 "torch": torch.__version__,
             },
+            "kernels": describe_kernels(),
         }
         write_record(self.path, record)
 
@@ -367,6 +379,10 @@ def dataset_of_run(dataset_dir: str | Path, default: str, output_dir: str | Path
         return str(dataset_dir)
     logger.info(f"the cases are those of the training in {output_dir}: {recorded}; --dataset_dir takes others")
     return str(recorded)
+
+
+def _in_words(kernels: Mapping[str, str] | None) -> str:
+    return "off" if kernels is None else f"{kernels['source']} for {kernels['instructions']}"
 
 
 def differing_settings(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

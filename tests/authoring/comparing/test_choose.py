@@ -121,6 +121,15 @@ def test_without_common_held_out_cases_it_is_refused(tmp_path: Path, make: Calla
         compare(find_groups([a, b], None), data)
 
 
+def test_a_model_of_another_training_than_its_record_is_refused(tmp_path: Path, make: Callable[..., Path]) -> None:
+    data = write_dataset(tmp_path / "data", training=CASES)
+    a = make("a", data, CASES[4:], CASES[:4])
+    path = a / "eval" / "run.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "weights": {"sha256": "0", "epoch": 7}}))
+    with pytest.raises(ValueError, match=r"model\.pt is not the model of .*run\.json \(epoch 7\)"):
+        find_groups([a], None)
+
+
 def test_test_cases_that_were_trained_on_are_refused(tmp_path: Path, make: Callable[..., Path]) -> None:
     data = write_dataset(tmp_path / "data", training=CASES[:6], test=CASES[6:])
     a = make("a", data, CASES[1:7], CASES[:1])

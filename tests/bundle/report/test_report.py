@@ -167,14 +167,16 @@ def test_it_tells_the_figures_of_the_summary(trained):
 
 def test_the_channel_that_was_asked_for_is_shown(flat, tmp_path):
     first = tmp_path / "first"
-    run_bundle(flat, *VISUALIZE, dataset_dir=str(flat.parent / "data"), num_folds=2, output_dir=str(first))
+    places = {"dataset_dir": str(flat.parent / "data"), "output_dir": str(first), "ckpt_dir": str(flat / "models")}
+    run_bundle(flat, *VISUALIZE, **places, num_folds=2)
     one, other = (imread(folder / "case_best.png") for folder in (first, flat / "eval"))
     assert one.shape == other.shape
     assert np.abs(one - other).mean() > 0.02
 
 
 def test_weights_without_a_history_have_no_curves(trained, tmp_path):
-    run_bundle(trained.root, *VISUALIZE, **trained.settings(output_dir=str(tmp_path)))
+    weights = shutil.copytree(trained.root / "models", tmp_path / "models")
+    run_bundle(trained.root, *VISUALIZE, **trained.settings(output_dir=str(tmp_path), ckpt_dir=str(weights)))
     page = Page(tmp_path / "report.html")
     assert "No record of the training of these weights was found: there is no history.csv" in page.text
     assert len(page.images) == 1 + 9

@@ -12,6 +12,7 @@ from lunet_networks.bundle.runtime.locks import LOCK
 from lunet_networks.bundle.training.checkpoints import save_atomically
 from lunet_networks.bundle.training.replaced_outputs import discard_replaced
 from lunet_networks.bundle.training.run_record import DatasetCases, RunRecord, RunRecordHandler
+from lunet_networks.kernels.choice import describe_kernels
 from tests.helpers.killing import Killed
 
 CASES = [{"image": f"/data/images/{number}.nii.gz", "label": f"/data/labels/{number}.nii.gz"} for number in range(4)]
@@ -197,6 +198,17 @@ def test_the_folder_of_the_weights_is_locked_too(tmp_path):
 def test_resume_takes_up_the_same_run_also_with_more_epochs(work, record):
     record(resume=True, epochs=20).open()
     assert (work / "checkpoint.pt").read_text() == "older"
+
+
+def test_resume_with_other_kernels_says_that_it_rounds_differently(work, record, caplog):
+    record(resume=True).open()
+    assert not caplog.text
+    content = json.loads((work / "run.json").read_text())
+    content["kernels"] = {"source": "0123456789ab", "instructions": "AVX9"}
+    (work / "run.json").write_text(json.dumps(content))
+    record(resume=True).open()
+    assert "began with kernels 0123456789ab for AVX9 and resumes with" in caplog.text
+    assert json.loads((work / "run.json").read_text())["kernels"] == describe_kernels()
 
 
 def test_resume_without_anything_to_resume_starts_anew_and_says_so(tmp_path, record, caplog):

@@ -181,3 +181,61 @@ def test_the_dataset_may_move(trained, tmp_path):
         run_bundle(trained.root, "train", "evaluate", **{**settings, "fold": 1})
     assert "3 of 3 cases were trained on" in str(root_cause(caught.value))
     run_bundle(trained.root, "train", **settings, resume=True)
+
+
+def refusal(bundle, **settings):
+    with pytest.raises(RuntimeError) as caught:
+        run_bundle(bundle.root, "train", "evaluate", **bundle.settings(**settings))
+    return str(root_cause(caught.value))
+
+
+def test_settings_of_another_network_are_refused_with_the_right_ones(trained, caplog):
+    caplog.set_level("INFO")
+    message = refusal(trained, pixdim=[2.0, 2.0, 2.0])
+    assert f"the training in {trained.eval / 'run.json'} had other settings:\n  pixdim: [1.0, 1.0, 1.0] in" in message
+    assert message.endswith('give --pixdim "[1.0, 1.0, 1.0]"')
+    run_bundle(trained.root, "train", "evaluate", **trained.settings(pixdim=1, roi_size=[32, 32, 48]))
+    assert "roi_size is [32, 32, 48] here, [32, 32, 32] in the training" in caplog.text
+
+
+def test_two_trainings_that_share_a_folder_of_weights(new_bundle):
+    bundle = new_bundle("lunet_small")
+    first, second = ({"output_dir": str(bundle.root / name)} for name in ("first", "second"))
+    for number, place in enumerate((first, second)):
+        bundle.train(epochs=1, **place, seed=number, ckpt_dir=str(bundle.root / "shared"))
+    shared = {"ckpt_dir": str(bundle.root / "shared")}
+    message = refusal(bundle, **first, **shared)
+    model, record = bundle.root / "shared" / "model.pt", bundle.root / "first" / "run.json"
+    assert message.startswith(f"{model} is not the model of {record} (epoch 1): another training wrote it; give ")
+    run_bundle(bundle.root, "train", "evaluate", **bundle.settings(**second, **shared))
+
+
+def test_weights_are_in_the_folder_of_their_training(new_bundle):
+    bundle = new_bundle("lunet_small")
+    place = {"output_dir": str(bundle.root / "first")}
+    assert "there are no weights at " in refusal(bundle, **place)
+    bundle.train(epochs=1, **place)
+    assert (bundle.root / "first" / "models" / "model.pt").is_file()
+    assert not bundle.model.exists()
+    run_bundle(bundle.root, "train", "evaluate", **bundle.settings(**place))
+    elsewhere = {"output_dir": str(bundle.root / "other"), "ckpt_dir": str(bundle.root / "first" / "models")}
+    assert f"the training in {bundle.root / 'first' / 'run.json'} validated fold 0" in refusal(
+        bundle, **elsewhere, fold=1
+    )
+
+
+@pytest.mark.parametrize("problem", ["is missing", "is damaged", "is of another training"])
+def test_a_resumed_training_tells_that_its_model_is_lost(problem, new_bundle, caplog):
+    bundle = new_bundle("lunet_small")
+    # the second epoch is not better than the first, which model.pt would hold
+    settings = {"learning_rate": 1e-9, "scheduler_name": "none"}
+    bundle.train(epochs=2, **settings)
+    if problem == "is missing":
+        bundle.model.unlink()
+    elif problem == "is damaged":
+        bundle.model.write_bytes(b"half")
+    else:
+        torch.save({"weight": torch.ones(1)}, bundle.model)
+    bundle.train(epochs=2, **settings, resume=True)
+    assert f"{bundle.model} {problem}: it held the best weights of this training, those of epoch" in caplog.text
+    assert len(list(bundle.eval.glob("model_before_*"))) == (problem != "is missing")
