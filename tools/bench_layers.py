@@ -74,8 +74,8 @@ def layers() -> Iterator[Layer]:
             f"convolution, ReLU and batch norm, {channels} to {out_channels} channels, {edge}³",
             _OfList(unit),
             image,
-            lambda image=image, conv=conv, norm=_tensors(norm): kernels.convolve(
-                [image], conv.weight, conv.bias, norm, eps=1e-5
+            lambda image=image, conv=conv, norm=norm: kernels.convolve(
+                [image], conv.weight, conv.bias, _tensors(norm), norm.eps
             ),
         )
     image = torch.randn(1, 4, 64, 64, 64)
@@ -117,13 +117,13 @@ def layers() -> Iterator[Layer]:
         "perceptron of a MedNeXt block, 4 to 8 to 4 channels, 64³",
         _Residual(block),
         image,
-        lambda layers=_tensors(block.conv2) + _tensors(block.conv3): kernels.perceptron(image, *layers, image),
+        lambda: kernels.perceptron(image, *_tensors(block.conv2), *_tensors(block.conv3), image),
     )
 
 
 def _tensors(layer: nn.Module) -> list[torch.Tensor]:
     """Weight and bias, and a norm's mean and variance."""
-    return [tensor for tensor in layer.state_dict(keep_vars=True).values() if tensor.is_floating_point()]
+    return [tensor for tensor in (*layer.parameters(), *layer.buffers()) if tensor.is_floating_point()]
 
 
 def _layer(name: str, layer: nn.Module, image: torch.Tensor, kernel: Callable[..., torch.Tensor]) -> Layer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import stat
@@ -17,10 +18,8 @@ DIGEST_LENGTH = hashlib.sha256().digest_size
 def cache_folders() -> Iterator[Path]:
     """Where kernels can be kept, the best place first: ``lunet_networks`` in the user's cache (``XDG_CACHE_HOME``, or
     ``.cache`` at home), then a folder of the user's in the temporary folder."""
-    try:
+    with contextlib.suppress(RuntimeError):  # a user without a home
         yield Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute() / "lunet_networks"
-    except RuntimeError:
-        pass  # a user without a home
     user = f"-{os.getuid()}" if hasattr(os, "getuid") else ""
     yield Path(tempfile.gettempdir(), f"lunet_networks{user}").absolute()
 

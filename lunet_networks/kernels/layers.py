@@ -109,7 +109,7 @@ def max_pool(input: Tensor) -> Tensor:
 
 
 def _takes_pooling(input: Tensor) -> bool:
-    return input.dim() in POOL and input.numel() > 0 and 2 <= min(input.shape[2:]) and max(input.shape) <= LONGEST
+    return input.dim() in POOL and input.numel() > 0 and min(input.shape[2:]) >= 2 and max(input.shape) <= LONGEST
 
 
 def _kernel_pooling(input: Tensor) -> Tensor:

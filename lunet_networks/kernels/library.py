@@ -19,7 +19,7 @@ from lunet_networks.kernels.cache import cache_folders, is_intact, make_trusted,
 
 __all__ = ["SWITCH", "library"]
 
-SWITCH = "LUNET_KERNELS"  # the environment variable that turns the kernels off, for child processes too
+SWITCH = "LUNET_KERNELS"  # the environment variable that turns the kernels off
 SOURCES = [
     Path(__file__).with_name(f"{name}.cpp")
     for name in ("layers", "blocks", "affine", "labels", "training_units", "training_levels")

@@ -2,8 +2,8 @@
 
 PyTorch then knows its name (profiler), its output's shape (fake tensors, ``torch.compile``), what it computes (FLOP
 counter) and how to differentiate and vectorise it. The kernel itself runs only where it can: for plain float32 tensors
-on a CPU whose shapes it takes, if no derivative is asked for. Everything else is computed by PyTorch's own layers, which
-also say what is wrong with an input.
+on a CPU whose shapes it takes, if no derivative is asked for. Everything else is computed by PyTorch's own layers,
+which also say what is wrong with an input.
 """
 
 from __future__ import annotations
@@ -112,7 +112,11 @@ class Operator:
         """Compute it: what needs derivatives by plain layers, which record them."""
         if _are_differentiated(arguments):
             return self._plainly(*arguments)
-        with torch._C._AutoDispatchBelowAutograd():  # the kernel, the profiler and the FLOP counter are below
+        if _is_unwatched() and _are_ordinary(arguments) and library() is not None and self.takes(*arguments):
+            return self.kernel(
+                *arguments
+            )  # what PyTorch would do after 8 microseconds, a third of a small layer's time
+        with torch._C._AutoDispatchBelowAutograd():
             return self.overload(*arguments)
 
     def _plainly(self, *arguments: Any) -> torch.Tensor:
@@ -122,6 +126,33 @@ class Operator:
         if library() is not None and self.takes(*arguments) and _are_float32(arguments):
             return self.kernel(*arguments)
         return self._plainly(*arguments)
+
+
+def _is_unwatched() -> bool:
+    """Whether nobody sees which operators run: no profiler, and no mode such as a FLOP counter or fake tensors."""
+    return (
+        in_plain_eager_mode()
+        and torch._C._len_torch_dispatch_stack() == 0
+        and torch._C._len_torch_function_stack() == 0
+        and not torch._C._autograd._profiler_enabled()
+    )
+
+
+def _are_ordinary(arguments: Iterable) -> bool:
+    """Whether all tensors are float32 on a CPU and of PyTorch's own classes."""
+    for argument in arguments:
+        if isinstance(argument, list):
+            if not _are_ordinary(argument):
+                return False
+        elif isinstance(argument, torch.Tensor) and not (
+            type(argument) in (torch.Tensor, torch.nn.Parameter)
+            and argument.dtype is torch.float32
+            and argument.is_cpu
+            and argument.layout is torch.strided
+            and not argument.is_neg()
+        ):
+            return False
+    return True
 
 
 def _are_float32(arguments: Iterable) -> bool:

@@ -135,11 +135,7 @@ class _ConvTranspose3d(nn.ConvTranspose3d):
                 return kernels.upsample(input, self.weight, self.bias)
             if output_size is None and _is_depthwise_upsampling_by_two(self, input):
                 return kernels.depthwise_upsample(input, self.weight, self.bias)
-            if (
-                output_size is None
-                and _is_single_cpu_volume(input, self.weight)
-                and _writes_disjoint_patches(self, input)
-            ):
+            if output_size is None and _writes_disjoint_patches(self, input):
                 return _patchwise(self, input)
             return super().forward(input, output_size)
         output_padding = self._output_padding(
@@ -253,9 +249,7 @@ def _is_depthwise_upsampling_by_two(conv: nn.Module, input: torch.Tensor) -> boo
 
 
 def _is_normalised(norm: nn.Module, input: torch.Tensor) -> bool:
-    dimensions = (
-        (5,) if isinstance(norm, nn.InstanceNorm3d) else (4,) if isinstance(norm, nn.InstanceNorm2d) else (4, 5)
-    )
+    dimensions = {_InstanceNorm2d: (4,), _InstanceNorm3d: (5,)}.get(type(norm), (4, 5))
     return (
         input.dim() in dimensions
         and input.numel() > 0
@@ -343,7 +337,8 @@ def _product(conv: nn.Module, input: torch.Tensor) -> torch.Tensor:
 
 def _writes_disjoint_patches(conv: nn.ConvTranspose3d, input: torch.Tensor) -> bool:
     return (
-        conv.groups == 1
+        _is_single_cpu_volume(input, conv.weight)
+        and conv.groups == 1
         and conv.weight.shape[0] == input.shape[1]
         and all(kernel <= stride for kernel, stride in zip(conv.kernel_size, conv.stride, strict=True))
         and conv.padding == conv.output_padding == (0, 0, 0)

@@ -39,7 +39,7 @@ class ConvUnit(Convolution):
     a single kernel computes all of it if possible."""
 
     def forward(self, inputs: list[torch.Tensor]) -> torch.Tensor:
-        if not torch.jit.is_scripting():  # noqa: SIM102, TorchScript leaves this branch out only if it stands alone
+        if not torch.jit.is_scripting():
             norm = _norm_beside_relu(self.conv, self.adn)
             if norm is not None:
                 # faster than by attributes: for small images a layer takes no longer than what decides about it
@@ -100,7 +100,7 @@ class FusedUnit(nn.Module):
             self.register_buffer(name, torch.zeros(conv.out_channels), persistent=limited)
 
     def forward(self, inputs: list[torch.Tensor]) -> torch.Tensor:
-        if not torch.jit.is_scripting():  # noqa: SIM102
+        if not torch.jit.is_scripting():
             limits = (self.low, self.high) if self.limited else ()
             if are_unobserved(self.conv) and takes_kernel(self.conv, inputs, *limits):
                 return kernels.convolve(inputs, self.conv.weight, self.conv.bias, limits=limits)

@@ -101,16 +101,9 @@ def test_the_switch_has_two_positions(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_layers_with_every_instruction_set(capability: str) -> None:
     if {"avx2": "AVX2", "avx512": "AVX512"}.get(capability, "") > torch.backends.cpu.get_cpu_capability():
         pytest.skip(f"this processor has no {capability}")
+    tests = str(Path(__file__).with_name("test_layers.py"))
     run = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "-p",
-            "no:cacheprovider",
-            str(Path(__file__).with_name("test_layers.py")),
-        ],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", tests],
         env={**os.environ, "ATEN_CPU_CAPABILITY": capability},
         capture_output=True,
         text=True,
