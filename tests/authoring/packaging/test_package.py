@@ -35,6 +35,7 @@ from lunet_networks.authoring.planning.licences import licence_document
 from lunet_networks.authoring.samples.get_data import phantom
 from lunet_networks.bundle.inference.exported import load_exported
 from lunet_networks.bundle.pruning.derived_bundle import derived_files
+from lunet_networks.kernels.library import HEADERS, SOURCES
 from lunet_networks.state_dicts import weights_digest
 from tests.helpers.runnable import LPS_THICK_SLICES, bright_block, save_image
 from tests.helpers.running import run_bundle
@@ -562,7 +563,7 @@ def test_the_part_of_the_package_is_whole_and_no_more(tmp_path: Path) -> None:
     assert part.keys() - package_part().keys() == {"lunet_networks/memory.py"}
     data = {name for name in part if not name.endswith(".py")}
     assert data == {
-        *(f"lunet_networks/kernels/{name}" for name in ("blocks.cpp", "layers.cpp", "vectors.hpp")),
+        *(f"lunet_networks/kernels/{path.name}" for path in (*SOURCES, *HEADERS)),
         *(f"lunet_networks/bundle/report/{name}" for name in ("page.css", "page.html")),
     }
     with pytest.raises(ValueError, match=r"lunet\.nets\.UNet is not in the package lunet_networks"):
