@@ -68,6 +68,7 @@ def _kept(folder: Path) -> list[Path]:
 
 
 @needs_compiler
+@pytest.mark.slow
 def test_processes_that_start_at_once_compile_into_one_cache(tmp_path: Path) -> None:
     (one, *of_one), (two, *of_two) = map(_finish, [_start(XDG_CACHE_HOME=str(tmp_path)) for _ in range(2)])
     assert one == two
