@@ -82,7 +82,8 @@ def test_without_torchrun_the_config_says_how_to_start_it(bundle):
 def test_one_process_evaluates_with_all_three_configs(bundle):
     bundle.train(epochs=1, **QUICK)
     for configs in (("train", "evaluate"), ("train", "multi_gpu_train", "evaluate")):
-        evaluation = workflow(bundle, *configs, output_dir=str(bundle.root / str(len(configs))))
+        folders = {"output_dir": str(bundle.root / str(len(configs))), "ckpt_dir": str(bundle.model.parent)}
+        evaluation = workflow(bundle, *configs, **folders)
         evaluation.run()
         evaluation.finalize()
     assert (bundle.root / "3" / "cases.csv").read_text() == (bundle.root / "2" / "cases.csv").read_text()
