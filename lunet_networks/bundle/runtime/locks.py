@@ -65,14 +65,21 @@ class FolderLock:
 
         Raises:
             BlockingIOError: if another one has it; the message names the folder and the process, and what to do.
+            OSError: if nothing can be written in the folder.
         """
         if self.is_held:
             return
         self._made = [path for path in (self.folder, *self.folder.parents) if not path.exists()]
         while not self.is_held:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with suppress(FileNotFoundError):  # who had the lock has just removed the folder
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
                 self._try()
+            except FileNotFoundError:  # who had the lock has just removed the folder
+                continue
+            except (PermissionError, NotADirectoryError, FileExistsError) as error:
+                raise OSError(
+                    error.errno, f"cannot write in {self.folder} ({error.strerror}): choose a folder with {self.option}"
+                ) from None
 
     def release(self) -> None:
         """Give the lock back, if this object has it."""

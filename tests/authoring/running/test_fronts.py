@@ -170,6 +170,7 @@ def test_help_lists_the_settings_of_the_bundle(
     shown = " ".join(capsys.readouterr().out.split())
     assert "--epochs passes over the training cases. Default: 7" in shown
     assert "--output_dir folder for history, curves, training state and reports. Default: BUNDLE/eval" in shown
+    assert "--ckpt_dir folder for model.pt, the best weights: the bundle's models, or models in another" in shown
     assert "$" not in shown
 
 

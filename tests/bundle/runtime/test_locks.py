@@ -63,6 +63,12 @@ def test_a_killed_process_keeps_nobody_out(how: str, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_a_folder_in_which_nothing_can_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match=r"cannot write in .*models \(Not a directory\): choose a folder with --ckpt_dir"):
+        FolderLock(tmp_path / "file" / "models", "--ckpt_dir").acquire()
+
+
 def test_it_leaves_folders_as_they_were(tmp_path: Path) -> None:
     lock = FolderLock(tmp_path / "runs" / "first", "--output_dir")
     lock.acquire()

@@ -151,11 +151,11 @@ def test_a_broken_file_ends_both_with_one_message(bundle, tmp_path):
 @pytest.mark.slow
 def test_an_error_in_one_process_alone_ends_both_with_its_message(bundle):
     """It is the first one, which writes, while the other goes on to the next epoch and waits for it."""
-    (bundle.root / "file").touch()
-    assert bundle.start_two(ckpt_dir=str(bundle.root / "file" / "models")).wait(TIMEOUT) == 1
+    bundle.model.mkdir(parents=True)
+    assert bundle.start_two().wait(TIMEOUT) == 1
     errors = bundle.errors.read_text()
     assert ("\n" + errors).count("\nerror: ") == 1
-    assert f"cannot write {bundle.root / 'file' / 'models' / 'model.pt'}" in errors
+    assert f"cannot write {bundle.model}" in errors
     assert bundle.checkpoint.is_file()
 
 
