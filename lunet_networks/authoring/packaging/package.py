@@ -146,6 +146,8 @@ def _records(source: Bundle, preset: str | None, ckpt_file: Path, records: Path 
         found = read_records(records, preset, defaults)
         cure = "give --records of its run, or --ckpt_file of the model of this one"
         check_model(ckpt_file, records / outputs.RUN_RECORD, found.run, cure)
+        if not found.are_of(ckpt_file):
+            raise ValueError(f"the evaluation in {records} is one of other weights than {ckpt_file}: evaluate again")
         return found
     for models, docs in (("models", "docs"), (f"models/{preset}", f"docs/{preset}")):
         of_these = ckpt_file.resolve() == source.root / models / "model.pt"
@@ -153,7 +155,7 @@ def _records(source: Bundle, preset: str | None, ckpt_file: Path, records: Path 
         # a training in the bundle's own folder replaces models/model.pt, but not the records in docs
         if of_these and told and not (source.root / "eval" / outputs.RUN_RECORD).is_file():
             found = read_records(source.root / docs, preset, defaults)
-            return found if is_model_of(ckpt_file, found.run) else None
+            return found if is_model_of(ckpt_file, found.run) and found.are_of(ckpt_file) else None
     return None
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lunet_networks.bundle.evaluation.tables import as_csv
 from lunet_networks.bundle.report.summaries import (
     TITLES,
     best_epoch,
@@ -21,6 +22,7 @@ from lunet_networks.bundle.runtime import outputs
 from lunet_networks.bundle.runtime.outputs import RECORDS
 from lunet_networks.bundle.training.records import DATASET_DIR, WEIGHTS
 from lunet_networks.bundle.training.trained_cases import OF_THE_MODEL
+from lunet_networks.state_dicts import read_state_dict, weights_digest
 
 TOLD = (outputs.RUN_RECORD, outputs.HISTORY, outputs.SUMMARY)  # cases.csv names every case
 
@@ -46,8 +48,14 @@ class Records:
         run.pop(DATASET_DIR, None)
         if run["settings"].get("pretrained"):
             run["settings"] = {**run["settings"], "pretrained": Path(run["settings"]["pretrained"]).name}
-        contents = (json.dumps(run, indent=1, ensure_ascii=False) + "\n", self.history, self.summary)
+        summary = as_csv([{name: row[name] for name in row if name != WEIGHTS} for row in self._rows()])
+        contents = (json.dumps(run, indent=1, ensure_ascii=False) + "\n", self.history, summary)
         return {f"docs/{RECORDS[name]}": content for name, content in zip(TOLD, contents, strict=True)}
+
+    def are_of(self, model: Path) -> bool:
+        """Whether the evaluation was one of these weights. Evaluations of older versions do not tell."""
+        evaluated = self._rows()[0].get(WEIGHTS)
+        return not evaluated or evaluated == weights_digest(read_state_dict(model))
 
     def metrics(self) -> dict[str, float]:
         """Means over the cases, by metric and by label; ``mean_dice`` is that over the labels that a case has."""

@@ -20,9 +20,12 @@ from lunet_networks.bundle.evaluation.metrics import CaseMetrics, measure_case
 from lunet_networks.bundle.evaluation.ranking import has_truth
 from lunet_networks.bundle.runtime import outputs
 from lunet_networks.bundle.runtime.files import as_path, write_atomically
+from lunet_networks.bundle.training.records import WEIGHTS
+from lunet_networks.bundle.training.weights import CheckpointLoader
 
 __all__ = [
     "EvaluationReport",
+    "as_csv",
     "case_names",
     "case_rows",
     "evaluated_section",
@@ -58,23 +61,28 @@ class EvaluationReport:
     What cannot be measured is nan there, as :py:class:`CaseMetrics` says: a label that neither truth nor prediction
     has never counts as right. ``summary.csv`` has a row per label and metric: mean, sd (of the sample), median, min and
     max over the ``n`` cases that have the metric; ``missing`` counts those without it; ``cases`` is their section and
-    ``chose_best_model`` says whether the training chose its best model by them.
+    ``chose_best_model`` says whether the training chose its best model by them; ``weights`` is the digest of the
+    weights.
     MONAI's ``MetricsSaver`` writes one file per metric, and may write a case twice when several processes evaluate.
 
     Args:
         output_dir: where to write; it is created if missing.
         label_names: of the foreground labels; value ``i + 1`` stands for ``label_names[i]``.
         section: the evaluated section of dataset.json, see :py:func:`evaluated_section`.
+        loader: the handler that loads the weights; without one, ``weights`` is empty.
 
     Example::
 
         EvaluationReport("eval", ["anterior", "posterior"], section="validation").attach(evaluator)
     """
 
-    def __init__(self, output_dir: str | Path, label_names: Sequence[str], section: str) -> None:
+    def __init__(
+        self, output_dir: str | Path, label_names: Sequence[str], section: str, loader: CheckpointLoader | None = None
+    ) -> None:
         self.output_dir = as_path(output_dir)
         self.label_names = list(label_names)
         self.section = section
+        self.loader = loader
         self.measured: dict[str, dict[str, CaseMetrics]] = {}  # by the image's path, then by label
 
     def attach(self, engine: Engine) -> None:
@@ -99,7 +107,8 @@ class EvaluationReport:
         write_csv(self.output_dir / outputs.CASES, case_rows(measured))
         chose = self.chose_best_model(measured)
         summary = summary_rows(measured, self.section, chose)
-        write_csv(self.output_dir / outputs.SUMMARY, summary)
+        weights = self.loader.digest if self.loader else ""
+        write_csv(self.output_dir / outputs.SUMMARY, [{**row, WEIGHTS: weights} for row in summary])
         logger.info(
             "%d %s cases%s:\n%s\nmore in %s and cases.csv beside it",
             len(measured),
@@ -247,8 +256,18 @@ def _mean_and_sd(row: Mapping[str, Any]) -> str:
 
 def write_csv(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write a table atomically; its columns are the keys of the first row."""
+    write_atomically(path, as_csv(rows).encode())
+
+
+def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """A table as text; its columns are the keys of the first row.
+
+    Example:
+        >>> as_csv([{"label": "tumour", "dice": 0.5}])
+        'label,dice\\r\\ntumour,0.5\\r\\n'
+    """
     text = io.StringIO(newline="")
     table = csv.DictWriter(text, rows[0].keys())
     table.writeheader()
     table.writerows(rows)
-    write_atomically(path, text.getvalue().encode())
+    return text.getvalue()

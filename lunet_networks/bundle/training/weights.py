@@ -12,7 +12,7 @@ from torch import nn
 
 from lunet_networks.bundle.runtime.files import as_path
 from lunet_networks.nets.pspseg import SUPERVISION, without_supervision
-from lunet_networks.state_dicts import read_state_dict
+from lunet_networks.state_dicts import read_state_dict, weights_digest
 
 __all__ = ["CheckpointLoader", "load_pretrained", "load_weights", "read_weights"]
 
@@ -23,7 +23,8 @@ class CheckpointLoader:
     """Handler that loads trained weights when an evaluator starts.
 
     It has the name of MONAI's handler because federated clients, which bring their own weights, skip every handler with
-    that name. The errors of MONAI's handler show every tensor but do not say what to do.
+    that name. The errors of MONAI's handler show every tensor but do not say what to do. ``digest`` tells which weights
+    it has loaded, as :py:func:`lunet_networks.state_dicts.weights_digest` does; it is empty until then.
 
     Args:
         path: path of a state dict.
@@ -37,10 +38,20 @@ class CheckpointLoader:
     def __init__(self, path: str | Path, network: nn.Module) -> None:
         self.path = as_path(path)
         self.network = network
+        self.digest = ""
 
     def attach(self, engine: Engine) -> None:
         """Attach this handler to an evaluator."""
-        engine.add_event_handler(Events.STARTED, lambda: load_weights(self.network, self.path))
+        engine.add_event_handler(Events.STARTED, self.load)
+
+    def load(self) -> None:
+        """Load the weights.
+
+        Raises:
+            FileNotFoundError, ValueError: as for :py:func:`read_weights`.
+        """
+        load_weights(self.network, self.path)
+        self.digest = weights_digest(read_state_dict(self.path))
 
 
 def load_weights(network: nn.Module, path: str | Path) -> None:

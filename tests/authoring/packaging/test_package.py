@@ -436,6 +436,13 @@ def records(edit: Callable[[dict], object]) -> Callable[[Path], object]:
     return make
 
 
+def evaluation_of_other_weights(bundle: Path) -> None:
+    """An output folder whose training went on after the evaluation."""
+    summary = shutil.copytree(bundle / "docs", bundle.parent / "records") / "evaluation_summary.csv"
+    header, *rows = summary.read_text().splitlines()
+    summary.write_text("\n".join([f"{header},weights", *(f"{row},0123" for row in rows), ""]))
+
+
 def nothing(bundle: Path) -> None:
     pass
 
@@ -485,6 +492,11 @@ REFUSED: dict[str, tuple[Callable[[Path], object], dict[str, object], str]] = {
         records(lambda run: run.update(weights={"sha256": "0", "epoch": 7})),
         {"records": "records"},
         r"model\.pt is not the model of .*run\.json \(epoch 7\): another training wrote it; give --records of its run",
+    ),
+    "an evaluation of other weights": (
+        evaluation_of_other_weights,
+        {"records": "records"},
+        r"the evaluation in .*records is one of other weights than .*model\.pt: evaluate again",
     ),
     "records of another spacing": (
         records(lambda run: run["settings"].update(pixdim=[2.0, 2.0, 2.0])),

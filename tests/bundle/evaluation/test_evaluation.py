@@ -17,6 +17,7 @@ from monai.fl.utils.exchange_object import ExchangeObject
 
 from lunet_networks.bundle.evaluation.tables import EvaluationReport
 from lunet_networks.bundle.runtime.errors import root_cause
+from lunet_networks.state_dicts import weights_digest
 from tests.helpers.runnable import (
     LPS_THICK_SLICES,
     THRESHOLD_NETWORK,
@@ -148,9 +149,9 @@ def test_validation_cases_are_reported_as_those_that_chose_the_model(bundle, dat
     caplog.set_level(logging.INFO)
     bundle.evaluate(dataset(), tmp_path / "eval")
     assert "1 validation cases (these cases also chose the best model)" in caplog.text
-    assert {(row["cases"], row["chose_best_model"]) for row in rows(tmp_path / "eval" / "summary.csv")} == {
-        ("validation", "yes")
-    }
+    digest = weights_digest(torch.load(bundle.root / "models" / "model.pt", weights_only=True))
+    told = [(row["cases"], row["chose_best_model"], row["weights"]) for row in rows(tmp_path / "eval" / "summary.csv")]
+    assert set(told) == {("validation", "yes", digest)}
 
 
 def test_labelled_test_cases_go_before(bundle, dataset, tmp_path, caplog):
