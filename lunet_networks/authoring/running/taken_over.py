@@ -15,7 +15,7 @@ from lunet_networks.bundle.runtime.checks import option
 from lunet_networks.bundle.runtime.files import as_path
 from lunet_networks.bundle.runtime.settings import SETTINGS
 from lunet_networks.bundle.training.records import DATASET_DIR, WEIGHTS, is_model_of, read_record
-from lunet_networks.bundle.training.trained_cases import OF_THE_MODEL, SPLIT, other_training
+from lunet_networks.bundle.training.trained_cases import OF_THE_MODEL, SPLIT, differ, other_training
 
 MODEL = "model.pt"
 OF_WEIGHTS = (*OF_THE_MODEL, "roi_size")  # the size of windows may be another one, the others may not
@@ -67,7 +67,7 @@ def taken_over(run: BundleRun) -> TakenOver:
     new = {
         name: value
         for name, value in there.items()
-        if name not in run.given and name in defaults and not _same(value, defaults[name])
+        if name not in run.given and name in defaults and differ(value, defaults[name])
     }
     return TakenOver([path for path, _ in trainings], new)
 
@@ -122,7 +122,7 @@ def _check_alike(trainings: Sequence[Training]) -> None:
     for path, other in others:
         for name in OF_WEIGHTS:
             values = [record["settings"].get(name) for record in (one, other)]
-            if not _same(*values):
+            if differ(*values):
                 raise ValueError(
                     f"models of an ensemble have the same {name}: {first} has {values[0]!r}, {path} has {values[1]!r}"
                 )
@@ -130,7 +130,7 @@ def _check_alike(trainings: Sequence[Training]) -> None:
 
 def _check_given(given: Mapping[str, Any], path: Path, settings: Mapping[str, Any]) -> None:
     for name in OF_THE_MODEL:
-        if name in given and name in settings and not _same(settings[name], _checked(name, given[name])):
+        if name in given and name in settings and differ(settings[name], _checked(name, given[name])):
             raise ValueError(
                 f"{name} is {given[name]!r}, but the weights are those of a training with {settings[name]!r}, "
                 f"as {path} says: leave --{name} out, or name other weights with --ckpt_dir"
@@ -147,14 +147,6 @@ def _has_cases(dataset_dir: Any, record: Mapping[str, Any]) -> bool:
 
 def _checked(name: str, value: Any) -> Any:
     return json.loads(json.dumps(SETTINGS[name].check(name, value)))  # turns tuples into lists, as in a record
-
-
-def _same(one: Any, other: Any) -> bool:
-    """Whether two values of a setting are equal; one number may stand for one per axis."""
-    if isinstance(one, list) == isinstance(other, list):
-        return one == other
-    several, single = (one, other) if isinstance(one, list) else (other, one)
-    return all(each == single for each in several)
 
 
 def _is_true(value: Any) -> bool:

@@ -21,6 +21,7 @@ __all__ = [
     "SPLIT",
     "TrainedCases",
     "case_names",
+    "differ",
     "found_in",
     "other_training",
     "recorded_names",
@@ -220,12 +221,12 @@ class TrainedCases:
 
     def _check_settings(self, path: Path, record: Mapping[str, Any]) -> None:
         then, now = record["settings"], json.loads(json.dumps(dict(self.settings)))  # turns tuples into lists
-        changed = [name for name in OF_THE_MODEL if name in then and name in now and _differ(then[name], now[name])]
+        changed = [name for name in OF_THE_MODEL if name in then and name in now and differ(then[name], now[name])]
         if changed:
             differences = "\n".join(f"  {name}: {then[name]!r} in the training, {now[name]!r} here" for name in changed)
             right = " ".join(option(name, then[name]) for name in changed)
             raise ValueError(f"the training in {path} had other settings:\n{differences}\ngive {right}")
-        if "roi_size" in then and "roi_size" in now and _differ(then["roi_size"], now["roi_size"]):
+        if "roi_size" in then and "roi_size" in now and differ(then["roi_size"], now["roi_size"]):
             logger.info(
                 f"roi_size is {now['roi_size']} here, {then['roi_size']} in the training: the figures are those of "
                 "windows of another size"
@@ -262,7 +263,7 @@ class TrainedCases:
         return message
 
 
-def _differ(then: Any, now: Any) -> bool:
+def differ(then: Any, now: Any) -> bool:
     """Whether two values of a setting differ; one number may stand for one per axis."""
     if isinstance(then, list) == isinstance(now, list):
         return then != now
