@@ -9,13 +9,13 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from lunet_networks.deployment import deploy
-    from lunet_networks.nets import LMSCUNet, LVUNet, MedNeXt, PSPSeg, UNet, UNetPlusPlus
+    from lunet_networks.nets import LMSCUNet, LVUNet, MedNeXt, PSPSeg, UNet, UNetPlusPlus, UNeXt
     from lunet_networks.presets import PRESETS, create_network, list_presets
     from lunet_networks.published import load_published_weights
 
 MODULES = {  # that have the names above
     "deployment": ("deploy",),
-    "nets": ("LMSCUNet", "LVUNet", "MedNeXt", "PSPSeg", "UNet", "UNetPlusPlus"),
+    "nets": ("LMSCUNet", "LVUNet", "MedNeXt", "PSPSeg", "UNeXt", "UNet", "UNetPlusPlus"),
     "presets": ("PRESETS", "create_network", "list_presets"),
     "published": ("load_published_weights",),
 }
@@ -26,6 +26,7 @@ __all__ = [
     "LVUNet",
     "MedNeXt",
     "PSPSeg",
+    "UNeXt",
     "UNet",
     "UNetPlusPlus",
     "create_network",

@@ -12,7 +12,7 @@ from typing import Any
 from monai.utils import ComponentStore
 from torch import nn
 
-from lunet_networks.nets import LMSCUNet, LVUNet, MedNeXt, PSPSeg, UNet, UNetPlusPlus
+from lunet_networks.nets import LMSCUNet, LVUNet, MedNeXt, PSPSeg, UNet, UNetPlusPlus, UNeXt
 
 __all__ = ["PRESETS", "conventional_twin", "create_network", "input_shape", "is_lean", "list_presets"]
 
@@ -33,6 +33,10 @@ _PSPSEG = {  # name: channels, expansion, branches
     "s": ((16, 32, 64, 128, 256), 0.5, 4),
     "b": ((16, 32, 64, 128, 256), 2, 7),
     "l": ((16, 32, 64, 128, 256, 320), 2, 7),
+}
+_UNEXT = {  # name: channels from 1/2 to 1/32 of the resolution
+    "unext": (16, 32, 128, 160, 256),
+    "unext_small": (8, 16, 32, 64, 128),
 }
 _SIZE_OF_COSTS = {3: (64, 64, 64), 2: (256, 256)}
 
@@ -77,6 +81,13 @@ PRESETS.add(
     "LV-UNet, 2D, MobileNetV3-Large up to block 9, then 80, 160, 240, 480 channels; fuses when deployed",
     partial(LVUNet, mobilenet_blocks=9, act_num=1, skip="add"),
 )
+for _name, _channels in _UNEXT.items():
+    PRESETS.add(
+        _name,
+        f"UNeXt, 2D, 5 levels of {', '.join(map(str, _channels))} channels, full resolution halved first, "
+        "shifted linear layers at the deepest",
+        partial(UNeXt, channels=_channels),
+    )
 PRESETS.add(
     "unet_2d",
     "U-Net, 2D, 5 levels of 64, 128, 256, 512, 1024 channels, with which LMSC-UNet is compared",

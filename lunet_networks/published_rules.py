@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from lunet_networks.nets import LVUNet, MedNeXt, PSPSeg, UNet, UNetPlusPlus
+from lunet_networks.nets import LVUNet, MedNeXt, PSPSeg, UNet, UNetPlusPlus, UNeXt
+from lunet_networks.published_rules_2d import UNEXT_RULES, check_not_deployed
 
 __all__ = ["PUBLISHED", "Published", "Rules", "published_key"]
 
@@ -220,4 +221,5 @@ PUBLISHED: dict[type[nn.Module], Published] = {
         unpublished=re.compile(r".+\.slope"),
         warning=_warn_of_lv_unet,
     ),
+    UNeXt: Published(UNEXT_RULES, upsamplings="decoders", check=check_not_deployed),
 }

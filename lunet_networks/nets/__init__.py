@@ -6,5 +6,6 @@ from lunet_networks.nets.mednext import MedNeXt
 from lunet_networks.nets.pspseg import PSPSeg
 from lunet_networks.nets.unet import UNet
 from lunet_networks.nets.unetplusplus import UNetPlusPlus
+from lunet_networks.nets.unext import UNeXt
 
-__all__ = ["LMSCUNet", "LVUNet", "MedNeXt", "PSPSeg", "UNet", "UNetPlusPlus"]
+__all__ = ["LMSCUNet", "LVUNet", "MedNeXt", "PSPSeg", "UNeXt", "UNet", "UNetPlusPlus"]
