@@ -12,7 +12,7 @@ from typing import Any
 from monai.utils import ComponentStore
 from torch import nn
 
-from lunet_networks.nets import LMSCUNet, LVUNet, MedNeXt, PSPSeg, UNet, UNetPlusPlus, UNeXt
+from lunet_networks.nets import EGEUNet, LMSCUNet, LVUNet, MALUNet, MedNeXt, PSPSeg, UNet, UNetPlusPlus, UNeXt
 
 __all__ = ["PRESETS", "conventional_twin", "create_network", "input_shape", "is_lean", "list_presets"]
 
@@ -88,6 +88,16 @@ for _name, _channels in _UNEXT.items():
         "shifted linear layers at the deepest",
         partial(UNeXt, channels=_channels),
     )
+PRESETS.add(
+    "malunet",
+    "MALUNet, 2D, 6 levels of 8, 16, 24, 32, 48, 64 channels, dilated gates and external attention, skips bridged",
+    partial(MALUNet, channels=(8, 16, 24, 32, 48, 64)),
+)
+PRESETS.add(
+    "ege_unet",
+    "EGE-UNet, 2D, 6 levels of 8, 16, 24, 32, 48, 64 channels, product attention, skips gated by predicted masks",
+    partial(EGEUNet, channels=(8, 16, 24, 32, 48, 64)),
+)
 PRESETS.add(
     "unet_2d",
     "U-Net, 2D, 5 levels of 64, 128, 256, 512, 1024 channels, with which LMSC-UNet is compared",

@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 from torch import nn
 
-__all__ = ["UNEXT_RULES", "check_not_deployed"]
+__all__ = ["EGE_UNET_RULES", "MALUNET_RULES", "UNEXT_RULES", "check_not_deployed"]
+
+Rules = dict[str, Callable[..., str]]
 
 
 def check_not_deployed(network: nn.Module) -> None:
@@ -27,7 +29,7 @@ def _side(coder: str) -> str:
     return "d" if coder == "decoder" else ""
 
 
-UNEXT_RULES: dict[str, Callable[..., str]] = {
+UNEXT_RULES: Rules = {
     r"(encoder|decoder)s\.(\d)\.conv\.0\.(\w+)": lambda _, coder, i, entry: f"{coder}{i + 1}.{entry}",
     r"(encoder|decoder)s\.(\d)\.conv\.1\.(\w+)": lambda _, coder, i, entry: f"{coder[0]}bn{i + 1}.{entry}",
     r"embeddings\.(\d)\.conv\.(\w+)": lambda _, i, entry: f"patch_embed{i + 3}.proj.{entry}",
@@ -37,4 +39,45 @@ UNEXT_RULES: dict[str, Callable[..., str]] = {
     ),
     r"token_(encoder|decoder)s\.(\d)\.norm\.(\w+)": lambda _, coder, i, entry: f"{_side(coder)}norm{i + 3}.{entry}",
     r"head\.(\w+)": lambda _, entry: f"final.{entry}",
+}
+
+_BLOCK = r"(encoder|decoder)s\.(\d)\.block"  # of a level
+_LEVEL_RULES: Rules = {  # of MALUNet and EGE-UNet
+    rf"{_BLOCK}\.(weight|bias)": lambda _, coder, i, entry: f"{coder}{i + 1}.0.{entry}",
+    r"(encoder|decoder)s\.(\d)\.norm\.(\w+)": lambda _, coder, i, entry: f"{coder[0]}bn{i + 1}.{entry}",
+    r"head\.(\w+)": lambda _, entry: f"final.{entry}",
+}
+_MALUNET_LAYERS = {
+    **{"query": "conv1", "keys": "linear_0", "values": "linear_1", "project": "conv2"},  # external attention
+    **{f"dilated.{k}": f"mda{k}" for k in range(4)},  # dilated gate
+    **{"conv": "conv", "shortcut": "gau.cw", "norm": "norm_layer"},
+    **{
+        f"{ours}.{k}": f"gau.{theirs}.0.{layer}"
+        for ours, theirs in (("gate", "w1"), ("value", "w2"), ("output", "wo"))
+        for k, layer in enumerate(("conv1", "norm_layer", "conv2"))
+    },
+}
+MALUNET_RULES: Rules = {
+    **_LEVEL_RULES,
+    rf"{_BLOCK}\.(\d)\.(.+)\.(\w+)": lambda _, coder, i, j, layer, entry: (
+        f"{coder}{i + 1}.{j}.{_MALUNET_LAYERS[layer]}.{entry}"
+    ),
+    r"bottleneck\.(\d)\.(.+)\.(\w+)": lambda _, j, layer, entry: f"encoder6.{j}.{_MALUNET_LAYERS[layer]}.{entry}",
+    r"spatial_gate\.conv\.(\w+)": lambda _, entry: f"scab.satt.shared_conv2d.0.{entry}",
+    r"mixing\.(\w+)": lambda _, entry: f"scab.catt.get_all_att.{entry}",
+    r"channel_gates\.(\d)\.(\w+)": lambda _, k, entry: f"scab.catt.att{k + 1}.{entry}",
+}
+_EGE_UNET_PARTS = {  # of a product attention
+    **{"positions": "params_xy", "rows": "params_zx", "columns": "params_zy"},
+    **{"of_positions": "conv_xy", "of_rows": "conv_zx", "of_columns": "conv_zy", "local": "dw"},
+    **{"norm": "norm1", "joined_norm": "norm2", "output": "ldw"},
+}
+EGE_UNET_RULES: Rules = {
+    **_LEVEL_RULES,
+    rf"{_BLOCK}\.([a-z_]+)(.*)": lambda _, coder, i, part, rest: f"{coder}{i + 1}.0.{_EGE_UNET_PARTS[part]}{rest}",
+    r"bottleneck\.0\.([a-z_]+)(.*)": lambda _, part, rest: f"encoder6.0.{_EGE_UNET_PARTS[part]}{rest}",
+    r"mask_heads\.(\d)\.(\w+)": lambda _, k, entry: f"gt_conv{k + 1}.0.{entry}",
+    r"gates\.(\d)\.project\.(\w+)": lambda last, k, entry: f"GAB{last - k + 1}.pre_project.{entry}",
+    r"gates\.(\d)\.groups\.(\d)\.(.+)": lambda last, k, g, rest: f"GAB{last - k + 1}.g{g}.{rest}",
+    r"gates\.(\d)\.output\.(.+)": lambda last, k, rest: f"GAB{last - k + 1}.tail_conv.{rest}",
 }

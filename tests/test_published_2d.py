@@ -39,6 +39,12 @@ class Golden:
 
 NETWORKS = {  # by their name in the reference
     "unext": Golden(partial(create_network, "unext_small"), partial(create_network, "unext")),
+    "malunet": Golden(partial(create_network, "malunet"), partial(create_network, "malunet")),
+    "egeunet": Golden(
+        partial(create_network, "ege_unet", deep_supervision=True),
+        partial(create_network, "ege_unet", deep_supervision=True),
+        deep_supervision=True,
+    ),
 }
 
 
