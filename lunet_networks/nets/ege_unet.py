@@ -81,6 +81,7 @@ class EGEUNet(Network):
         self.deep_supervision = deep_supervision
         self.dropout = dropout
         self.size_multiple = 2**_POOLED
+        self.normalised = "instance" if channels[-2] == GROUPS else ""  # a channel a group at the lowest resolution
 
         a, b, c, d, e, f = channels
         self.encoders = nn.ModuleList(
@@ -114,8 +115,7 @@ class EGEUNet(Network):
         use_fast_layers(self)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
-        single = self.channels[-2] == GROUPS  # channel a group, at the lowest level
-        check_input(x, self.spatial_dims, self.in_channels, self.size_multiple, "instance" if single else "")
+        check_input(x, self.spatial_dims, self.in_channels, self.size_multiple, self.normalised)
         skips = []
         for encoder in self.encoders:
             x = encoder(x)

@@ -76,6 +76,7 @@ class MALUNet(Network):
         self.channels = list(channels)
         self.dropout = dropout
         self.size_multiple = 2**_POOLED
+        self.normalised = "instance" if GROUPS in channels[-2:] else ""  # a channel a group at the lowest resolution
 
         a, b, c, d, e, f = channels
         self.encoders = nn.ModuleList(
@@ -114,8 +115,7 @@ class MALUNet(Network):
         use_fast_layers(self)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        single = self.channels[-1] == GROUPS or self.channels[-2] == GROUPS  # channel a group, at the lowest level
-        check_input(x, self.spatial_dims, self.in_channels, self.size_multiple, "instance" if single else "")
+        check_input(x, self.spatial_dims, self.in_channels, self.size_multiple, self.normalised)
         skips = []
         for encoder in self.encoders:
             x = encoder(x)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -18,7 +17,6 @@ from lunet_networks.nets.network import Network
 __all__ = ["UNeXt"]
 
 _LEVELS = 5
-_GROUPS = 5  # of channels, which are shifted by -2, -1, 0, 1 and 2 positions
 
 
 class UNeXt(Network):
@@ -185,9 +183,8 @@ class _ShiftedBlock(nn.Module):
 
 
 def _shift(x: torch.Tensor, axis: int) -> torch.Tensor:
-    """Move the groups of the channels of ``(B, H, W, C)`` by -2 to 2 positions along an axis; zeros move in."""
-    reach = _GROUPS // 2
-    padding = [0, 0, 0, 0, reach, reach] if axis == 1 else [0, 0, reach, reach]
-    size = x.shape[axis]
-    groups = torch.split(F.pad(x, padding), math.ceil(x.shape[3] / _GROUPS), dim=3)
-    return torch.cat([group.narrow(axis, 2 * reach - k, size) for k, group in enumerate(groups)], dim=3)
+    """Move five groups of the channels of ``(B, H, W, C)`` by -2 to 2 positions along an axis; zeros move in.
+    Few channels make fewer groups."""
+    padded = F.pad(x, [0, 0, 0, 0, 2, 2] if axis == 1 else [0, 0, 2, 2])
+    groups = torch.split(padded, (x.shape[3] + 4) // 5, dim=3)
+    return torch.cat([group.narrow(axis, 4 - k, x.shape[axis]) for k, group in enumerate(groups)], dim=3)

@@ -6,7 +6,20 @@ from inspect import signature
 import pytest
 import torch
 
-from lunet_networks import LMSCUNet, LVUNet, MedNeXt, PSPSeg, UNet, UNetPlusPlus, create_network, list_presets, nets
+from lunet_networks import (
+    EGEUNet,
+    LMSCUNet,
+    LVUNet,
+    MALUNet,
+    MedNeXt,
+    PSPSeg,
+    UNet,
+    UNetPlusPlus,
+    UNeXt,
+    create_network,
+    list_presets,
+    nets,
+)
 
 OTHER_ARGUMENTS = [  # each argument has a value that is not its default
     UNet(2, 2, 3, (3, 4), 1, {"bottleneck.0": 0.5}, {"encoders.0.0": 2}, "NDA"),
@@ -19,6 +32,10 @@ OTHER_ARGUMENTS = [  # each argument has a value that is not its default
     LMSCUNet(3, 2, 3, (4, 8), 3, (1,), 0.0, True),
     LVUNet(2, 2, 3, 5, 2, "concat", 0.1),
     LVUNet(2, 2, 3, 5, 2, "concat", deployed=True),
+    UNeXt(2, 2, 3, (4, 4, 8, 12, 16), 0.1),
+    UNeXt(2, 2, 3, (4, 4, 8, 12, 16), deployed=True),
+    MALUNet(2, 2, 3, (4, 8, 4, 12, 4, 8), 0.1),
+    EGEUNet(2, 2, 3, (4, 8, 4, 12, 4, 8), True, 0.1),
 ]
 NOT_DESCRIBED = {"pretrained"}  # what its weights were once, which are in the state dict
 
