@@ -9,19 +9,31 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from lunet_networks.deployment import deploy
-    from lunet_networks.nets import EGEUNet, LMSCUNet, LVUNet, MALUNet, MedNeXt, PSPSeg, UNet, UNetPlusPlus, UNeXt
+    from lunet_networks.nets import (
+        UKAN,
+        EGEUNet,
+        LMSCUNet,
+        LVUNet,
+        MALUNet,
+        MedNeXt,
+        PSPSeg,
+        UNet,
+        UNetPlusPlus,
+        UNeXt,
+    )
     from lunet_networks.presets import PRESETS, create_network, list_presets
     from lunet_networks.published import load_published_weights
 
 MODULES = {  # that have the names above
     "deployment": ("deploy",),
-    "nets": ("EGEUNet", "LMSCUNet", "LVUNet", "MALUNet", "MedNeXt", "PSPSeg", "UNeXt", "UNet", "UNetPlusPlus"),
+    "nets": ("EGEUNet", "LMSCUNet", "LVUNet", "MALUNet", "MedNeXt", "PSPSeg", "UKAN", "UNeXt", "UNet", "UNetPlusPlus"),
     "presets": ("PRESETS", "create_network", "list_presets"),
     "published": ("load_published_weights",),
 }
 
 __all__ = [
     "PRESETS",
+    "UKAN",
     "EGEUNet",
     "LMSCUNet",
     "LVUNet",

@@ -12,7 +12,7 @@ from typing import Any
 from monai.utils import ComponentStore
 from torch import nn
 
-from lunet_networks.nets import EGEUNet, LMSCUNet, LVUNet, MALUNet, MedNeXt, PSPSeg, UNet, UNetPlusPlus, UNeXt
+from lunet_networks.nets import UKAN, EGEUNet, LMSCUNet, LVUNet, MALUNet, MedNeXt, PSPSeg, UNet, UNetPlusPlus, UNeXt
 
 __all__ = ["PRESETS", "conventional_twin", "create_network", "input_shape", "is_lean", "list_presets"]
 
@@ -37,6 +37,10 @@ _PSPSEG = {  # name: channels, expansion, branches
 _UNEXT = {  # name: channels from 1/2 to 1/32 of the resolution
     "unext": (16, 32, 128, 160, 256),
     "unext_small": (8, 16, 32, 64, 128),
+}
+_U_KAN = {  # the same
+    "u_kan": (32, 64, 256, 320, 512),
+    "u_kan_small": (16, 32, 128, 160, 256),
 }
 _SIZE_OF_COSTS = {3: (64, 64, 64), 2: (256, 256)}
 
@@ -98,6 +102,13 @@ PRESETS.add(
     "EGE-UNet, 2D, 6 levels of 8, 16, 24, 32, 48, 64 channels, product attention, skips gated by predicted masks",
     partial(EGEUNet, channels=(8, 16, 24, 32, 48, 64)),
 )
+for _name, _channels in _U_KAN.items():
+    PRESETS.add(
+        _name,
+        f"U-KAN, 2D, 5 levels of {', '.join(map(str, _channels))} channels, full resolution halved first, "
+        "Kolmogorov-Arnold layers at the deepest",
+        partial(UKAN, channels=_channels),
+    )
 PRESETS.add(
     "unet_2d",
     "U-Net, 2D, 5 levels of 64, 128, 256, 512, 1024 channels, with which LMSC-UNet is compared",

@@ -17,9 +17,9 @@ def load_published_weights(network: nn.Module, state_dict: Mapping[str, torch.Te
     """Load a state dict of the published implementations, in place and strictly.
 
     It reads the networks published with Lean Unet (UNet, LUNet, UNet++, LUNet++, MedNeXt), those of PSP-Seg, LV-UNet in
-    its training form, UNeXt, MALUNet, EGE-UNet, and, for a UNet, STAMP's UNet and Segmenter in one state dict with the
-    prefixes ``unet.`` and ``segmenter.``. The networks of Lean Unet and STAMP, MALUNet and EGE-UNet end in a sigmoid,
-    ours end in the logits before it.
+    its training form, UNeXt, U-KAN, MALUNet, EGE-UNet, and, for a UNet, STAMP's UNet and Segmenter in one state dict
+    with the prefixes ``unet.`` and ``segmenter.``. The networks of Lean Unet and STAMP, MALUNet and EGE-UNet end in a
+    sigmoid, ours end in the logits before it.
 
     Of PSP-Seg, branches that are masked in the published weights (``active_paths``) are masked here. If some were
     deleted, name those that are left in ``branches`` of the network. In both cases a module without an active branch is

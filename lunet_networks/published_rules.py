@@ -9,8 +9,14 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from lunet_networks.nets import EGEUNet, LVUNet, MALUNet, MedNeXt, PSPSeg, UNet, UNetPlusPlus, UNeXt
-from lunet_networks.published_rules_2d import EGE_UNET_RULES, MALUNET_RULES, UNEXT_RULES, check_not_deployed
+from lunet_networks.nets import UKAN, EGEUNet, LVUNet, MALUNet, MedNeXt, PSPSeg, UNet, UNetPlusPlus, UNeXt
+from lunet_networks.published_rules_2d import (
+    EGE_UNET_RULES,
+    MALUNET_RULES,
+    U_KAN_RULES,
+    UNEXT_RULES,
+    check_not_deployed,
+)
 
 __all__ = ["PUBLISHED", "Published", "Rules", "published_key"]
 
@@ -222,6 +228,7 @@ PUBLISHED: dict[type[nn.Module], Published] = {
         warning=_warn_of_lv_unet,
     ),
     UNeXt: Published(UNEXT_RULES, upsamplings="decoders", check=check_not_deployed),
+    UKAN: Published(U_KAN_RULES, upsamplings="decoders", check=check_not_deployed),
     MALUNet: Published(MALUNET_RULES, upsamplings="decoders"),
     EGEUNet: Published(EGE_UNET_RULES, upsamplings="decoders"),
 }

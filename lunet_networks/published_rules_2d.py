@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from torch import nn
 
-__all__ = ["EGE_UNET_RULES", "MALUNET_RULES", "UNEXT_RULES", "check_not_deployed"]
+__all__ = ["EGE_UNET_RULES", "MALUNET_RULES", "UNEXT_RULES", "U_KAN_RULES", "check_not_deployed"]
 
 Rules = dict[str, Callable[..., str]]
 
@@ -38,6 +38,35 @@ UNEXT_RULES: Rules = {
         f"{_side(coder)}block{i + 1}.0.{_UNEXT_LAYERS[layer]}.{entry}"
     ),
     r"token_(encoder|decoder)s\.(\d)\.norm\.(\w+)": lambda _, coder, i, entry: f"{_side(coder)}norm{i + 3}.{entry}",
+    r"head\.(\w+)": lambda _, entry: f"final.{entry}",
+}
+_PLACES = {"conv": 0, "adn.N": 1}  # of the layers of a unit in a published pair of units, the second three further on
+_UNIT = r"(conv|adn\.N)\.(\w+)"
+_SPLINES = {"spline_scale": "spline_scaler"}  # other entries keep their names
+
+
+def _token_layer(coder: str, i: int) -> str:
+    return f"{_side(coder)}block{i + 1}.0.layer"
+
+
+U_KAN_RULES: Rules = {
+    rf"(encoder|decoder)s\.(\d)\.(\d)\.{_UNIT}": lambda _, coder, i, k, layer, entry: (
+        f"{coder}{i + 1}.conv.{_PLACES[layer] + 3 * k}.{entry}"
+    ),
+    r"embeddings\.(\d)\.project\.(\w+)": lambda _, i, entry: f"patch_embed{i + 3}.proj.{entry}",
+    r"embeddings\.(\d)\.norm\.(\w+)": lambda _, i, entry: f"patch_embed{i + 3}.norm.{entry}",
+    r"token_(encoder|decoder)s\.(\d)\.norm\.(\w+)": lambda _, coder, i, entry: (
+        f"{_side(coder)}block{i + 1}.0.norm2.{entry}"
+    ),
+    r"token_(encoder|decoder)s\.(\d)\.layers\.(\d)\.(\w+)": lambda _, coder, i, k, entry: (
+        f"{_token_layer(coder, i)}.fc{k + 1}.{_SPLINES.get(entry, entry)}"
+    ),
+    rf"token_(encoder|decoder)s\.(\d)\.units\.(\d)\.{_UNIT}": lambda _, coder, i, k, layer, entry: (
+        f"{_token_layer(coder, i)}.dwconv_{k + 1}.{'dwconv' if layer == 'conv' else 'bn'}.{entry}"
+    ),
+    r"token_(encoder|decoder)s\.(\d)\.last_norm\.(\w+)": lambda _, coder, i, entry: (
+        f"{_side(coder)}norm{i + 3}.{entry}"
+    ),
     r"head\.(\w+)": lambda _, entry: f"final.{entry}",
 }
 

@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch import nn
 
-from lunet_networks import create_network, load_published_weights
+from lunet_networks import UKAN, create_network, load_published_weights
 from lunet_networks.published import published_keys
 from lunet_networks.summary import count_macs, count_parameters
 from tests.helpers.recipe import make_image, uniform
@@ -45,6 +45,7 @@ NETWORKS = {  # by their name in the reference
         partial(create_network, "ege_unet", deep_supervision=True),
         deep_supervision=True,
     ),
+    "ukan": Golden(partial(UKAN, channels=(4, 8, 32, 40, 48)), partial(create_network, "u_kan")),
 }
 
 

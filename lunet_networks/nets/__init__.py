@@ -6,8 +6,9 @@ from lunet_networks.nets.lv_unet import LVUNet
 from lunet_networks.nets.malunet import MALUNet
 from lunet_networks.nets.mednext import MedNeXt
 from lunet_networks.nets.pspseg import PSPSeg
+from lunet_networks.nets.u_kan import UKAN
 from lunet_networks.nets.unet import UNet
 from lunet_networks.nets.unetplusplus import UNetPlusPlus
 from lunet_networks.nets.unext import UNeXt
 
-__all__ = ["EGEUNet", "LMSCUNet", "LVUNet", "MALUNet", "MedNeXt", "PSPSeg", "UNeXt", "UNet", "UNetPlusPlus"]
+__all__ = ["UKAN", "EGEUNet", "LMSCUNet", "LVUNet", "MALUNet", "MedNeXt", "PSPSeg", "UNeXt", "UNet", "UNetPlusPlus"]

@@ -30,7 +30,7 @@ def fuse_units(network: nn.Module, form: nn.Module) -> nn.Module:
         source = network.get_submodule(name)
         if isinstance(module, FusedUnit):
             _fuse(source, module)
-        elif isinstance(module, nn.modules.conv._ConvNd) and not name.endswith(".conv"):
+        elif isinstance(module, (nn.modules.conv._ConvNd, nn.LayerNorm)) and not name.endswith(".conv"):
             module.load_state_dict(source.state_dict())
     return form
 

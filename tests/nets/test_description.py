@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from lunet_networks import (
+    UKAN,
     EGEUNet,
     LMSCUNet,
     LVUNet,
@@ -34,6 +35,8 @@ OTHER_ARGUMENTS = [  # each argument has a value that is not its default
     LVUNet(2, 2, 3, 5, 2, "concat", deployed=True),
     UNeXt(2, 2, 3, (4, 4, 8, 12, 16), 0.1),
     UNeXt(2, 2, 3, (4, 4, 8, 12, 16), deployed=True),
+    UKAN(2, 2, 3, (2, 3, 4, 6, 4), 0.1),
+    UKAN(2, 2, 3, (2, 3, 4, 6, 4), deployed=True),
     MALUNet(2, 2, 3, (4, 8, 4, 12, 4, 8), 0.1),
     EGEUNet(2, 2, 3, (4, 8, 4, 12, 4, 8), True, 0.1),
 ]
