@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         LVUNet,
         MALUNet,
         MedNeXt,
+        MobileNetV3UNet,
         PSPSeg,
         UNet,
         UNetPlusPlus,
@@ -26,7 +27,19 @@ if TYPE_CHECKING:
 
 MODULES = {  # that have the names above
     "deployment": ("deploy",),
-    "nets": ("EGEUNet", "LMSCUNet", "LVUNet", "MALUNet", "MedNeXt", "PSPSeg", "UKAN", "UNeXt", "UNet", "UNetPlusPlus"),
+    "nets": (
+        "UKAN",
+        "EGEUNet",
+        "LMSCUNet",
+        "LVUNet",
+        "MALUNet",
+        "MedNeXt",
+        "MobileNetV3UNet",
+        "PSPSeg",
+        "UNeXt",
+        "UNet",
+        "UNetPlusPlus",
+    ),
     "presets": ("PRESETS", "create_network", "list_presets"),
     "published": ("load_published_weights",),
 }
@@ -39,6 +52,7 @@ __all__ = [
     "LVUNet",
     "MALUNet",
     "MedNeXt",
+    "MobileNetV3UNet",
     "PSPSeg",
     "UNeXt",
     "UNet",

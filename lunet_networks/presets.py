@@ -12,7 +12,19 @@ from typing import Any
 from monai.utils import ComponentStore
 from torch import nn
 
-from lunet_networks.nets import UKAN, EGEUNet, LMSCUNet, LVUNet, MALUNet, MedNeXt, PSPSeg, UNet, UNetPlusPlus, UNeXt
+from lunet_networks.nets import (
+    UKAN,
+    EGEUNet,
+    LMSCUNet,
+    LVUNet,
+    MALUNet,
+    MedNeXt,
+    MobileNetV3UNet,
+    PSPSeg,
+    UNet,
+    UNetPlusPlus,
+    UNeXt,
+)
 
 __all__ = ["PRESETS", "conventional_twin", "create_network", "input_shape", "is_lean", "list_presets"]
 
@@ -109,6 +121,12 @@ for _name, _channels in _U_KAN.items():
         "Kolmogorov-Arnold layers at the deepest",
         partial(UKAN, channels=_channels),
     )
+PRESETS.add(
+    "mobilenetv3_unet",
+    "MobileNetV3-UNet, 2D, MobileNetV3-Large up to block 13, decoder of 112, 40, 24, 16 channels, skips added; our "
+    "reading of a table",
+    partial(MobileNetV3UNet, width_mult=1.0),
+)
 PRESETS.add(
     "unet_2d",
     "U-Net, 2D, 5 levels of 64, 128, 256, 512, 1024 channels, with which LMSC-UNet is compared",

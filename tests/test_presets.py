@@ -55,6 +55,7 @@ PUBLISHED = {
     "unext_small": (253_561, 99_229_696),
     "u_kan": (25_359_265, 10_518_069_248),
     "u_kan_small": (6_356_689, 2_647_293_952),
+    "mobilenetv3_unet": (2_049_377, 480_419_712),
     "malunet": (177_943, 82_740_224),
     "ege_unet": (53_374, 72_096_256),
 }
@@ -62,7 +63,7 @@ PSPSEG_MACS = {"pspseg_s": 8_409_579_520, "pspseg_b": 17_167_286_272, "pspseg_l"
 SIZE_MULTIPLES = {  # published, by the beginning of the name
     **dict.fromkeys(("unet_small", "lunet_small", "unetpp_small", "lunetpp_small", "mednext_small", "pspseg_s"), 16),
     **dict.fromkeys(("unet_large", "lunet_large", "unetpp_large", "lunetpp_large", "lmsc_unet"), 8),
-    **dict.fromkeys(("pspseg_l", "unext", "u_kan", "malunet", "ege_unet"), 32),
+    **dict.fromkeys(("pspseg_l", "unext", "u_kan", "mobilenetv3_unet", "malunet", "ege_unet"), 32),
     "lv_unet": 1,
 }
 MACS_FOR_ANY_BATCH = {"ege_unet": 239_360}  # to stretch factors that are weights and not of an image

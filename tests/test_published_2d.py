@@ -6,7 +6,8 @@ one.
 """
 
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ import torch
 from torch import nn
 
 from lunet_networks import UKAN, create_network, load_published_weights
+from lunet_networks.nets.mobilenet_v3 import mobilenet_v3_large
 from lunet_networks.published import published_keys
 from lunet_networks.summary import count_macs, count_parameters
 from tests.helpers.recipe import make_image, uniform
@@ -30,11 +32,48 @@ class Golden:
         small: makes the network of ``io2d/NAME.npz``; None: there is no such file.
         full: makes the network of full size; None: there are no figures.
         deep_supervision: whether its outputs for deep supervision are known too, which it gives in training only.
+        keys: gives the key in the reference of each of ours; the published ones, unless it is our reading of a paper.
     """
 
     small: Callable[[], nn.Module] | None
     full: Callable[[], nn.Module] | None
     deep_supervision: bool = False
+    keys: Callable[[nn.Module], dict[str, str]] = published_keys
+
+    def load(self, network: nn.Module, weights: Mapping[str, torch.Tensor]) -> nn.Module:
+        """Load weights by their keys in the reference, strictly."""
+        if self.keys is published_keys:
+            return load_published_weights(network, weights)
+        keys = self.keys(network)
+        assert sorted(keys.values()) == sorted(weights)
+        network.load_state_dict({ours: weights[theirs] for ours, theirs in keys.items()})
+        return network
+
+
+class _MobileNet(nn.Sequential):
+    """The encoder alone, by torchvision's keys."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(*mobilenet_v3_large(last_block=9))
+
+
+def _keys_of_mobilenet(network: nn.Module) -> dict[str, str]:
+    """The encoder keeps its keys. A unit is its convolution and norm, the second one of a pair three places on."""
+    places = {"conv": 0, "adn.N": 1}
+    rules = {
+        r"(bottleneck|decoders\.\d)\.(\d)\.(conv|adn\.N)\.(\w+)": lambda block, k, layer, entry: (
+            f"{block.replace('decoders', 'dec')}.{places[layer] + 3 * int(k)}.{entry}"
+        ),
+        r"upsamples\.(.+)": lambda rest: f"up.{rest}",
+        r"((?:features|head)\..+)": lambda key: key,
+    }
+    found = {}
+    for key in network.state_dict():
+        for pattern, rule in rules.items():
+            if match := re.fullmatch(pattern, key):
+                found[key] = rule(*match.groups())
+    return found
 
 
 NETWORKS = {  # by their name in the reference
@@ -46,6 +85,12 @@ NETWORKS = {  # by their name in the reference
         deep_supervision=True,
     ),
     "ukan": Golden(partial(UKAN, channels=(4, 8, 32, 40, 48)), partial(create_network, "u_kan")),
+    "mobilenetv3_unet_candidate": Golden(
+        partial(create_network, "mobilenetv3_unet", width_mult=0.35),
+        partial(create_network, "mobilenetv3_unet"),
+        keys=_keys_of_mobilenet,
+    ),
+    "mobilenetv3_large_features0_9": Golden(_MobileNet, None, keys=_keys_of_mobilenet),
 }
 
 
@@ -74,7 +119,7 @@ def test_published_weights_give_the_published_logits(name: str, shared: Path) ->
         arrays = {key: torch.from_numpy(file[key]) for key in file.files}
     weights = {key.removeprefix("sd/"): value for key, value in arrays.items() if key.startswith("sd/")}
     golden = NETWORKS[name]
-    network = load_published_weights(golden.small(), weights).eval()
+    network = golden.load(golden.small(), weights).eval()
     with torch.no_grad():
         single = network(arrays["input"])
     logits = arrays["logits"]
@@ -91,12 +136,11 @@ def test_published_weights_give_the_published_logits(name: str, shared: Path) ->
 
 @pytest.mark.parametrize("name", [name for name, golden in NETWORKS.items() if golden.full])
 def test_keys_and_counts_are_the_published_ones(name: str, published: dict) -> None:
-    network, known = NETWORKS[name].full(), published[name]["full"]
-    own = network.state_dict()
-    ours = {theirs: list(own[key].shape) for key, theirs in published_keys(network).items()}
+    golden, known = NETWORKS[name], published[name]["full"]
+    network = golden.full()
     empty = {key: torch.empty(shape) for key, shape in known["keys"].items()}
-    load_published_weights(network, empty)  # strictly
-    assert ours.keys() == empty.keys()
+    golden.load(network, empty)
+    assert {*golden.keys(network).values()} == empty.keys()
     assert count_parameters(network) == known["params"]
     assert count_macs(network, (1, 3, 256, 256)) == known["macs_conv_linear_3x256x256"]
 
@@ -105,13 +149,13 @@ def test_keys_and_counts_are_the_published_ones(name: str, published: dict) -> N
 def test_the_network_of_full_size_gives_the_published_checksums(name: str, published: dict) -> None:
     golden, known = NETWORKS[name], published[name]["full"]
     network, checksum = golden.full(), known["checksum"]
-    keys = published_keys(network)
+    keys = golden.keys(network)
     constructed = {theirs: network.state_dict()[key] for key, theirs in keys.items()}
     weights = {}
     for k, (key, shape) in enumerate(known["keys"].items()):
         value = _recipe(key, shape, k, checksum["gain"])
         weights[key] = constructed[key] if value is None else torch.from_numpy(value)
-    load_published_weights(network.double().eval(), weights)
+    golden.load(network.double().eval(), weights)
     logits, *others = _outputs(network, golden, make_image((1, 3, 96, 96)))
     logits = logits.flatten()
     found = {

@@ -13,6 +13,7 @@ from lunet_networks import (
     LVUNet,
     MALUNet,
     MedNeXt,
+    MobileNetV3UNet,
     PSPSeg,
     UNet,
     UNetPlusPlus,
@@ -37,6 +38,8 @@ OTHER_ARGUMENTS = [  # each argument has a value that is not its default
     UNeXt(2, 2, 3, (4, 4, 8, 12, 16), deployed=True),
     UKAN(2, 2, 3, (2, 3, 4, 6, 4), 0.1),
     UKAN(2, 2, 3, (2, 3, 4, 6, 4), deployed=True),
+    MobileNetV3UNet(2, 2, 3, 0.35, 0.1),
+    MobileNetV3UNet(2, 2, 3, 0.35, deployed=True),
     MALUNet(2, 2, 3, (4, 8, 4, 12, 4, 8), 0.1),
     EGEUNet(2, 2, 3, (4, 8, 4, 12, 4, 8), True, 0.1),
 ]
