@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from lunet_networks.deployment import deploy
     from lunet_networks.nets import (
         UKAN,
+        AttentionUNet,
         EGEUNet,
         LMSCUNet,
         LVUNet,
@@ -29,6 +30,7 @@ MODULES = {  # that have the names above
     "deployment": ("deploy",),
     "nets": (
         "UKAN",
+        "AttentionUNet",
         "EGEUNet",
         "LMSCUNet",
         "LVUNet",
@@ -47,6 +49,7 @@ MODULES = {  # that have the names above
 __all__ = [
     "PRESETS",
     "UKAN",
+    "AttentionUNet",
     "EGEUNet",
     "LMSCUNet",
     "LVUNet",

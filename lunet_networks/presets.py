@@ -14,6 +14,7 @@ from torch import nn
 
 from lunet_networks.nets import (
     UKAN,
+    AttentionUNet,
     EGEUNet,
     LMSCUNet,
     LVUNet,
@@ -53,6 +54,11 @@ _UNEXT = {  # name: channels from 1/2 to 1/32 of the resolution
 _U_KAN = {  # the same
     "u_kan": (32, 64, 256, 320, 512),
     "u_kan_small": (16, 32, 128, 160, 256),
+}
+_COMPARED_IN_2D = {  # name: function, description
+    "unet_2d_32f": (partial(UNet, bias=False, adn_ordering="NDA"), "U-Net, 2D"),
+    "attention_unet_2d_32f": (AttentionUNet, "Attention U-Net, 2D"),
+    "unetpp_2d_32f": (partial(UNetPlusPlus, upsample="bilinear", adn_ordering="NDA"), "UNet++, 2D"),
 }
 _SIZE_OF_COSTS = {3: (64, 64, 64), 2: (256, 256)}
 
@@ -132,6 +138,12 @@ PRESETS.add(
     "U-Net, 2D, 5 levels of 64, 128, 256, 512, 1024 channels, with which LMSC-UNet is compared",
     partial(UNet, spatial_dims=2, in_channels=3, channels=(64, 128, 256, 512, 1024), adn_ordering="NDA"),
 )
+for _name, (_make, _title) in _COMPARED_IN_2D.items():
+    PRESETS.add(
+        _name,
+        f"{_title}, 5 levels of 32, 64, 128, 256, 512 channels, with which LV-UNet is compared",
+        partial(_make, spatial_dims=2, in_channels=3, channels=(32, 64, 128, 256, 512)),
+    )
 
 
 def list_presets(pattern: str = "*") -> list[str]:

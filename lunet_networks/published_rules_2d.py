@@ -6,7 +6,15 @@ from collections.abc import Callable
 
 from torch import nn
 
-__all__ = ["EGE_UNET_RULES", "MALUNET_RULES", "UNEXT_RULES", "U_KAN_RULES", "check_not_deployed"]
+__all__ = [
+    "ATTENTION_UNET_RULES",
+    "EGE_UNET_RULES",
+    "MALUNET_RULES",
+    "NESTED_UNET_RULES",
+    "UNEXT_RULES",
+    "U_KAN_RULES",
+    "check_not_deployed",
+]
 
 Rules = dict[str, Callable[..., str]]
 
@@ -67,6 +75,30 @@ U_KAN_RULES: Rules = {
     r"token_(encoder|decoder)s\.(\d)\.last_norm\.(\w+)": lambda _, coder, i, entry: (
         f"{_side(coder)}norm{i + 3}.{entry}"
     ),
+    r"head\.(\w+)": lambda _, entry: f"final.{entry}",
+}
+
+_PROJECTIONS = {"of_map": "W_g", "of_skip": "W_x", "weight": "psi"}  # of a gate
+ATTENTION_UNET_RULES: Rules = {  # levels count from 1 at full resolution, on the way up from 2
+    rf"encoders\.(\d)\.(\d)\.{_UNIT}": lambda _, i, k, layer, entry: (
+        f"Conv{i + 1}.conv.{_PLACES[layer] + 3 * k}.{entry}"
+    ),
+    rf"narrowings\.(\d)\.0\.{_UNIT}": lambda last, k, layer, entry: f"Up{last - k + 2}.up.{_PLACES[layer] + 1}.{entry}",
+    rf"gates\.(\d)\.(\w+)\.{_UNIT}": lambda last, k, part, layer, entry: (
+        f"Att{last - k + 2}.{_PROJECTIONS[part]}.{_PLACES[layer]}.{entry}"
+    ),
+    rf"decoders\.(\d)\.(\d)\.{_UNIT}": lambda last, k, j, layer, entry: (
+        f"Up_conv{last - k + 2}.conv.{_PLACES[layer] + 3 * j}.{entry}"
+    ),
+    r"head\.(\w+)": lambda _, entry: f"Conv_1x1.{entry}",
+}
+_NESTED = {"conv": "conv", "adn.N": "bn"}
+NESTED_UNET_RULES: Rules = {  # of a UNet++ with bilinear upsampling; our segmenter is the second unit of its last node
+    rf"encoders\.(\d)\.(\d)\.{_UNIT}": lambda _, i, k, layer, entry: f"conv{i}_0.{_NESTED[layer]}{k + 1}.{entry}",
+    rf"nodes\.(\d)\.(\d)\.(\d)\.{_UNIT}": lambda _, column, i, k, layer, entry: (
+        f"conv{i}_{column + 1}.{_NESTED[layer]}{k + 1}.{entry}"
+    ),
+    rf"segmenter\.{_UNIT}": lambda last, layer, entry: f"conv0_{last + 1}.{_NESTED[layer]}2.{entry}",
     r"head\.(\w+)": lambda _, entry: f"final.{entry}",
 }
 

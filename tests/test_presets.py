@@ -56,6 +56,9 @@ PUBLISHED = {
     "u_kan": (25_359_265, 10_518_069_248),
     "u_kan_small": (6_356_689, 2_647_293_952),
     "mobilenetv3_unet": (2_049_377, 480_419_712),
+    "unet_2d_32f": (7_763_041, 12_071_206_912),
+    "attention_unet_2d_32f": (8_726_077, 16_636_575_744),
+    "unetpp_2d_32f": (9_163_329, 34_485_567_488),
     "malunet": (177_943, 82_740_224),
     "ege_unet": (53_374, 72_096_256),
 }
@@ -63,6 +66,7 @@ PSPSEG_MACS = {"pspseg_s": 8_409_579_520, "pspseg_b": 17_167_286_272, "pspseg_l"
 SIZE_MULTIPLES = {  # published, by the beginning of the name
     **dict.fromkeys(("unet_small", "lunet_small", "unetpp_small", "lunetpp_small", "mednext_small", "pspseg_s"), 16),
     **dict.fromkeys(("unet_large", "lunet_large", "unetpp_large", "lunetpp_large", "lmsc_unet"), 8),
+    **dict.fromkeys(("unet_2d", "unetpp_2d", "attention_unet_2d"), 16),
     **dict.fromkeys(("pspseg_l", "unext", "u_kan", "mobilenetv3_unet", "malunet", "ege_unet"), 32),
     "lv_unet": 1,
 }

@@ -278,7 +278,12 @@ def test_a_network_of_another_class() -> None:
 @pytest.mark.parametrize(
     ("network", "message"),
     [
-        (UNet(channels=(2, 2), adn_ordering="NDA"), "have units in the order 'AND', this network has NDA"),
+        (
+            UNet(channels=(2, 2), adn_ordering="NDA"),
+            "in a UNet without bias, .* has 2 of 'NDA', bias=True",
+        ),
+        (UNetPlusPlus(channels=(2, 2), upsample="bilinear"), "this network has 2 of 'AND', .* upsample='bilinear'"),
+        (UNet(channels=(2, 2), adn_ordering="NDA", bias=False, deployed=True), "before deployment"),
         (LVUNet(mobilenet_blocks=5), "need an LVUNet with mobilenet_blocks=9 and skip='add'"),
         (LVUNet(deployed=True), "before deployment"),
     ],

@@ -76,6 +76,7 @@ def _keys_of_mobilenet(network: nn.Module) -> dict[str, str]:
     return found
 
 
+EIGHTS = (8, 16, 32, 64, 128)
 NETWORKS = {  # by their name in the reference
     "unext": Golden(partial(create_network, "unext_small"), partial(create_network, "unext")),
     "malunet": Golden(partial(create_network, "malunet"), partial(create_network, "malunet")),
@@ -85,6 +86,14 @@ NETWORKS = {  # by their name in the reference
         deep_supervision=True,
     ),
     "ukan": Golden(partial(UKAN, channels=(4, 8, 32, 40, 48)), partial(create_network, "u_kan")),
+    **{
+        name: Golden(partial(create_network, preset, channels=EIGHTS), partial(create_network, preset))
+        for name, preset in (
+            ("unet", "unet_2d_32f"),
+            ("attunet", "attention_unet_2d_32f"),
+            ("unetpp", "unetpp_2d_32f"),
+        )
+    },
     "mobilenetv3_unet_candidate": Golden(
         partial(create_network, "mobilenetv3_unet", width_mult=0.35),
         partial(create_network, "mobilenetv3_unet"),

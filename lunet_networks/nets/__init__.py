@@ -1,5 +1,6 @@
 """The networks, one file per architecture."""
 
+from lunet_networks.nets.attention_unet import AttentionUNet
 from lunet_networks.nets.ege_unet import EGEUNet
 from lunet_networks.nets.lmsc_unet import LMSCUNet
 from lunet_networks.nets.lv_unet import LVUNet
@@ -14,6 +15,7 @@ from lunet_networks.nets.unext import UNeXt
 
 __all__ = [
     "UKAN",
+    "AttentionUNet",
     "EGEUNet",
     "LMSCUNet",
     "LVUNet",

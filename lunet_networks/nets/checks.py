@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-__all__ = ["check_arguments", "check_channels", "check_input", "check_widths"]
+__all__ = ["check_arguments", "check_channels", "check_input", "check_ordering", "check_widths"]
 
 
 def check_arguments(spatial_dims: int, dropout: float | Mapping[str, float], **counts: int) -> None:
@@ -38,6 +38,12 @@ def check_channels(channels: Sequence[int], conv_channels: Mapping[str, int] | N
     for name, width in (conv_channels or {}).items():
         if not _is_count(width):
             raise ValueError(f"conv_channels gives {name} {width!r} channels, it must be an integer of at least 1")
+
+
+def check_ordering(adn_ordering: str) -> None:
+    """Raise ValueError unless ``adn_ordering`` orders activation (A), dropout (D) and norm (N) of a unit."""
+    if sorted(adn_ordering) != ["A", "D", "N"]:
+        raise ValueError(f"adn_ordering must hold each of A, D and N once, such as 'NDA', got {adn_ordering!r}")
 
 
 def check_widths(channels: Sequence[int], levels: int, divisor: int = 1) -> None:

@@ -8,6 +8,7 @@ import torch
 
 from lunet_networks import (
     UKAN,
+    AttentionUNet,
     EGEUNet,
     LMSCUNet,
     LVUNet,
@@ -24,10 +25,12 @@ from lunet_networks import (
 )
 
 OTHER_ARGUMENTS = [  # each argument has a value that is not its default
-    UNet(2, 2, 3, (3, 4), 1, {"bottleneck.0": 0.5}, {"encoders.0.0": 2}, "NDA"),
-    UNet(2, 2, 3, (3, 4), 1, 0.0, {"encoders.0.0": 2}, "NDA", deployed=True),
-    UNetPlusPlus(2, 2, 3, (3, 4), 1, 0.2, {"nodes.0.0.0": 2}),
+    UNet(2, 2, 3, (3, 4), 1, {"bottleneck.0": 0.5}, {"encoders.0.0": 2}, "NDA", False),
+    UNet(2, 2, 3, (3, 4), 1, 0.0, {"encoders.0.0": 2}, "NDA", False, deployed=True),
+    UNetPlusPlus(2, 2, 3, (3, 4), 1, 0.2, {"nodes.0.0.0": 2}, "NDA", "bilinear"),
     UNetPlusPlus(2, 2, 3, (3, 4), 1, deployed=True),
+    AttentionUNet(3, 2, 3, (2, 4), 0.1),
+    AttentionUNet(3, 2, 3, (2, 4), deployed=True),
     MedNeXt(2, 2, 3, 2, 3, 5, 0.1),
     PSPSeg(2, 2, 3, (4, 6, 8), 2, 7, False, True, 0.1, {"bottleneck": [0, 2]}),
     LMSCUNet(3, 2, 3, (4, 8), 3, (1,), 0.1),
