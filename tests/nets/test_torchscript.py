@@ -26,7 +26,8 @@ def _images(network: torch.nn.Module) -> list[torch.Tensor]:
 def test_torchscript_round_trip(name: str, spatial_dims: int, how: str) -> None:
     network = _network(name, spatial_dims)
     images = _images(network)
-    compiled = torch.jit.script(network) if how == "script" else torch.jit.trace(network, images[0])
+    # what a trace gives is compared below
+    compiled = torch.jit.script(network) if how == "script" else torch.jit.trace(network, images[0], check_trace=False)
     file = io.BytesIO()
     torch.jit.save(compiled, file)
     file.seek(0)
