@@ -9,7 +9,6 @@ import torch.nn.functional as F
 from torch import nn
 
 from lunet_networks.nets.checks import check_arguments, check_input, check_widths
-from lunet_networks.nets.fast_layers import use_fast_layers
 from lunet_networks.nets.initialising import initialise_by_outputs
 from lunet_networks.nets.light_layers import GROUPS, Level, conv3, depthwise, upsample_by_two
 from lunet_networks.nets.network import Network
@@ -112,7 +111,6 @@ class EGEUNet(Network):
         self.upsample = upsample_by_two()
         self.head = nn.Conv2d(a, out_channels, kernel_size=1)
         initialise_by_outputs(self)
-        use_fast_layers(self)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
         check_input(x, self.spatial_dims, self.in_channels, self.size_multiple, self.normalised)
