@@ -59,6 +59,8 @@ class EGEUNet(Network):
         6
     """
 
+    label_parts = ("mask_heads.", "gates.")
+
     def __init__(
         self,
         spatial_dims: int = 2,
