@@ -9,7 +9,6 @@ import torch.nn.functional as F
 from torch import nn
 
 from lunet_networks.nets.checks import check_arguments, check_input, check_widths
-from lunet_networks.nets.fast_layers import use_fast_layers
 from lunet_networks.nets.initialising import initialise_by_outputs
 from lunet_networks.nets.light_layers import GROUPS, Level, conv3, depthwise, upsample_by_two
 from lunet_networks.nets.network import Network
@@ -59,6 +58,8 @@ class EGEUNet(Network):
         >>> len(network.train()(torch.zeros(1, 3, 64, 96)))
         6
     """
+
+    label_parts = ("mask_heads.", "gates.")
 
     def __init__(
         self,
@@ -112,7 +113,6 @@ class EGEUNet(Network):
         self.upsample = upsample_by_two()
         self.head = nn.Conv2d(a, out_channels, kernel_size=1)
         initialise_by_outputs(self)
-        use_fast_layers(self)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
         check_input(x, self.spatial_dims, self.in_channels, self.size_multiple, self.normalised)
@@ -133,7 +133,7 @@ class EGEUNet(Network):
             return logits
         all_logits = [logits]
         for mask in masks:
-            all_logits.append(_stretch(mask, logits))
+            all_logits.append(_stretch(mask, logits.shape[2:]))
         return all_logits
 
     def deployed_form(self) -> EGEUNet:
@@ -148,7 +148,7 @@ class _ProductAttention(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        quarter = in_channels // GROUPS
+        self.quarter = quarter = in_channels // GROUPS
         self.norm = _ChannelNorm(in_channels)
         self.positions = nn.Parameter(torch.ones(1, quarter, _FACTORS, _FACTORS))
         self.rows = nn.Parameter(torch.ones(1, 1, quarter, _FACTORS))
@@ -164,10 +164,10 @@ class _ProductAttention(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         by_positions, by_rows, by_columns, rest = torch.chunk(self.norm(x), 4, dim=1)
-        rows = F.interpolate(self.rows[0], x.shape[2], mode="linear", align_corners=True)
-        columns = F.interpolate(self.columns[0], x.shape[3], mode="linear", align_corners=True)
+        rows = _stretch(self.rows, [self.quarter, x.shape[2]])[0]  # (1, C / 4, H)
+        columns = _stretch(self.columns, [self.quarter, x.shape[3]])[0]
         joined = [
-            by_positions * self.of_positions(_stretch(self.positions, x)),
+            by_positions * self.of_positions(_stretch(self.positions, x.shape[2:])),
             by_rows * self.of_rows(rows)[:, :, :, None],
             by_columns * self.of_columns(columns)[:, :, None, :],
             self.local(rest),
@@ -188,7 +188,7 @@ class _Gate(nn.Module):
         self.output = nn.Sequential(_ChannelNorm(GROUPS * width), nn.Conv2d(GROUPS * width, channels, kernel_size=1))
 
     def forward(self, below: torch.Tensor, skip: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        projected = torch.chunk(_stretch(self.project(below), skip), 4, dim=1)
+        projected = torch.chunk(_stretch(self.project(below), skip.shape[2:]), 4, dim=1)
         skips = torch.chunk(skip, 4, dim=1)
         joined = [group(torch.cat([projected[k], skips[k], mask], dim=1)) for k, group in enumerate(self.groups)]
         return self.output(torch.cat(joined, dim=1))
@@ -214,6 +214,6 @@ def _along_axis(channels: int) -> nn.Sequential:
     )
 
 
-def _stretch(x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """Resize a map to the height and width of another one."""
-    return F.interpolate(x, like.shape[2:], mode="bilinear", align_corners=True)
+def _stretch(x: torch.Tensor, size: list[int]) -> torch.Tensor:
+    """Resize a map to a height and a width; the corners stay where they are."""
+    return F.interpolate(x, size, mode="bilinear", align_corners=True)

@@ -9,7 +9,6 @@ import torch.nn.functional as F
 from torch import nn
 
 from lunet_networks.nets.checks import check_arguments, check_input, check_widths
-from lunet_networks.nets.fast_layers import use_fast_layers
 from lunet_networks.nets.initialising import initialise_by_outputs
 from lunet_networks.nets.light_layers import GROUPS, Level, conv3, depthwise, upsample_by_two
 from lunet_networks.nets.network import Network
@@ -112,7 +111,6 @@ class MALUNet(Network):
         for module in self.modules():
             if isinstance(module, _ExternalAttention):
                 module.tie()
-        use_fast_layers(self)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         check_input(x, self.spatial_dims, self.in_channels, self.size_multiple, self.normalised)

@@ -9,7 +9,6 @@ import torch.nn.functional as F
 from torch import nn
 
 from lunet_networks.nets.checks import check_arguments, check_input, check_widths
-from lunet_networks.nets.fast_layers import use_fast_layers
 from lunet_networks.nets.fusing import fuse_norms
 from lunet_networks.nets.initialising import initialise_by_outputs
 from lunet_networks.nets.network import Network
@@ -87,7 +86,6 @@ class UNeXt(Network):
         self.head = nn.Conv2d(a, out_channels, kernel_size=1)
         for part in (self.embeddings, self.token_encoders, self.token_decoders):
             initialise_by_outputs(part)
-        use_fast_layers(self)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         normalised = "batch" if self.training and not self.deployed else ""

@@ -54,7 +54,7 @@ def _fused(network: nn.Module, root: Path) -> Network:
     fused = deploy(network)
     if not fused.deployed:
         raise ValueError(
-            f"the {type(network).__name__} of {root} cannot be fused: its instance norms depend on the image"
+            f"the {type(network).__name__} of {root} cannot be fused: its norms depend on the image"
         )
     return fused
 

@@ -17,6 +17,9 @@ UNETPP = "Zhou et al., UNet++: A Nested U-Net Architecture for Medical Image Seg
 PSPSEG = "PSP-Seg, arXiv 2509.09267"
 LMSC_UNET = "LMSC-UNet, ICAART 2025"
 LV_UNET = "Jiang et al., LV-UNet: A Lightweight and Vanilla Model for Medical Image Segmentation, arXiv 2408.16886"
+UNEXT = "Valanarasu and Patel, UNeXt: MLP-based Rapid Medical Image Segmentation Network, MICCAI 2022"
+MALUNET = "Ruan et al., MALUNet: A Multi-Attention and Light-weight UNet for Skin Lesion Segmentation, BIBM 2022"
+EGE_UNET = "Ruan et al., EGE-UNet: an Efficient Group Enhanced UNet for skin lesion segmentation, MICCAI 2023"
 MEDNEXT = "Roy et al., MedNeXt: Transformer-driven Scaling of ConvNets for Medical Image Segmentation, MICCAI 2023"
 
 
@@ -91,6 +94,8 @@ class Family:
 
 SMALL = {"batch_size": 16, "learning_rate": 0.01}
 LARGE = {"batch_size": 1, "learning_rate": 0.001}
+PICTURES = {"batch_size": 8, "scheduler_name": "cosine", "dropout": 0.0, "colours": True, "pruning": None}
+LIGHT = {"learning_rate": 0.001, "epochs": 300, "optimizer_name": "adamw", "cannot_train": {3: "its blocks are 2D"}}
 PSP = {"papers": (PSPSEG,), "batch_size": 2, "learning_rate": 0.001, "dropout": 0.0, "pruning": "branches"}
 
 FAMILIES = {
@@ -143,6 +148,19 @@ FAMILIES = {
         pruning=None,
         note=fusing_note,
     ),
+    "unext": Family(
+        "UNeXt",
+        "unext",
+        (UNEXT,),
+        **PICTURES,
+        learning_rate=0.0001,
+        epochs=500,
+        loss_name="dice_half_bce",
+        imagenet=True,
+        cannot_train={3: "its blocks are 2D"},
+    ),
+    "malunet": Family("MALUNet", "malunet", (MALUNET,), **PICTURES, **LIGHT),
+    "ege_unet": Family("EGE-UNet", "ege_unet", (EGE_UNET,), **PICTURES, **LIGHT),
 }
 
 

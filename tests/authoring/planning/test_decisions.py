@@ -373,6 +373,8 @@ def test_the_published_recipes():
         **dict.fromkeys(("pspseg_small", "pspseg_large"), (2, 0.001, 100, "dice_bce", "poly", 0.0)),
         "lmsc_unet": (32, 0.01, 200, "dice_focal", "poly", 0.0),
         "lv_unet": (8, 0.001, 300, "dice_half_bce", "cosine", 0.0),
+        "unext": (8, 0.0001, 500, "dice_half_bce", "cosine", 0.0),
+        **dict.fromkeys(("malunet", "ege_unet"), (8, 0.001, 300, "dice_bce", "cosine", 0.0)),
     }
     for name, recipe in published.items():
         about = FAMILIES[name]

@@ -16,7 +16,7 @@ from tests.helpers.exports import ENGINES
 from tests.helpers.random_networks import new_pspseg
 
 FAMILIES = ["unet_small_2f", "lunet_small_1f", "unetpp_small_1f", "lunetpp_small_1f", "mednext_small"]
-FAMILIES_2D = ["lmsc_unet", "lv_unet"]
+FAMILIES_2D = ["lmsc_unet", "lv_unet", "unext_small", "malunet", "ege_unet"]
 CASES = [
     (*case, backend)
     for case in (*itertools.product(FAMILIES, (2, 3)), *itertools.product(FAMILIES_2D, [2]))
@@ -31,8 +31,9 @@ QUICK = [
 def make_network(name="lunet_small_1f", spatial_dims=3):
     """A network whose norms have statistics, as after a training."""
     network = create_network(name, spatial_dims=spatial_dims, in_channels=2, out_channels=3, dropout=0.1)
+    side = max(16, network.size_multiple)
     with torch.no_grad():
-        network(torch.randn(2, 2, *(32, 48, 32)[:spatial_dims]))
+        network(torch.randn(2, 2, *(2 * side, 3 * side, 2 * side)[:spatial_dims]))
     return network.eval()
 
 
@@ -49,10 +50,12 @@ def files(exported_bundle):
 )
 def test_every_family_keeps_its_values_and_its_free_sizes(name, spatial_dims, backend, tmp_path):
     network, path = make_network(name, spatial_dims), tmp_path / EXPORT_FILES[backend]
-    export_network(network, path, backend, (1, 2, 32, 32, 32)[: spatial_dims + 2])
+    side = max(16, network.size_multiple)
+    sizes = [[side * n for n in steps[:spatial_dims]] for steps in ((2, 2, 2), (2, 3, 1), (2, 1, 3), (1, 4, 2))]
+    export_network(network, path, backend, (1, 2, *sizes[0]))
     exported = load_exported(path, backend)
-    for shape in [(1, 2, 32, 32, 32), (1, 2, 32, 48, 16), (3, 2, 32, 16, 48), (2, 2, 16, 64, 32)]:
-        image = torch.randn(shape[: spatial_dims + 2])
+    for batch, size in zip((1, 1, 3, 2), sizes, strict=True):
+        image = torch.randn(batch, 2, *size)
         with torch.no_grad():
             expected = network(image)
         # far below what bfloat16 would give, which OpenVINO takes by itself where the CPU has it
