@@ -17,14 +17,15 @@ from tests.helpers.random_networks import new_pspseg
 
 FAMILIES = ["unet_small_2f", "lunet_small_1f", "unetpp_small_1f", "lunetpp_small_1f", "mednext_small"]
 FAMILIES_2D = ["lmsc_unet", "lv_unet", "unext_small", "malunet", "ege_unet"]
+COMPARED_2D = ["u_kan_small", "mobilenetv3_unet", "unet_2d_32f", "attention_unet_2d_32f", "unetpp_2d_32f"]
 CASES = [
     (*case, backend)
-    for case in (*itertools.product(FAMILIES, (2, 3)), *itertools.product(FAMILIES_2D, [2]))
+    for case in (*itertools.product(FAMILIES, (2, 3)), *itertools.product([*FAMILIES_2D, *COMPARED_2D], [2]))
     for backend in ENGINES
 ]
 QUICK = [
     ("unetpp_small_1f", 2, "onnx"),
-    *(case for case in CASES if case[-1] == "torchscript"),
+    *(case for case in CASES if case[-1] == "torchscript" and case[0] not in COMPARED_2D),
 ]
 
 
