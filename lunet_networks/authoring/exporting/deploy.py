@@ -53,9 +53,7 @@ def deploy_bundle(bundle: str, output_dir: str, ckpt_dir: str | None = None, ove
 def _fused(network: nn.Module, root: Path) -> Network:
     fused = deploy(network)
     if not fused.deployed:
-        raise ValueError(
-            f"the {type(network).__name__} of {root} cannot be fused: its norms depend on the image"
-        )
+        raise ValueError(f"the {type(network).__name__} of {root} cannot be fused: its norms depend on the image")
     return fused
 
 
