@@ -26,8 +26,8 @@ def load_published_weights(network: nn.Module, state_dict: Mapping[str, torch.Te
     the identity, as published. Heads of deep supervision are skipped if the network has none.
 
     Args:
-        network: a :class:`UNet`, :class:`UNetPlusPlus`, :class:`MedNeXt`, :class:`PSPSeg` or :class:`LVUNet`, with as
-            many channels in and out as the published one.
+        network: a :class:`UNet`, :class:`UNetPlusPlus`, :class:`MedNeXt`, :class:`PSPSeg`, :class:`LVUNet`,
+            :class:`UNeXt`, :class:`MALUNet` or :class:`EGEUNet`, with as many channels in and out as the published one.
         state_dict: tensors by the published key names.
 
     Returns:
@@ -98,9 +98,8 @@ def published_keys(network: nn.Module, stamp: bool = False) -> dict[str, str]:
     """Published key of each entry of a network's state dict, in the network's order.
 
     Args:
-        network: a :class:`UNet`, :class:`UNetPlusPlus`, :class:`MedNeXt`, :class:`PSPSeg`, whose branches share the
-            key of the vector that holds their scales, or :class:`LVUNet`, whose slopes are left out: they were not
-            published.
+        network: of a class that :py:func:`load_published_weights` takes. Branches of a :class:`PSPSeg` share the key of
+            the vector that holds their scales; the slopes of an :class:`LVUNet` are left out: they were not published.
         stamp: give STAMP's keys instead of Lean Unet's; for a :class:`UNet`.
 
     Raises:
