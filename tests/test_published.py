@@ -14,6 +14,7 @@ from lunet_networks import (
     PSPSeg,
     UNet,
     UNetPlusPlus,
+    UNeXt,
     create_network,
     deploy,
     list_presets,
@@ -286,6 +287,7 @@ def test_a_network_of_another_class() -> None:
         (UNet(channels=(2, 2), adn_ordering="NDA", bias=False, deployed=True), "before deployment"),
         (LVUNet(mobilenet_blocks=5), "need an LVUNet with mobilenet_blocks=9 and skip='add'"),
         (LVUNet(deployed=True), "before deployment"),
+        (UNeXt(deployed=True), "before deployment"),
     ],
 )
 def test_networks_of_which_nothing_was_published(network: torch.nn.Module, message: str) -> None:

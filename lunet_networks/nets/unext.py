@@ -168,6 +168,7 @@ class _ShiftedBlock(nn.Module):
 
     def __init__(self, channels: int, dropout: float) -> None:
         super().__init__()
+        self.groups = _groups(channels)
         self.norm = nn.LayerNorm(channels)
         self.linear_height = nn.Linear(channels, channels)
         self.depthwise = nn.Conv2d(channels, channels, kernel_size=3, padding=1, groups=channels)
@@ -175,14 +176,19 @@ class _ShiftedBlock(nn.Module):
         self.linear_width = nn.Linear(channels, channels)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y = self.linear_height(_shift(self.norm(x), 1))
+        y = self.linear_height(_shift(self.norm(x), 1, self.groups))
         y = self.dropout(F.gelu(self.depthwise(y.permute(0, 3, 1, 2)))).permute(0, 2, 3, 1)
-        return x + self.linear_width(_shift(y, 2))
+        return x + self.linear_width(_shift(y, 2, self.groups))
 
 
-def _shift(x: torch.Tensor, axis: int) -> torch.Tensor:
-    """Move five groups of the channels of ``(B, H, W, C)`` by -2 to 2 positions along an axis; zeros move in.
-    Few channels make fewer groups."""
+def _groups(channels: int) -> list[int]:
+    """Channels of each of the five groups that are shifted; few channels make fewer groups."""
+    largest = (channels + 4) // 5
+    return [min(largest, channels - first) for first in range(0, channels, largest)]
+
+
+def _shift(x: torch.Tensor, axis: int, groups: list[int]) -> torch.Tensor:
+    """Move groups of the channels of ``(B, H, W, C)`` by -2, -1, 0, 1 and 2 positions along an axis; zeros move in."""
     padded = F.pad(x, [0, 0, 0, 0, 2, 2] if axis == 1 else [0, 0, 2, 2])
-    groups = torch.split(padded, (x.shape[3] + 4) // 5, dim=3)
-    return torch.cat([group.narrow(axis, 4 - k, x.shape[axis]) for k, group in enumerate(groups)], dim=3)
+    parts = torch.split(padded, groups, dim=3)
+    return torch.cat([part.narrow(axis, 4 - k, x.shape[axis]) for k, part in enumerate(parts)], dim=3)

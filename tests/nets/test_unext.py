@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lunet_networks import UNeXt, deploy
-from lunet_networks.nets.unext import _shift
+from lunet_networks.nets.unext import _groups, _shift
 
 
 @pytest.mark.parametrize(("channels", "widths"), [(160, [32] * 5), (256, [52] * 4 + [48]), (32, [7] * 4 + [4])])
@@ -15,7 +15,8 @@ def test_groups_of_channels_move_by_two_positions_at_most_and_zeros_move_in(
     channels: int, widths: list[int], axis: int
 ) -> None:
     x = torch.randn(2, 6, 5, channels)
-    moved = _shift(x, axis)
+    assert _groups(channels) == widths
+    moved = _shift(x, axis, widths)
     size = x.shape[axis]
     groups = zip(x.split(widths, dim=3), moved.split(widths, dim=3), strict=True)
     for step, (before, after) in enumerate(groups, start=-2):
@@ -27,7 +28,7 @@ def test_groups_of_channels_move_by_two_positions_at_most_and_zeros_move_in(
 
 def test_a_map_of_one_row_keeps_the_group_that_does_not_move() -> None:
     x = torch.ones(1, 1, 4, 10)
-    assert _shift(x, 1)[0, 0, 0].tolist() == [0, 0, 0, 0, 1, 1, 0, 0, 0, 0]
+    assert _shift(x, 1, _groups(10))[0, 0, 0].tolist() == [0, 0, 0, 0, 1, 1, 0, 0, 0, 0]
 
 
 def test_the_start_is_the_published_one() -> None:
