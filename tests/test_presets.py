@@ -71,6 +71,7 @@ SIZE_MULTIPLES = {  # published, by the beginning of the name
     "lv_unet": 1,
 }
 MACS_FOR_ANY_BATCH = {"ege_unet": 239_360}  # to stretch factors that are weights and not of an image
+ROUNDING = {"ege_unet": 5e-5}  # of the largest logit; layer norms of few channels magnify it where these are equal
 NO_EFFECT = {"malunet": "query.bias"}  # ends the names of parameters that a softmax over the positions takes back out
 
 
@@ -175,7 +176,8 @@ def test_a_batch_gives_what_its_volumes_give_alone(name: str, spatial_dims: int)
         together = network(images)
         alone = torch.cat([network(image[None]) for image in images])
     assert together.shape == (3, 3, *images.shape[2:])
-    torch.testing.assert_close(together, alone, atol=1e-5 * max(1, together.abs().max()), rtol=1e-5)
+    atol = ROUNDING.get(name, 1e-5) * max(1, together.abs().max())
+    torch.testing.assert_close(together, alone, atol=atol, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ONE_PER_ARCHITECTURE)

@@ -18,6 +18,7 @@ from tests.helpers.random_networks import new_pspseg
 FAMILIES = ["unet_small_2f", "lunet_small_1f", "unetpp_small_1f", "lunetpp_small_1f", "mednext_small"]
 FAMILIES_2D = ["lmsc_unet", "lv_unet", "unext_small", "malunet", "ege_unet"]
 COMPARED_2D = ["u_kan_small", "mobilenetv3_unet", "unet_2d_32f", "attention_unet_2d_32f", "unetpp_2d_32f"]
+ROUNDING = {"ege_unet": 1e-4}  # of the largest logit; layer norms of few channels magnify it where these are equal
 CASES = [
     (*case, backend)
     for case in (*itertools.product(FAMILIES, (2, 3)), *itertools.product([*FAMILIES_2D, *COMPARED_2D], [2]))
@@ -60,7 +61,8 @@ def test_every_family_keeps_its_values_and_its_free_sizes(name, spatial_dims, ba
         with torch.no_grad():
             expected = network(image)
         # far below what bfloat16 would give, which OpenVINO takes by itself where the CPU has it
-        torch.testing.assert_close(exported(image), expected, atol=2e-5 * max(1, expected.abs().max()), rtol=2e-5)
+        atol = ROUNDING.get(name, 2e-5) * max(1, expected.abs().max())
+        torch.testing.assert_close(exported(image), expected, atol=atol, rtol=2e-5)
 
 
 @pytest.mark.parametrize("backend", [ENGINES[0], *(pytest.param(each, marks=pytest.mark.slow) for each in ENGINES[1:])])
