@@ -9,23 +9,55 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from lunet_networks.deployment import deploy
-    from lunet_networks.nets import LMSCUNet, LVUNet, MedNeXt, PSPSeg, UNet, UNetPlusPlus
+    from lunet_networks.nets import (
+        UKAN,
+        AttentionUNet,
+        EGEUNet,
+        LMSCUNet,
+        LVUNet,
+        MALUNet,
+        MedNeXt,
+        MobileNetV3UNet,
+        PSPSeg,
+        UNet,
+        UNetPlusPlus,
+        UNeXt,
+    )
     from lunet_networks.presets import PRESETS, create_network, list_presets
     from lunet_networks.published import load_published_weights
 
 MODULES = {  # that have the names above
     "deployment": ("deploy",),
-    "nets": ("LMSCUNet", "LVUNet", "MedNeXt", "PSPSeg", "UNet", "UNetPlusPlus"),
+    "nets": (
+        "UKAN",
+        "AttentionUNet",
+        "EGEUNet",
+        "LMSCUNet",
+        "LVUNet",
+        "MALUNet",
+        "MedNeXt",
+        "MobileNetV3UNet",
+        "PSPSeg",
+        "UNeXt",
+        "UNet",
+        "UNetPlusPlus",
+    ),
     "presets": ("PRESETS", "create_network", "list_presets"),
     "published": ("load_published_weights",),
 }
 
 __all__ = [
     "PRESETS",
+    "UKAN",
+    "AttentionUNet",
+    "EGEUNet",
     "LMSCUNet",
     "LVUNet",
+    "MALUNet",
     "MedNeXt",
+    "MobileNetV3UNet",
     "PSPSeg",
+    "UNeXt",
     "UNet",
     "UNetPlusPlus",
     "create_network",

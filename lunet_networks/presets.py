@@ -12,7 +12,20 @@ from typing import Any
 from monai.utils import ComponentStore
 from torch import nn
 
-from lunet_networks.nets import LMSCUNet, LVUNet, MedNeXt, PSPSeg, UNet, UNetPlusPlus
+from lunet_networks.nets import (
+    UKAN,
+    AttentionUNet,
+    EGEUNet,
+    LMSCUNet,
+    LVUNet,
+    MALUNet,
+    MedNeXt,
+    MobileNetV3UNet,
+    PSPSeg,
+    UNet,
+    UNetPlusPlus,
+    UNeXt,
+)
 
 __all__ = ["PRESETS", "conventional_twin", "create_network", "input_shape", "is_lean", "list_presets"]
 
@@ -33,6 +46,19 @@ _PSPSEG = {  # name: channels, expansion, branches
     "s": ((16, 32, 64, 128, 256), 0.5, 4),
     "b": ((16, 32, 64, 128, 256), 2, 7),
     "l": ((16, 32, 64, 128, 256, 320), 2, 7),
+}
+_UNEXT = {  # name: channels from 1/2 to 1/32 of the resolution
+    "unext": (16, 32, 128, 160, 256),
+    "unext_small": (8, 16, 32, 64, 128),
+}
+_U_KAN = {  # the same
+    "u_kan": (32, 64, 256, 320, 512),
+    "u_kan_small": (16, 32, 128, 160, 256),
+}
+_COMPARED_IN_2D = {  # name: function, description
+    "unet_2d_32f": (partial(UNet, bias=False, adn_ordering="NDA"), "U-Net, 2D"),
+    "attention_unet_2d_32f": (AttentionUNet, "Attention U-Net, 2D"),
+    "unetpp_2d_32f": (partial(UNetPlusPlus, upsample="bilinear", adn_ordering="NDA"), "UNet++, 2D"),
 }
 _SIZE_OF_COSTS = {3: (64, 64, 64), 2: (256, 256)}
 
@@ -77,11 +103,47 @@ PRESETS.add(
     "LV-UNet, 2D, MobileNetV3-Large up to block 9, then 80, 160, 240, 480 channels; fuses when deployed",
     partial(LVUNet, mobilenet_blocks=9, act_num=1, skip="add"),
 )
+for _name, _channels in _UNEXT.items():
+    PRESETS.add(
+        _name,
+        f"UNeXt, 2D, 5 levels of {', '.join(map(str, _channels))} channels, full resolution halved first, "
+        "shifted linear layers at the deepest",
+        partial(UNeXt, channels=_channels),
+    )
+PRESETS.add(
+    "malunet",
+    "MALUNet, 2D, 6 levels of 8, 16, 24, 32, 48, 64 channels, dilated gates and external attention, skips bridged",
+    partial(MALUNet, channels=(8, 16, 24, 32, 48, 64)),
+)
+PRESETS.add(
+    "ege_unet",
+    "EGE-UNet, 2D, 6 levels of 8, 16, 24, 32, 48, 64 channels, product attention, skips gated by predicted masks",
+    partial(EGEUNet, channels=(8, 16, 24, 32, 48, 64)),
+)
+for _name, _channels in _U_KAN.items():
+    PRESETS.add(
+        _name,
+        f"U-KAN, 2D, 5 levels of {', '.join(map(str, _channels))} channels, full resolution halved first, "
+        "Kolmogorov-Arnold layers at the deepest",
+        partial(UKAN, channels=_channels),
+    )
+PRESETS.add(
+    "mobilenetv3_unet",
+    "MobileNetV3-UNet, 2D, MobileNetV3-Large up to block 13, decoder of 112, 40, 24, 16 channels, skips added; our "
+    "reading of a table",
+    partial(MobileNetV3UNet, width_mult=1.0),
+)
 PRESETS.add(
     "unet_2d",
     "U-Net, 2D, 5 levels of 64, 128, 256, 512, 1024 channels, with which LMSC-UNet is compared",
     partial(UNet, spatial_dims=2, in_channels=3, channels=(64, 128, 256, 512, 1024), adn_ordering="NDA"),
 )
+for _name, (_make, _title) in _COMPARED_IN_2D.items():
+    PRESETS.add(
+        _name,
+        f"{_title}, 5 levels of 32, 64, 128, 256, 512 channels, with which LV-UNet is compared",
+        partial(_make, spatial_dims=2, in_channels=3, channels=(32, 64, 128, 256, 512)),
+    )
 
 
 def list_presets(pattern: str = "*") -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-from lunet_networks.published_rules import PUBLISHED, Published, published_key
+from lunet_networks.published_rules import find_published, published_key
 
 __all__ = ["convert_published", "load_published_weights", "published_keys"]
 
@@ -17,16 +17,18 @@ def load_published_weights(network: nn.Module, state_dict: Mapping[str, torch.Te
     """Load a state dict of the published implementations, in place and strictly.
 
     It reads the networks published with Lean Unet (UNet, LUNet, UNet++, LUNet++, MedNeXt), those of PSP-Seg, LV-UNet in
-    its training form, and, for a UNet, STAMP's UNet and Segmenter in one state dict with the prefixes ``unet.`` and
-    ``segmenter.``. The networks of Lean Unet and STAMP end in a sigmoid, ours end in the logits before it.
+    its training form, UNeXt, U-KAN, MALUNet, EGE-UNet, and three that papers on 2D networks compare with: the U-Net of
+    mateuszbuda, the UNet++ of 4uiiurz1 without deep supervision, the Attention U-Net of LeeJunHyun. For a UNet it also
+    reads STAMP's UNet and Segmenter in one state dict with the prefixes ``unet.`` and ``segmenter.``. The networks of
+    Lean Unet, STAMP and mateuszbuda, MALUNet and EGE-UNet end in a sigmoid, ours end in the logits before it.
 
     Of PSP-Seg, branches that are masked in the published weights (``active_paths``) are masked here. If some were
     deleted, name those that are left in ``branches`` of the network. In both cases a module without an active branch is
     the identity, as published. Heads of deep supervision are skipped if the network has none.
 
     Args:
-        network: a :class:`UNet`, :class:`UNetPlusPlus`, :class:`MedNeXt`, :class:`PSPSeg` or :class:`LVUNet`, with as
-            many channels in and out as the published one.
+        network: of any class of this package but :class:`LMSCUNet` and :class:`MobileNetV3UNet`, with as many channels
+            in and out as the published one.
         state_dict: tensors by the published key names.
 
     Returns:
@@ -49,7 +51,7 @@ def load_published_weights(network: nn.Module, state_dict: Mapping[str, torch.Te
         >>> _ = load_published_weights(network, published)
     """
     converted = convert_published(network, state_dict)
-    if warning := _published(network).warning:
+    if warning := find_published(network).warning:
         warnings.warn(warning(network), stacklevel=2)
     network.load_state_dict({**network.state_dict(), **converted})
     return network
@@ -64,7 +66,7 @@ def convert_published(network: nn.Module, state_dict: Mapping[str, torch.Tensor]
     if "model_state_dict" in state_dict:
         raise ValueError("this is a whole checkpoint of the published trainer: pass its 'model_state_dict'")
     keys = published_keys(network, stamp=any(key.startswith("unet.") for key in state_dict))
-    published, own = _published(network), network.state_dict()
+    published, own = find_published(network), network.state_dict()
     converted = {}
     for key, theirs in keys.items():
         if theirs not in state_dict:
@@ -97,9 +99,8 @@ def published_keys(network: nn.Module, stamp: bool = False) -> dict[str, str]:
     """Published key of each entry of a network's state dict, in the network's order.
 
     Args:
-        network: a :class:`UNet`, :class:`UNetPlusPlus`, :class:`MedNeXt`, :class:`PSPSeg`, whose branches share the
-            key of the vector that holds their scales, or :class:`LVUNet`, whose slopes are left out: they were not
-            published.
+        network: as for :py:func:`load_published_weights`. The branches of a :class:`PSPSeg` share the key of the vector
+            that holds their scales. The slopes of an :class:`LVUNet` are left out: they were not published.
         stamp: give STAMP's keys instead of Lean Unet's; for a :class:`UNet`.
 
     Raises:
@@ -112,10 +113,12 @@ def published_keys(network: nn.Module, stamp: bool = False) -> dict[str, str]:
         >>> published_keys(UNet(), stamp=True)["encoders.0.1.adn.N.weight"]
         'unet.encoder1.enc1norm2.weight'
     """
-    published = _published(network)
+    published = find_published(network)
     rules = published.stamp_rules if stamp else published.rules
     if rules is None:
-        raise ValueError(f"STAMP's keys (unet.*, segmenter.*) belong to a UNet, not to a {type(network).__name__}")
+        raise ValueError(
+            f"STAMP's keys (unet.*, segmenter.*) belong to a UNet of 'AND', not to this {type(network).__name__}"
+        )
     published.check(network)
     deepest = len(getattr(network, published.upsamplings)) - 1
     return {
@@ -123,10 +126,3 @@ def published_keys(network: nn.Module, stamp: bool = False) -> dict[str, str]:
         for key in network.state_dict()
         if not published.unpublished.fullmatch(key)
     }
-
-
-def _published(network: nn.Module) -> Published:
-    if type(network) not in PUBLISHED:
-        known = ", ".join(network_class.__name__ for network_class in PUBLISHED)
-        raise TypeError(f"published weights are known for {known}, not for {type(network).__name__}")
-    return PUBLISHED[type(network)]

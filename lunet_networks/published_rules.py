@@ -9,9 +9,29 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from lunet_networks.nets import LVUNet, MedNeXt, PSPSeg, UNet, UNetPlusPlus
+from lunet_networks.nets import (
+    UKAN,
+    AttentionUNet,
+    EGEUNet,
+    LVUNet,
+    MALUNet,
+    MedNeXt,
+    PSPSeg,
+    UNet,
+    UNetPlusPlus,
+    UNeXt,
+)
+from lunet_networks.published_rules_2d import (
+    ATTENTION_UNET_RULES,
+    EGE_UNET_RULES,
+    MALUNET_RULES,
+    NESTED_UNET_RULES,
+    U_KAN_RULES,
+    UNEXT_RULES,
+    check_not_deployed,
+)
 
-__all__ = ["PUBLISHED", "Published", "Rules", "published_key"]
+__all__ = ["PUBLISHED", "Published", "Rules", "find_published", "published_key"]
 
 Rules = dict[str, Callable[..., str]]
 NO_KEY = re.compile(r"(?!)")
@@ -99,6 +119,11 @@ _STAMP_RULES: Rules = {  # levels count from 1 at full resolution, units from 1
     rf"segmenter\.{_UNIT}": lambda _, layer, entry: f"segmenter.decoder1.dec1{_STAMP[layer]}1.{entry}",
     r"head\.(\w+)": lambda _, entry: f"segmenter.conv.{entry}",
 }
+_PLAIN_UNET_RULES: Rules = {  # of the U-Net that STAMP's was made from; our segmenter is a unit of its decoder1
+    rf"segmenter\.{_UNIT}": lambda _, layer, entry: f"decoder1.dec1{_STAMP[layer]}2.{entry}",
+    r"head\.(\w+)": lambda _, entry: f"conv.{entry}",
+    r"(.+)": lambda last, key: published_key(key, _STAMP_RULES, last).removeprefix("unet."),
+}
 _MEDNEXT_LAYERS = {"conv1": "conv_dw", "conv2": "conv_expand", "conv3": "conv_compress"}  # others keep their names
 _LAYER = r"(conv\d|norm|res_conv)\.(\w+)"
 
@@ -165,9 +190,15 @@ _LV_UNET_RULES: Rules = {
 }
 
 
-def _check_unet(network: UNet) -> None:
-    if network.adn_ordering != "AND":
-        raise ValueError(f"published weights have units in the order 'AND', this network has {network.adn_ordering}")
+def _check_plain(network: UNet | UNetPlusPlus) -> None:
+    check_not_deployed(network)
+    bias, upsample = getattr(network, "bias", False), getattr(network, "upsample", "bilinear")
+    if (network.adn_ordering, network.convs_per_block, bias, upsample) != ("NDA", 2, False, "bilinear"):
+        raise ValueError(
+            "published weights have units in the order 'AND', or two units of 'NDA' in a block, in a UNet without "
+            "bias, in a UNetPlusPlus with upsample='bilinear'; this network has "
+            f"{network.convs_per_block} of {network.adn_ordering!r}, bias={bias}, upsample={upsample!r}"
+        )
 
 
 def _convert_mednext(_: MedNeXt, key: str, tensor: torch.Tensor) -> torch.Tensor:
@@ -209,7 +240,7 @@ def _warn_of_lv_unet(network: LVUNet) -> str:
 _PSPSEG_OPTIONAL = re.compile(r"out_[1-9]\.\w+|.+\.0\.weights")
 
 PUBLISHED: dict[type[nn.Module], Published] = {
-    UNet: Published(_UNET_RULES, _STAMP_RULES, check=_check_unet),
+    UNet: Published(_UNET_RULES, _STAMP_RULES),
     UNetPlusPlus: Published(_UNET_PLUS_PLUS_RULES),
     MedNeXt: Published(_MEDNEXT_RULES, upsamplings="up_blocks", convert=_convert_mednext, warning=_warn_of_mednext),
     PSPSeg: Published(_PSPSEG_RULES, convert=_convert_pspseg, optional=_PSPSEG_OPTIONAL),
@@ -220,4 +251,27 @@ PUBLISHED: dict[type[nn.Module], Published] = {
         unpublished=re.compile(r".+\.slope"),
         warning=_warn_of_lv_unet,
     ),
+    UNeXt: Published(UNEXT_RULES, upsamplings="decoders", check=check_not_deployed),
+    AttentionUNet: Published(ATTENTION_UNET_RULES, check=check_not_deployed, upsamplings="decoders"),
+    UKAN: Published(U_KAN_RULES, upsamplings="decoders", check=check_not_deployed),
+    MALUNet: Published(MALUNET_RULES, upsamplings="decoders"),
+    EGEUNet: Published(EGE_UNET_RULES, upsamplings="decoders"),
 }
+_PLAIN = {  # of the same classes, in the order norm, activation of most other code
+    UNet: Published(_PLAIN_UNET_RULES, check=_check_plain),
+    UNetPlusPlus: Published(NESTED_UNET_RULES, check=_check_plain),
+}
+
+
+def find_published(network: nn.Module) -> Published:
+    """What is known about the published weights of a network.
+
+    Raises:
+        TypeError: if nothing is published of its class.
+    """
+    kind = type(network)
+    if kind not in PUBLISHED:
+        known = ", ".join(network_class.__name__ for network_class in PUBLISHED)
+        raise TypeError(f"published weights are known for {known}, not for {kind.__name__}")
+    is_plain = kind in _PLAIN and (network.adn_ordering != "AND" or getattr(network, "upsample", "deconv") != "deconv")
+    return _PLAIN[kind] if is_plain else PUBLISHED[kind]

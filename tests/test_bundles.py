@@ -6,6 +6,8 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
+from monai.bundle import ConfigParser
 from PIL import Image
 
 from lunet_networks.authoring.checking.bundle import Bundle
@@ -14,6 +16,7 @@ from lunet_networks.authoring.checking.verify import find_faults
 from lunet_networks.authoring.planning.families import FAMILIES
 from lunet_networks.authoring.samples.get_data import nuclei
 from lunet_networks.bundle.report.summaries import read_rows
+from lunet_networks.bundle.training import SegmentationLoss
 from tests.helpers.runnable import LPS_THICK_SLICES, bright_block, save_image
 from tests.helpers.running import run_bundle
 from tools.build_bundles import repository_bundle
@@ -24,6 +27,7 @@ BUNDLES = sorted(path.parents[1].name for path in FOLDER.glob("*/configs/metadat
 SMALL_LAST = sorted(BUNDLES, key=lambda name: name.endswith("_small"))
 ARCHITECTURES = {name.partition("_")[0]: name for name in SMALL_LAST if not FAMILIES[name].colours}
 OF_PICTURES = [name for name in BUNDLES if FAMILIES[name].colours]
+AS_OTHERS = ("unext", "malunet")  # nothing in their configs but values differs from those of the others
 SHAPE = (37, 29, 15)
 
 
@@ -68,7 +72,9 @@ def test_it_trains_evaluates_and_labels(name: str, tiny_dataset: Path, tmp_path:
     assert set(np.unique(np.asarray(labels.dataobj))) <= {0, 1, 2}
 
 
-@pytest.mark.parametrize("name", OF_PICTURES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in AS_OTHERS else ()) for name in OF_PICTURES]
+)
 @pytest.mark.usefixtures("one_thread")
 def test_it_trains_evaluates_and_labels_pictures(name: str, tmp_path: Path) -> None:
     bundle = shutil.copytree(FOLDER / name, tmp_path / name, ignore=shutil.ignore_patterns("eval", "models"))
@@ -88,3 +94,14 @@ def test_it_trains_evaluates_and_labels_pictures(name: str, tmp_path: Path) -> N
     masks = [Image.open(path) for path in (tmp_path / "labels").iterdir()]
     assert [mask.size for mask in masks] == [(128, 128)] * 16
     assert all(set(np.unique(np.asarray(mask))) <= {0, 255} for mask in masks)
+
+
+def test_the_masks_of_ege_unet_count_in_its_loss_as_published() -> None:
+    parser = ConfigParser()
+    parser.read_config(FOLDER / "ege_unet" / "configs" / "train.json")
+    loss = parser.get_parsed_content("train#loss")
+    outputs, label = [*torch.randn(6, 2, 1, 32, 32)], torch.randint(0, 2, (2, 1, 32, 32)).float()
+    single = SegmentationLoss("dice_bce", out_channels=1)
+    output, m5, m4, m3, m2, m1 = (single(each, label) for each in outputs)
+    torch.testing.assert_close(loss(outputs, label), output + 0.1 * m5 + 0.2 * m4 + 0.3 * m3 + 0.4 * m2 + 0.5 * m1)
+    torch.testing.assert_close(loss(outputs[0], label), output)

@@ -8,7 +8,8 @@ import yaml
 import lunet_networks
 from lunet_networks.authoring.planning.families import FAMILIES
 
-PAPERS = sorted({paper for family in FAMILIES.values() for paper in family.papers})
+OTHERS = {paper for family in FAMILIES.values() for _, paper in family.others.values()}
+PAPERS = sorted(OTHERS | {paper for family in FAMILIES.values() for paper in family.papers})
 
 
 @pytest.fixture(scope="module")

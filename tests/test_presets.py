@@ -51,14 +51,28 @@ PUBLISHED = {
     "lmsc_unet": (909_025, 6_958_088_192),
     "lv_unet": (934_545, 174_580_480),
     "unet_2d": (31_043_521, 48_167_387_136),
+    "unext": (1_471_921, 562_003_968),
+    "unext_small": (253_561, 99_229_696),
+    "u_kan": (25_359_265, 10_518_069_248),
+    "u_kan_small": (6_356_689, 2_647_293_952),
+    "mobilenetv3_unet": (2_049_377, 480_419_712),
+    "unet_2d_32f": (7_763_041, 12_071_206_912),
+    "attention_unet_2d_32f": (8_726_077, 16_636_575_744),
+    "unetpp_2d_32f": (9_163_329, 34_485_567_488),
+    "malunet": (177_943, 82_740_224),
+    "ege_unet": (53_374, 72_096_256),
 }
 PSPSEG_MACS = {"pspseg_s": 8_409_579_520, "pspseg_b": 17_167_286_272, "pspseg_l": 17_654_185_984}
 SIZE_MULTIPLES = {  # published, by the beginning of the name
     **dict.fromkeys(("unet_small", "lunet_small", "unetpp_small", "lunetpp_small", "mednext_small", "pspseg_s"), 16),
     **dict.fromkeys(("unet_large", "lunet_large", "unetpp_large", "lunetpp_large", "lmsc_unet"), 8),
-    "pspseg_l": 32,
+    **dict.fromkeys(("unet_2d", "unetpp_2d", "attention_unet_2d"), 16),
+    **dict.fromkeys(("pspseg_l", "unext", "u_kan", "mobilenetv3_unet", "malunet", "ege_unet"), 32),
     "lv_unet": 1,
 }
+MACS_FOR_ANY_BATCH = {"ege_unet": 239_360}  # to stretch factors that are weights and not of an image
+ROUNDING = {"ege_unet": 5e-5}  # of the largest logit; layer norms of few channels magnify it where these are equal
+NO_EFFECT = {"malunet": "query.bias"}  # ends the names of parameters that a softmax over the positions takes back out
 
 
 def test_every_published_preset_is_there() -> None:
@@ -67,16 +81,18 @@ def test_every_published_preset_is_there() -> None:
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_parameters_and_macs_are_the_published_ones(name: str) -> None:
-    network = create_network(name)
+    with torch.device("meta"):
+        network = create_network(name)
     assert (count_parameters(network), count_macs(network, input_shape(name))) == PUBLISHED[name]
 
 
 @pytest.mark.parametrize("name", list_presets())
 def test_blocks_add_up_to_the_network(name: str) -> None:
     assert PRESETS.components[name].description
-    network, shape = create_network(name), input_shape(name)
+    with torch.device("meta"):
+        network, shape = create_network(name), input_shape(name)
     macs = count_macs(network, shape)
-    assert count_macs(network, (3, *shape[1:])) == 3 * macs
+    assert count_macs(network, (3, *shape[1:])) == 3 * macs - 2 * MACS_FOR_ANY_BATCH.get(name, 0)
     blocks = summarise_blocks(network, shape)
     assert (sum(b.parameters for b in blocks), sum(b.macs for b in blocks)) == (count_parameters(network), macs)
 
@@ -121,10 +137,10 @@ def test_pspseg_saves_seven_eighths_of_its_upsampling_and_nothing_else(name: str
 
 
 def _small(name: str) -> tuple[int, ...]:
-    """The smallest volume that a network takes, in 2D 32 x 32."""
-    if own_dims(name) == 2:
-        return (32, 32)
+    """The smallest volume that a network takes, in 2D 32 x 32, or 64 x 64 if 32 x 32 leaves a single position."""
     multiple = create_network(name).size_multiple
+    if own_dims(name) == 2:
+        return (64, 64) if multiple == 32 else (32, 32)
     return (multiple, multiple, 2 * multiple)
 
 
@@ -144,7 +160,8 @@ def test_the_output_depends_on_every_parameter(name: str) -> None:
     network.zero_grad()
     logits = network.eval()(image)
     (logits * torch.rand_like(logits)).sum().backward()
-    assert not [key for key, parameter in network.named_parameters() if not parameter.grad.abs().sum() > 0]
+    unused = [key for key, parameter in network.named_parameters() if not parameter.grad.abs().sum() > 0]
+    assert not [key for key in unused if not key.endswith(NO_EFFECT.get(name, ()))]
 
 
 @pytest.mark.parametrize(
@@ -159,7 +176,8 @@ def test_a_batch_gives_what_its_volumes_give_alone(name: str, spatial_dims: int)
         together = network(images)
         alone = torch.cat([network(image[None]) for image in images])
     assert together.shape == (3, 3, *images.shape[2:])
-    torch.testing.assert_close(together, alone, atol=1e-5 * max(1, together.abs().max()), rtol=1e-5)
+    atol = ROUNDING.get(name, 1e-5) * max(1, together.abs().max())
+    torch.testing.assert_close(together, alone, atol=atol, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ONE_PER_ARCHITECTURE)

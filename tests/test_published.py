@@ -14,6 +14,7 @@ from lunet_networks import (
     PSPSeg,
     UNet,
     UNetPlusPlus,
+    UNeXt,
     create_network,
     deploy,
     list_presets,
@@ -271,16 +272,22 @@ def test_a_whole_checkpoint_is_recognised(weights: dict) -> None:
 
 
 def test_a_network_of_another_class() -> None:
-    with pytest.raises(TypeError, match=r"for UNet, .*, PSPSeg, LVUNet, not for Linear"):
+    with pytest.raises(TypeError, match=r"for UNet, .*, PSPSeg, LVUNet, .*, not for Linear"):
         load_published_weights(torch.nn.Linear(1, 1), {})
 
 
 @pytest.mark.parametrize(
     ("network", "message"),
     [
-        (UNet(channels=(2, 2), adn_ordering="NDA"), "have units in the order 'AND', this network has NDA"),
+        (
+            UNet(channels=(2, 2), adn_ordering="NDA"),
+            "in a UNet without bias, .* has 2 of 'NDA', bias=True",
+        ),
+        (UNetPlusPlus(channels=(2, 2), upsample="bilinear"), "this network has 2 of 'AND', .* upsample='bilinear'"),
+        (UNet(channels=(2, 2), adn_ordering="NDA", bias=False, deployed=True), "before deployment"),
         (LVUNet(mobilenet_blocks=5), "need an LVUNet with mobilenet_blocks=9 and skip='add'"),
         (LVUNet(deployed=True), "before deployment"),
+        (UNeXt(deployed=True), "before deployment"),
     ],
 )
 def test_networks_of_which_nothing_was_published(network: torch.nn.Module, message: str) -> None:

@@ -12,6 +12,7 @@ REPOSITORY = Path(__file__).parents[1]
 FLOORS = (
     ("lunet_networks.kernels", "lunet_networks.state_dicts", "lunet_networks.summary", "lunet_networks.memory"),
     ("lunet_networks.nets",),
+    ("lunet_networks.published_rules_2d",),
     ("lunet_networks.published_rules",),
     ("lunet_networks.deployment", "lunet_networks.presets", "lunet_networks.published", "lunet_networks.pruning"),
     ("lunet_networks",),

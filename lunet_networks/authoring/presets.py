@@ -30,11 +30,12 @@ def list_costs(
     names = list_presets(str(pattern))
     if not names:
         raise ValueError(f"no preset matches {pattern!r}; there are: {', '.join(PRESETS.names)}")
-    print(f"{'preset':<18} {'input':<20} {'parameters':>12} {'MACs':>16}  network")
+    width = max(map(len, ("preset".ljust(18), *names)))
+    print(f"{'preset':<{width}} {'input':<20} {'parameters':>12} {'MACs':>16}  network")
     for name in names:
         network, shape = _make(name, spatial_size, in_channels, out_channels)
         costs = f"{count_parameters(network):>12,} {count_macs(network, shape):>16,}"
-        print(f"{name:<18} {_times(shape):<20} {costs}  {PRESETS.components[name].description}")
+        print(f"{name:<{width}} {_times(shape):<20} {costs}  {PRESETS.components[name].description}")
 
 
 def describe(

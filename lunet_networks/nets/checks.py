@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-__all__ = ["check_arguments", "check_channels", "check_input"]
+__all__ = ["check_arguments", "check_channels", "check_input", "check_ordering", "check_widths"]
 
 
 def check_arguments(spatial_dims: int, dropout: float | Mapping[str, float], **counts: int) -> None:
@@ -38,6 +38,24 @@ def check_channels(channels: Sequence[int], conv_channels: Mapping[str, int] | N
     for name, width in (conv_channels or {}).items():
         if not _is_count(width):
             raise ValueError(f"conv_channels gives {name} {width!r} channels, it must be an integer of at least 1")
+
+
+def check_ordering(adn_ordering: str) -> None:
+    """Raise ValueError unless ``adn_ordering`` orders activation (A), dropout (D) and norm (N) of a unit."""
+    if sorted(adn_ordering) != ["A", "D", "N"]:
+        raise ValueError(f"adn_ordering must hold each of A, D and N once, such as 'NDA', got {adn_ordering!r}")
+
+
+def check_widths(channels: Sequence[int], levels: int, divisor: int = 1) -> None:
+    """Raise ValueError unless ``channels`` holds, for exactly so many levels, a number of channels that is a multiple
+    of ``divisor``."""
+    if (
+        not isinstance(channels, Sequence)
+        or len(channels) != levels
+        or not all(_is_count(width) and width % divisor == 0 for width in channels)
+    ):
+        wanted = f"multiples of {divisor}" if divisor > 1 else "integers of at least 1"
+        raise ValueError(f"channels must hold {levels} {wanted}, one for each level; got {channels!r}")
 
 
 def _is_count(value: object) -> bool:

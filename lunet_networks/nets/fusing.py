@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import nn
 
 from lunet_networks.nets.layers import ConvUnit, FusedUnit, NormFirst
 
-__all__ = ["Affine", "fold_norm", "fuse_units", "merge_pointwise"]
+__all__ = ["Affine", "fold_norm", "fuse_norms", "fuse_units", "merge_pointwise"]
 
 Affine = tuple[torch.Tensor, torch.Tensor]  # weight and bias
 
@@ -29,8 +30,34 @@ def fuse_units(network: nn.Module, form: nn.Module) -> nn.Module:
         source = network.get_submodule(name)
         if isinstance(module, FusedUnit):
             _fuse(source, module)
-        elif isinstance(module, nn.modules.conv._ConvNd) and not name.endswith(".conv"):
+        elif isinstance(module, (nn.modules.conv._ConvNd, nn.LayerNorm)) and not name.endswith(".conv"):
             module.load_state_dict(source.state_dict())
+    return form
+
+
+def fuse_norms(network: nn.Module, form: nn.Module) -> nn.Module:
+    """Give a network without the batch norms that follow a convolution in an ``nn.Sequential`` the weights of the one
+    that has them.
+
+    Args:
+        network: trained; unchanged.
+        form: a new network of the same class and arguments with ``deployed=True``; changed in place. Its convolutions
+            have a bias, and the places in their ``nn.Sequential`` that they have in ``network``.
+
+    Returns:
+        ``form``, on the device and of the type of ``network``.
+    """
+    form = form.to(next(network.parameters()))
+    state = network.state_dict()
+    for name, module in network.named_modules():
+        children = module.named_children() if isinstance(module, nn.Sequential) else ()
+        for (place, convolution), (norm_place, norm) in pairwise(children):
+            if isinstance(norm, nn.modules.batchnorm._BatchNorm):
+                fused = f"{name}.{place}."
+                state[f"{fused}weight"], state[f"{fused}bias"] = fold_norm(convolution, norm)
+                for entry in norm.state_dict():
+                    del state[f"{name}.{norm_place}.{entry}"]
+    form.load_state_dict(state)
     return form
 
 

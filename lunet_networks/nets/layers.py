@@ -23,6 +23,7 @@ __all__ = [
     "block_channels",
     "conv_unit",
     "describe_units",
+    "interpolation",
     "mark_order",
     "pointwise",
     "pooling",
@@ -117,9 +118,10 @@ def conv_unit(
     dropout: float | None,
     adn_ordering: str = "AND",
     deployed: bool = False,
+    bias: bool = True,
 ) -> ConvUnit | FusedUnit:
-    """Convolution (kernel 3, with bias) -> ReLU -> batch norm -> channel dropout, or these in the order of
-    ``adn_ordering``; or what is left of them in a deployed network.
+    """Convolution (kernel 3) -> ReLU -> batch norm -> channel dropout, or these in the order of ``adn_ordering``; or
+    what is left of them in a deployed network, whose convolutions have a bias in any case.
 
     ``dropout=None`` leaves the dropout layer out.
     """
@@ -133,6 +135,7 @@ def conv_unit(
         norm="batch",
         dropout=dropout,
         dropout_dim=spatial_dims,  # whole channels; MONAI's default of 1 drops single voxels
+        bias=bias,
     )
     return FusedUnit(unit.conv) if deployed else mark_order(unit, adn_ordering)
 
@@ -167,6 +170,7 @@ class BlockMaker:
         conv_channels: channels by the name of the unit; units that are not named are as wide as their level.
         adn_ordering: order of activation, dropout and norm in a unit.
         deployed: make units that only predict.
+        bias: whether the convolutions have one.
     """
 
     def __init__(
@@ -176,8 +180,10 @@ class BlockMaker:
         conv_channels: Mapping[str, int] | None,
         adn_ordering: str = "AND",
         deployed: bool = False,
+        bias: bool = True,
     ) -> None:
         self.deployed = deployed
+        self.bias = bias
         self.spatial_dims = spatial_dims
         self.adn_ordering = adn_ordering
         self.dropout = dropout
@@ -192,7 +198,8 @@ class BlockMaker:
             self.units.append(unit)
             dropout = self.dropout.get(unit, 0.0) if isinstance(self.dropout, Mapping) else self.dropout
             width = self.conv_channels.get(unit, out_channels)
-            block.append(conv_unit(self.spatial_dims, in_channels, width, dropout, self.adn_ordering, self.deployed))
+            form = (self.adn_ordering, self.deployed, self.bias)
+            block.append(conv_unit(self.spatial_dims, in_channels, width, dropout, *form))
             in_channels = width
         return block
 
@@ -227,6 +234,11 @@ def describe_units(network: nn.Module) -> dict[str, Any]:
 def upsampling(spatial_dims: int, in_channels: int, out_channels: int) -> nn.Module:
     """A learned doubling of the resolution: transposed convolution, kernel 2, stride 2, with bias."""
     return Conv[Conv.CONVTRANS, spatial_dims](in_channels, out_channels, kernel_size=2, stride=2)
+
+
+def interpolation(spatial_dims: int) -> nn.Module:
+    """A linear doubling of the resolution; the corners stay where they are."""
+    return nn.Upsample(scale_factor=2, mode="bilinear" if spatial_dims == 2 else "trilinear", align_corners=True)
 
 
 def pointwise(spatial_dims: int, in_channels: int, out_channels: int) -> nn.Module:

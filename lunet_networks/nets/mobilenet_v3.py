@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -9,7 +10,7 @@ from torch import nn
 
 from lunet_networks.state_dicts import read_state_dict
 
-__all__ = ["load_imagenet_weights", "mobilenet_v3_large"]
+__all__ = ["block_widths", "load_imagenet_weights", "mobilenet_v3_large"]
 
 _STEM = 16  # channels
 _BLOCKS = (  # kernel, channels inside, channels out, squeeze and excitation, activation, stride; table 1 of the paper
@@ -31,13 +32,16 @@ _BLOCKS = (  # kernel, channels inside, channels out, squeeze and excitation, ac
 )
 
 
-def mobilenet_v3_large(in_channels: int = 3, last_block: int = len(_BLOCKS), fused: bool = False) -> nn.ModuleList:
+def mobilenet_v3_large(
+    in_channels: int = 3, last_block: int = len(_BLOCKS), fused: bool = False, width_mult: float = 1.0
+) -> nn.ModuleList:
     """The stem and the blocks 1 to ``last_block``, as a list; the network has to call it ``features``.
 
     Args:
         in_channels: channels of the input image.
         last_block: number of the last block, from 1 to 15.
         fused: without batch norms, which have become part of the convolutions in front of them.
+        width_mult: factor of all channels, each of which is then rounded to a multiple of 8.
 
     Source:
         Howard et al., Searching for MobileNetV3, ICCV 2019, table 1; batch norms and initialisation as in torchvision.
@@ -48,17 +52,27 @@ def mobilenet_v3_large(in_channels: int = 3, last_block: int = len(_BLOCKS), fus
         >>> list(network.state_dict())[0], network.features[9](torch.zeros(1, 80, 4, 4)).shape
         ('features.0.0.weight', torch.Size([1, 80, 4, 4]))
     """
-    features = nn.ModuleList([_unit(in_channels, _STEM, 3, nn.Hardswish, stride=2, fused=fused)])
-    width = _STEM
-    for kernel_size, inside, out_channels, squeeze, act, stride in _BLOCKS[:last_block]:
-        features.append(_InvertedResidual(width, inside, out_channels, kernel_size, squeeze, act, stride, fused))
-        width = out_channels
+    widths = block_widths(last_block, width_mult)
+    features = nn.ModuleList([_unit(in_channels, widths[0], 3, nn.Hardswish, stride=2, fused=fused)])
+    for (kernel_size, inside, _, squeeze, act, stride), ends in zip(_BLOCKS, pairwise(widths), strict=False):
+        inside = _divisible(width_mult * inside)
+        features.append(_InvertedResidual(*ends, inside, kernel_size, squeeze, act, stride, fused))
     for module in features.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out")
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
     return features
+
+
+def block_widths(last_block: int = len(_BLOCKS), width_mult: float = 1.0) -> list[int]:
+    """Channels that come out of the stem and of the blocks 1 to ``last_block``.
+
+    Example:
+        >>> block_widths(6), block_widths(6, width_mult=0.35)
+        ([16, 16, 24, 24, 40, 40, 40], [8, 8, 8, 8, 16, 16, 16])
+    """
+    return [_divisible(width_mult * width) for width in (_STEM, *(out for _, _, out, *_ in _BLOCKS[:last_block]))]
 
 
 def load_imagenet_weights(features: nn.ModuleList, path: str | Path) -> None:
@@ -81,7 +95,7 @@ def load_imagenet_weights(features: nn.ModuleList, path: str | Path) -> None:
         if given[key].shape != tensor.shape:
             raise ValueError(
                 f"{path} holds {key!r} with shape {tuple(given[key].shape)}, this network takes {tuple(tensor.shape)}: "
-                f"{right}, and a network of 3 input channels"
+                f"{right}, and a network of 3 input channels and full width"
             )
     features.load_state_dict({key.removeprefix("features."): given[key] for key in own})
 
@@ -93,8 +107,8 @@ class _InvertedResidual(nn.Module):
     def __init__(
         self,
         in_channels: int,
-        inside: int,
         out_channels: int,
+        inside: int,
         kernel_size: int,
         squeeze: bool,
         act: type[nn.Module],
@@ -129,7 +143,7 @@ class _SqueezeExcitation(nn.Module):
         return x * self.scale(self.fc2(torch.relu(self.fc1(x.mean(dim=(2, 3), keepdim=True)))))
 
 
-def _divisible(channels: int, divisor: int = 8) -> int:
+def _divisible(channels: float, divisor: int = 8) -> int:
     """The nearest multiple of ``divisor``, or the next one if the nearest is more than 10 % smaller."""
     nearest = max(divisor, int(channels + divisor / 2) // divisor * divisor)
     return nearest if nearest >= 0.9 * channels else nearest + divisor

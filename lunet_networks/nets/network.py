@@ -20,6 +20,7 @@ class Network(nn.Module):
     """
 
     deployed = False  # whether it is the form that only predicts
+    label_parts = ()  # begin the names of parameters, besides those of the head, whose shapes depend on the labels
 
     def describe(self) -> dict[str, Any]:
         """The arguments with which its class makes the same network, in types that JSON has.

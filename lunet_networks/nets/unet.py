@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from lunet_networks.kernels.training import Scaled
-from lunet_networks.nets.checks import check_arguments, check_channels, check_input
+from lunet_networks.nets.checks import check_arguments, check_channels, check_input, check_ordering
 from lunet_networks.nets.fast_layers import use_fast_layers
 from lunet_networks.nets.fast_training import (
     run_block,
@@ -55,6 +55,7 @@ class UNet(Network):
             wide as their level.
         adn_ordering: order of activation (A), dropout (D) and norm (N) in a unit: "AND" as published with Lean Unet,
             "NDA" for the convolution -> batch norm -> ReLU of most other U-Nets.
+        bias: whether the convolutions of units have one, which their batch norm makes superfluous.
         deployed: the form of :py:func:`lunet_networks.deploy`, which only predicts.
 
     Shape:
@@ -86,6 +87,7 @@ class UNet(Network):
         dropout: float | Mapping[str, float] = 0.0,
         conv_channels: Mapping[str, int] | None = None,
         adn_ordering: str = "AND",
+        bias: bool = True,
         deployed: bool = False,
     ) -> None:
         super().__init__()
@@ -93,18 +95,18 @@ class UNet(Network):
             spatial_dims, dropout, in_channels=in_channels, out_channels=out_channels, convs_per_block=convs_per_block
         )
         check_channels(channels, conv_channels)
-        if sorted(adn_ordering) != ["A", "D", "N"]:
-            raise ValueError(f"adn_ordering must hold each of A, D and N once, such as 'NDA', got {adn_ordering!r}")
+        check_ordering(adn_ordering)
         self.spatial_dims = spatial_dims
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.channels = list(channels)
         self.convs_per_block = convs_per_block
         self.adn_ordering = adn_ordering
+        self.bias = bias
         self.deployed = deployed
         self.size_multiple = 2 ** (len(channels) - 1)
 
-        make_block = BlockMaker(spatial_dims, dropout, conv_channels, adn_ordering, deployed)
+        make_block = BlockMaker(spatial_dims, dropout, conv_channels, adn_ordering, deployed, bias)
         widths = [in_channels]  # of what the blocks take and give
         self.encoders = nn.ModuleList()
         for level, width in enumerate(channels[:-1]):
@@ -122,7 +124,7 @@ class UNet(Network):
             self.decoders.append(make_block(f"decoders.{k}", width + skip, width, num_units))
             deeper = block_channels(self.decoders[-1])
         make_block.check_names()
-        self.segmenter = conv_unit(spatial_dims, deeper, channels[0], None, adn_ordering, deployed)
+        self.segmenter = conv_unit(spatial_dims, deeper, channels[0], None, adn_ordering, deployed, bias)
         self.head = pointwise(spatial_dims, channels[0], out_channels)
         use_fast_layers(self)
 

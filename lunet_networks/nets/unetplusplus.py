@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from lunet_networks.kernels.training import Scaled
-from lunet_networks.nets.checks import check_arguments, check_channels, check_input
+from lunet_networks.nets.checks import check_arguments, check_channels, check_input, check_ordering
 from lunet_networks.nets.fast_layers import use_fast_layers
 from lunet_networks.nets.fast_training import (
     run_block,
@@ -25,6 +25,7 @@ from lunet_networks.nets.layers import (
     block_channels,
     conv_unit,
     describe_units,
+    interpolation,
     pointwise,
     pooling,
     upsampling,
@@ -32,6 +33,8 @@ from lunet_networks.nets.layers import (
 from lunet_networks.nets.network import Network
 
 __all__ = ["UNetPlusPlus"]
+
+_UPSAMPLES = ("deconv", "bilinear")
 
 
 class UNetPlusPlus(Network):
@@ -54,6 +57,9 @@ class UNetPlusPlus(Network):
         conv_channels: channels of single units by their name, such as ``{"encoders.0.1": 3}``, instead of those of
             their level: that is how a pruned network is described. Transposed convolutions and the segmenter are as
             wide as their level.
+        adn_ordering: order of activation (A), dropout (D) and norm (N) in a unit, as in :class:`UNet`.
+        upsample: "deconv", a transposed convolution to the channels of the level, or "bilinear", which keeps the
+            channels, and the corners where they are.
         deployed: the form of :py:func:`lunet_networks.deploy`, which only predicts.
 
     Shape:
@@ -84,6 +90,8 @@ class UNetPlusPlus(Network):
         convs_per_block: int = 2,
         dropout: float | Mapping[str, float] = 0.0,
         conv_channels: Mapping[str, int] | None = None,
+        adn_ordering: str = "AND",
+        upsample: str = "deconv",
         deployed: bool = False,
     ) -> None:
         super().__init__()
@@ -91,15 +99,20 @@ class UNetPlusPlus(Network):
             spatial_dims, dropout, in_channels=in_channels, out_channels=out_channels, convs_per_block=convs_per_block
         )
         check_channels(channels, conv_channels)
+        check_ordering(adn_ordering)
+        if upsample not in _UPSAMPLES:
+            raise ValueError(f"upsample must be one of {', '.join(_UPSAMPLES)}, got {upsample!r}")
         self.spatial_dims = spatial_dims
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.channels = list(channels)
         self.convs_per_block = convs_per_block
+        self.adn_ordering = adn_ordering
+        self.upsample = upsample
         self.deployed = deployed
         self.size_multiple = 2 ** (len(channels) - 1)
 
-        make_block = BlockMaker(spatial_dims, dropout, conv_channels, deployed=deployed)
+        make_block = BlockMaker(spatial_dims, dropout, conv_channels, adn_ordering, deployed)
         self.encoders = nn.ModuleList()
         widths: list[list[int]] = []  # widths[i] holds those of the nodes X(i, 0), X(i, 1), ... made so far
         for i, width in enumerate(channels):
@@ -113,19 +126,24 @@ class UNetPlusPlus(Network):
         for j in range(1, last + 1):
             num_units = convs_per_block if j < last else max(1, convs_per_block - 1)
             level_channels = channels[: last + 1 - j]
-            self.upsamples.append(
-                nn.ModuleList(upsampling(spatial_dims, widths[i + 1][-1], c) for i, c in enumerate(level_channels))
-            )
+            below = [widths[i + 1][-1] for i in range(len(level_channels))]
+            if upsample == "deconv":
+                self.upsamples.append(
+                    nn.ModuleList(upsampling(spatial_dims, *each) for each in zip(below, level_channels, strict=True))
+                )
+                below = level_channels
+            else:
+                self.upsamples.append(nn.ModuleList(interpolation(spatial_dims) for _ in level_channels))
             self.nodes.append(
                 nn.ModuleList(
-                    make_block(f"nodes.{j - 1}.{i}", sum(widths[i]) + c, c, num_units)
+                    make_block(f"nodes.{j - 1}.{i}", sum(widths[i]) + below[i], c, num_units)
                     for i, c in enumerate(level_channels)
                 )
             )
             for i, node in enumerate(self.nodes[-1]):
                 widths[i].append(block_channels(node))
         make_block.check_names()
-        self.segmenter = conv_unit(spatial_dims, widths[0][-1], channels[0], dropout=None, deployed=deployed)
+        self.segmenter = conv_unit(spatial_dims, widths[0][-1], channels[0], None, adn_ordering, deployed)
         self.head = pointwise(spatial_dims, channels[0], out_channels)
         use_fast_layers(self)
 

@@ -79,9 +79,11 @@ def _unet_plus_plus(network: UNetPlusPlus) -> dict[str, list[str]]:
         levels.append([_block(wires, f"encoders.{i}", encoder, [levels[-1][0] if i > 0 else IMAGE])])
     for column, nodes in enumerate(network.nodes):
         for i, node in enumerate(nodes):
-            upsample = f"upsamples.{column}.{i}"
-            wires[upsample] = [levels[i + 1][-1]]
-            levels[i].append(_block(wires, f"nodes.{column}.{i}", node, [*levels[i], upsample]))
+            below = levels[i + 1][-1]
+            if network.upsample == "deconv":
+                upsample = f"upsamples.{column}.{i}"
+                wires[upsample], below = [below], upsample
+            levels[i].append(_block(wires, f"nodes.{column}.{i}", node, [*levels[i], below]))
     return {**wires, "segmenter": [levels[0][-1]], "head": ["segmenter"]}
 
 

@@ -1,8 +1,8 @@
 """``python -m tests.helpers.record_published``: write tests/data/published/ and lv_unet.json anew.
 
-Only after tests/test_published.py has passed beside ../shared: what the networks compute then is what the published
-ones compute, for any weights. So the logits that are written here, of weights made by a recipe, guard the published
-function for everybody, in a file a hundred times smaller than the weights.
+Only after tests/test_published.py and test_published_2d.py have passed beside ../shared: what the networks compute then
+is what the published ones compute, for any weights. So the logits that are written here, of weights made by a recipe,
+guard the published function for everybody, in a file a hundred times smaller than the weights.
 """
 
 import json
@@ -19,6 +19,7 @@ from tests.helpers.recipe import make_image, make_weights
 
 DATA = Path(__file__).parents[1] / "data"
 GOLDENS = DATA.parents[2] / "shared" / "reference" / "io"
+GOLDENS_2D = GOLDENS.with_name("io2d")
 COPIED = ("lunet_small_1f", "lunetpp_small_4f")  # small enough to be committed themselves
 STEP = 8  # every eighth voxel of the logits along each axis
 BY_RECIPE = (
@@ -31,6 +32,7 @@ BY_RECIPE = (
     "pspseg_b_narrow_srm",
     "lvunet_train_act0",
 )
+BY_RECIPE_2D = {"unext_small": "unext", "malunet": "malunet", "ege_unet": "egeunet"}  # and the names of their goldens
 
 
 def main() -> None:
@@ -38,8 +40,10 @@ def main() -> None:
     warnings.simplefilter("ignore")  # of load_published_weights
     for name in COPIED:
         _copy(name)
-    for name in BY_RECIPE:
-        with np.load(GOLDENS / f"{name}.npz") as golden:
+    goldens = {name: GOLDENS / name for name in BY_RECIPE}
+    goldens |= {name: GOLDENS_2D / golden for name, golden in BY_RECIPE_2D.items()}
+    for name, path in goldens.items():
+        with np.load(f"{path}.npz") as golden:
             shapes = {key[3:]: golden[key].shape for key in golden.files if key.startswith("sd/")}
             image_shape = golden["input"].shape
         network = load_published_weights(new_network(name).double(), make_weights(shapes))

@@ -6,19 +6,45 @@ from inspect import signature
 import pytest
 import torch
 
-from lunet_networks import LMSCUNet, LVUNet, MedNeXt, PSPSeg, UNet, UNetPlusPlus, create_network, list_presets, nets
+from lunet_networks import (
+    UKAN,
+    AttentionUNet,
+    EGEUNet,
+    LMSCUNet,
+    LVUNet,
+    MALUNet,
+    MedNeXt,
+    MobileNetV3UNet,
+    PSPSeg,
+    UNet,
+    UNetPlusPlus,
+    UNeXt,
+    create_network,
+    list_presets,
+    nets,
+)
 
 OTHER_ARGUMENTS = [  # each argument has a value that is not its default
-    UNet(2, 2, 3, (3, 4), 1, {"bottleneck.0": 0.5}, {"encoders.0.0": 2}, "NDA"),
-    UNet(2, 2, 3, (3, 4), 1, 0.0, {"encoders.0.0": 2}, "NDA", deployed=True),
-    UNetPlusPlus(2, 2, 3, (3, 4), 1, 0.2, {"nodes.0.0.0": 2}),
+    UNet(2, 2, 3, (3, 4), 1, {"bottleneck.0": 0.5}, {"encoders.0.0": 2}, "NDA", False),
+    UNet(2, 2, 3, (3, 4), 1, 0.0, {"encoders.0.0": 2}, "NDA", False, deployed=True),
+    UNetPlusPlus(2, 2, 3, (3, 4), 1, 0.2, {"nodes.0.0.0": 2}, "NDA", "bilinear"),
     UNetPlusPlus(2, 2, 3, (3, 4), 1, deployed=True),
+    AttentionUNet(3, 2, 3, (2, 4), 0.1),
+    AttentionUNet(3, 2, 3, (2, 4), deployed=True),
     MedNeXt(2, 2, 3, 2, 3, 5, 0.1),
     PSPSeg(2, 2, 3, (4, 6, 8), 2, 7, False, True, 0.1, {"bottleneck": [0, 2]}),
     LMSCUNet(3, 2, 3, (4, 8), 3, (1,), 0.1),
     LMSCUNet(3, 2, 3, (4, 8), 3, (1,), 0.0, True),
     LVUNet(2, 2, 3, 5, 2, "concat", 0.1),
     LVUNet(2, 2, 3, 5, 2, "concat", deployed=True),
+    UNeXt(2, 2, 3, (4, 4, 8, 12, 16), 0.1),
+    UNeXt(2, 2, 3, (4, 4, 8, 12, 16), deployed=True),
+    UKAN(2, 2, 3, (2, 3, 4, 6, 4), 0.1),
+    UKAN(2, 2, 3, (2, 3, 4, 6, 4), deployed=True),
+    MobileNetV3UNet(2, 2, 3, 0.35, 0.1),
+    MobileNetV3UNet(2, 2, 3, 0.35, deployed=True),
+    MALUNet(2, 2, 3, (4, 8, 4, 12, 4, 8), 0.1),
+    EGEUNet(2, 2, 3, (4, 8, 4, 12, 4, 8), True, 0.1),
 ]
 NOT_DESCRIBED = {"pretrained"}  # what its weights were once, which are in the state dict
 

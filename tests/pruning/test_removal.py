@@ -65,6 +65,19 @@ def test_removal_equals_a_zeroed_map(network_class, spatial_dims, seed, data):
         torch.testing.assert_close(pruned(image), expected, rtol=0, atol=1e-10)
 
 
+@pytest.mark.parametrize("network_class", [UNet, UNetPlusPlus])
+def test_units_without_bias_and_interpolated_maps_are_cut_too(network_class):
+    form = {"bias": False} if network_class is UNet else {"upsample": "bilinear"}
+    network = network_class(2, channels=(2, 3, 4), adn_ordering="NDA", **form).double().eval()
+    removals = {"encoders.0.1": [1], "encoders.1.0": [0], "encoders.1.1": [2]}
+    image = torch.randn(1, 1, 16, 16, dtype=torch.float64)
+    pruned = remove_channels(network, [(name, c) for name, channels in removals.items() for c in channels])
+    with torch.no_grad(), zeroed_maps(network, removals):
+        expected = network(image)
+    with torch.no_grad():
+        torch.testing.assert_close(pruned(image), expected, rtol=0, atol=1e-10)
+
+
 class zeroed_maps:  # noqa: N801, used as a function
     """The output of the batch norm is set to zero in some channels."""
 

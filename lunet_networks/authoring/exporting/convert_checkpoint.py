@@ -1,4 +1,5 @@
-"""A published checkpoint of Lean Unet's trainer, STAMP, PSP-Seg or LV-UNet becomes a state dict of this package."""
+"""A published checkpoint of Lean Unet's trainer, STAMP, PSP-Seg or a network for pictures becomes a state dict of this
+package."""
 
 import io
 import warnings

@@ -22,9 +22,9 @@ SLOPE_SETTING = re.compile(rb"(\| `deep_training` \| `)\w+")  # in the card's ta
 def deploy_bundle(bundle: str, output_dir: str, ckpt_dir: str | None = None, overwrite: bool = False) -> None:
     """Fuse the layers of a trained bundle's network and write a bundle of the fused network.
 
-    The batch norms of a U-Net, UNet++, LMSC-UNet or LV-UNet are fused, and the blocks of an LV-UNet. The new bundle has
-    its weights and can be evaluated, exported and packed like any other. Its logits are compared with those of the
-    trained network first; nothing is written if they differ by more than rounding.
+    The batch norms of a U-Net, UNet++, LMSC-UNet, LV-UNet or UNeXt are fused, and the blocks of an LV-UNet. The new
+    bundle has its weights and can be evaluated, exported and packed like any other. Its logits are compared with those
+    of the trained network first; nothing is written if they differ by more than rounding.
 
     Args:
         bundle: the bundle's folder; an LV-UNet has to be trained with deep training until its slope is 1.
@@ -53,9 +53,7 @@ def deploy_bundle(bundle: str, output_dir: str, ckpt_dir: str | None = None, ove
 def _fused(network: nn.Module, root: Path) -> Network:
     fused = deploy(network)
     if not fused.deployed:
-        raise ValueError(
-            f"the {type(network).__name__} of {root} cannot be fused: its instance norms depend on the image"
-        )
+        raise ValueError(f"the {type(network).__name__} of {root} cannot be fused: its norms depend on the image")
     return fused
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import lunet_networks
 from lunet_networks import PRESETS
-from lunet_networks.authoring.planning.families import FAMILIES, choose_preset, presets_of
+from lunet_networks.authoring.planning.families import FAMILIES, check_preset, presets_of
 from lunet_networks.bundle.pruning.derived_bundle import without_preset
 
 FACTORY = "lunet_networks.create_network"
@@ -32,10 +32,15 @@ def choose_packed_preset(configs: dict[str, dict[str, Any]], preset: str | None)
                 f"--preset {preset}: leave it out, the configs of this bundle name a class instead of a preset"
             )
         return None
-    families = [name for name in FAMILIES if own in presets_of(name)]
-    if not families:
+    families = {name: presets_of(name) for name in FAMILIES}
+    families |= {other: [other] for family in FAMILIES.values() for other in family.others}
+    name = next((name for name, presets in families.items() if own in presets), None)
+    if name is None:
         raise ValueError(f"the bundle's preset {own!r} belongs to none of the families {', '.join(FAMILIES)}")
-    return choose_preset(families[0], own if preset is None else preset)
+    if preset is None:
+        return own
+    check_preset(name, preset, families[name])  # title and papers of the bundle would not fit another architecture
+    return preset
 
 
 def packed_configs(configs: dict[str, dict[str, Any]], preset: str | None) -> dict[str, dict[str, Any]]:

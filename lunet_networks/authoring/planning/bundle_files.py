@@ -25,7 +25,7 @@ def bundle_settings(fingerprint: Fingerprint, family: str, preset: str, plan: Pl
         "preset": preset,
         **FAMILIES[family].training_settings(),
         **plan.values,
-        **bundle_texts(fingerprint, family, plan),
+        **bundle_texts(fingerprint, family, preset, plan),
     }
 
 

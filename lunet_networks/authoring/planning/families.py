@@ -1,6 +1,6 @@
 """The families of bundles: an architecture and a size each, with the published way to train it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,12 @@ UNETPP = "Zhou et al., UNet++: A Nested U-Net Architecture for Medical Image Seg
 PSPSEG = "PSP-Seg, arXiv 2509.09267"
 LMSC_UNET = "LMSC-UNet, ICAART 2025"
 LV_UNET = "Jiang et al., LV-UNet: A Lightweight and Vanilla Model for Medical Image Segmentation, arXiv 2408.16886"
+UNEXT = "Valanarasu and Patel, UNeXt: MLP-based Rapid Medical Image Segmentation Network, MICCAI 2022"
+MALUNET = "Ruan et al., MALUNet: A Multi-Attention and Light-weight UNet for Skin Lesion Segmentation, BIBM 2022"
+EGE_UNET = "Ruan et al., EGE-UNet: an Efficient Group Enhanced UNet for skin lesion segmentation, MICCAI 2023"
+U_KAN = "Li et al., U-KAN Makes Strong Backbone for Medical Image Segmentation and Generation, AAAI 2025"
+MOBILENET_V3 = "Howard et al., Searching for MobileNetV3, ICCV 2019"
+ATTENTION_UNET = "Oktay et al., Attention U-Net: Learning Where to Look for the Pancreas, MIDL 2018"
 MEDNEXT = "Roy et al., MedNeXt: Transformer-driven Scaling of ConvNets for Medical Image Segmentation, MICCAI 2023"
 
 
@@ -59,6 +65,8 @@ class Family:
         imagenet: whether it takes colours less ImageNet's mean, divided by ImageNet's standard deviation.
         cannot_train: spatial dimensions of images on which it cannot be trained, and why.
         pruning: what can be removed from it, "channels" or "branches"; None: nothing.
+        others: presets of other architectures to compare with, which are trained the same way, each with its title and
+            paper.
         note: a sentence on the network, for the model card.
     """
 
@@ -77,12 +85,20 @@ class Family:
     imagenet: bool = False
     cannot_train: Mapping[int, str] = field(default_factory=dict)
     pruning: str | None = "channels"
+    others: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     note: Note = lambda network: ""
 
     def training_settings(self) -> dict[str, Any]:
         """The training settings that do not depend on the data, by their names in the configs."""
         names = ("epochs", "loss_name", "optimizer_name", "scheduler_name", "dropout")
         return {name: getattr(self, name) for name in names}
+
+    def title_and_papers(self, preset: str) -> tuple[str, tuple[str, ...]]:
+        """What a bundle with this preset is called, and whose network it is."""
+        if preset in self.others:
+            title, paper = self.others[preset]
+            return title, (paper,)
+        return self.title, self.papers
 
     def records_of(self, bundle: Path, preset: str) -> Path:
         """The folder in a bundle for what is recorded of the weights of a preset."""
@@ -91,7 +107,19 @@ class Family:
 
 SMALL = {"batch_size": 16, "learning_rate": 0.01}
 LARGE = {"batch_size": 1, "learning_rate": 0.001}
+PICTURES = {"batch_size": 8, "scheduler_name": "cosine", "dropout": 0.0, "colours": True, "pruning": None}
+LIGHT = {"learning_rate": 0.001, "epochs": 300, "optimizer_name": "adamw", "cannot_train": {3: "its blocks are 2D"}}
 PSP = {"papers": (PSPSEG,), "batch_size": 2, "learning_rate": 0.001, "dropout": 0.0, "pruning": "branches"}
+
+COMPARED = {  # the networks that LV-UNet is compared with and that have no family of their own
+    "u_kan": ("U-KAN", U_KAN),
+    "u_kan_small": ("U-KAN, small", U_KAN),
+    "mobilenetv3_unet": ("MobileNetV3-UNet", MOBILENET_V3),
+    "unet_2d": ("U-Net, 64 to 1024 channels", UNET),
+    "unet_2d_32f": ("U-Net, 32 to 512 channels", UNET),
+    "attention_unet_2d_32f": ("Attention U-Net, 32 to 512 channels", ATTENTION_UNET),
+    "unetpp_2d_32f": ("UNet++, 32 to 512 channels", UNETPP),
+}
 
 FAMILIES = {
     "unet_small": Family("U-Net, small", "unet_small_4f", (UNET, LEAN_UNET), **SMALL),
@@ -143,6 +171,20 @@ FAMILIES = {
         pruning=None,
         note=fusing_note,
     ),
+    "unext": Family(
+        "UNeXt",
+        "unext",
+        (UNEXT,),
+        **PICTURES,
+        learning_rate=0.0001,
+        epochs=500,
+        loss_name="dice_half_bce",
+        imagenet=True,
+        cannot_train={3: "its blocks are 2D"},
+        others=COMPARED,
+    ),
+    "malunet": Family("MALUNet", "malunet", (MALUNET,), **PICTURES, **LIGHT),
+    "ege_unet": Family("EGE-UNet", "ege_unet", (EGE_UNET,), **PICTURES, **LIGHT),
 }
 
 
@@ -161,7 +203,7 @@ def template_dirs(family: str) -> list[Path]:
 
 
 def presets_of(family: str) -> list[str]:
-    """The presets that bundles of a family may have.
+    """The presets of a family's architecture.
 
     Example:
         >>> "lunet_large_6f" in presets_of("lunet_large"), presets_of("pspseg_small")
@@ -171,7 +213,7 @@ def presets_of(family: str) -> list[str]:
 
 
 def choose_preset(family: str, preset: str | None) -> str:
-    """The preset of a bundle: the family's own, or another one of the family.
+    """The preset of a new bundle: the family's own, another one of the family, or one that is trained the same way.
 
     Raises:
         ValueError: if there is no such family, or the preset belongs to another one; the message lists the valid ones.
@@ -179,12 +221,18 @@ def choose_preset(family: str, preset: str | None) -> str:
     Example:
         >>> choose_preset("lunet_small", None), choose_preset("lunet_small", "lunet_small_2f")
         ('lunet_small_4f', 'lunet_small_2f')
+        >>> choose_preset("unext", "u_kan_small")
+        'u_kan_small'
     """
     chosen = choose("FAMILY", family, FAMILIES)
     if preset is None:
         return chosen.preset
-    of_family = presets_of(family)
-    if preset not in of_family:
-        known = "of another family" if preset in PRESETS.names else "no preset"
-        raise ValueError(f"--preset {preset} is {known}; {family} has {', '.join(of_family)}")
+    check_preset(family, preset, [*presets_of(family), *chosen.others])
     return preset
+
+
+def check_preset(family: str, preset: str, valid: Sequence[str]) -> None:
+    """Raise ValueError unless a preset is among the valid ones, which the message lists."""
+    if preset not in valid:
+        known = "of another family" if preset in PRESETS.names else "no preset"
+        raise ValueError(f"--preset {preset} is {known}; {family} has {', '.join(valid)}")

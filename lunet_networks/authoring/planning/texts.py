@@ -24,20 +24,22 @@ NOBODY = "Not named"
 MODALITIES = {"MRI": "MR", "MR": "MR"}  # as the model zoo writes it
 
 
-def bundle_texts(fingerprint: Fingerprint, family: str, plan: Plan) -> dict[str, Any]:
+def bundle_texts(fingerprint: Fingerprint, family: str, preset: str, plan: Plan) -> dict[str, Any]:
     """The texts that fill the templates, made from dataset.json.
 
     Args:
         fingerprint: of the dataset.
         family: a key of ``FAMILIES``.
+        preset: that its bundle has.
         plan: for this dataset.
     """
     modality = ", ".join(dict.fromkeys(MODALITIES.get(name, name) for name in fingerprint.modalities))
     labels = ", ".join(fingerprint.label_names)
-    references = [*FAMILIES[family].papers, *([fingerprint.reference] if fingerprint.reference else [])]
+    title, papers = FAMILIES[family].title_and_papers(preset)
+    references = [*papers, *([fingerprint.reference] if fingerprint.reference else [])]
     in_channels = plan.values["in_channels"]
     return {
-        "title": f"{FAMILIES[family].title}: {fingerprint.name}",
+        "title": f"{title}: {fingerprint.name}",
         "task": f"{fingerprint.name}: segmentation of {labels} in {modality} images",
         "modality": modality,
         "labels": labels,

@@ -103,8 +103,9 @@ def read_weights(network: nn.Module, path: str | Path) -> dict[str, torch.Tensor
 def load_pretrained(network: nn.Module, path: str | Path) -> None:
     """Start a network from the weights of another training.
 
-    Heads, the layers that compute the output, keep their random initialisation if the number of labels differs, and
-    those of deep supervision also if the weights are those of a network without it. A log message says what is taken.
+    Heads, the layers that compute the output, keep their random initialisation if the number of labels differs, as do
+    other layers that see a mask of every label (EGE-UNet); those of deep supervision also if the weights are those of a
+    network without it. A log message says what is taken.
 
     Args:
         network: the network to load into.
@@ -126,7 +127,12 @@ def load_pretrained(network: nn.Module, path: str | Path) -> None:
     own, state = network.state_dict(), without_supervision(network, read_state_dict(path))
     differing = [name for name in own if name not in state or state[name].shape != own[name].shape]
     head = _head(network)
-    anew = {name for name in differing if (_module_of(name) == head and name in state) or name.startswith(SUPERVISION)}
+    of_labels = tuple(getattr(network, "label_parts", ())) if f"{head}.bias" in differing else ()
+    anew = {
+        name
+        for name in differing
+        if ((_module_of(name) == head or name.startswith(of_labels)) and name in state) or name.startswith(SUPERVISION)
+    }
     if left := [name for name in [*differing, *sorted(state.keys() - own.keys())] if name not in anew]:
         raise ValueError(f"{path} {_difference(own, state, left)}")
     why = _why_anew(own, state, head) if anew else ""

@@ -12,7 +12,7 @@ from lunet_networks.authoring.exporting.convert_checkpoint import convert_checkp
 from lunet_networks.commands import main
 from lunet_networks.published import published_keys
 
-SLOW = re.compile(r"large_24f|pspseg_[bl]")  # tens of megabytes, and no other architecture than smaller ones
+SLOW = re.compile(r"large_24f|pspseg_[bl]|u_kan$")  # tens of megabytes, and no other architecture than smaller ones
 
 
 def _published(preset: str, stamp: bool = False, **keywords: int) -> OrderedDict:

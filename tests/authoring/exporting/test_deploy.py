@@ -105,7 +105,7 @@ def test_what_is_refused(trained: Path, repository: Path, tmp_path: Path) -> Non
     output = tmp_path / "deployed"
     with pytest.raises(ValueError, match="is the bundle itself"):
         deploy_bundle(str(trained), str(trained), overwrite=True)
-    with pytest.raises(ValueError, match=r"the MedNeXt of .* cannot be fused: its instance norms depend on the image"):
+    with pytest.raises(ValueError, match=r"the MedNeXt of .* cannot be fused: its norms depend on the image"):
         deploy_bundle(str(repository / "bundles" / "mednext_small"), str(output))
     with pytest.raises(FileNotFoundError, match=r"model\.pt"):
         deploy_bundle(str(repository / "bundles" / "lv_unet"), str(output))

@@ -556,6 +556,14 @@ def test_every_family_has_a_class_with_explicit_arguments(repository: Path) -> N
         assert {key: value.shape for key, value in made.items()} == {key: value.shape for key, value in wanted.items()}
 
 
+def test_a_network_to_compare_with_is_packed_from_a_bundle_of_its_own() -> None:
+    assert choose_packed_preset({TRAIN: {"preset": "u_kan_small"}}, None) == "u_kan_small"
+    with pytest.raises(ValueError, match="--preset u_kan_small is of another family; unext has unext, unext_small"):
+        choose_packed_preset({TRAIN: {"preset": "unext"}}, "u_kan_small")
+    with pytest.raises(ValueError, match="--preset unext is of another family; u_kan_small has u_kan_small"):
+        choose_packed_preset({TRAIN: {"preset": "u_kan_small"}}, "unext")
+
+
 def test_what_was_packed_can_be_packed_again(packed: Path) -> None:
     configs = {name: config(packed, name) for name in (TRAIN, INFERENCE, "evaluate.json", "multi_gpu_train.json")}
     assert packed_configs(configs, None) == configs

@@ -10,13 +10,14 @@ from monai.transforms import NormalizeIntensityd
 
 from lunet_networks import create_network, list_presets
 from lunet_networks.authoring.planning.decisions import plan_bundle
-from lunet_networks.authoring.planning.families import FAMILIES
+from lunet_networks.authoring.planning.families import FAMILIES, choose_preset
 from lunet_networks.authoring.planning.fingerprint import (
     CaseFingerprint,
     ChannelIntensities,
     Fingerprint,
     read_fingerprint,
 )
+from lunet_networks.authoring.planning.texts import bundle_texts
 from lunet_networks.bundle.runtime.settings import check_settings
 from tools import ROOT
 
@@ -365,6 +366,18 @@ def test_every_family_takes_the_dimensions_that_its_row_does_not_refuse(family, 
         assert len(plan(images, family).values["roi_size"]) == dims
 
 
+@pytest.mark.parametrize("preset", ["u_kan_small", "unetpp_2d_32f"])
+def test_a_network_to_compare_with_is_planned_and_called_by_its_own_name(preset):
+    images = pictures((200, 230))
+    planned = plan_bundle(images, "unext", choose_preset("unext", preset), 8)
+    with torch.device("meta"):
+        multiple = create_network(preset).size_multiple
+    assert all(side % multiple == 0 for side in planned.values["roi_size"])
+    texts = bundle_texts(images, "unext", preset, planned)
+    assert "UNeXt" not in str(texts)
+    assert texts["title"].startswith(FAMILIES["unext"].others[preset][0])
+
+
 def test_the_published_recipes():
     """A family of which nothing is noted here is no failure."""
     published = {  # batch size, learning rate, epochs, loss, schedule, dropout
@@ -373,6 +386,8 @@ def test_the_published_recipes():
         **dict.fromkeys(("pspseg_small", "pspseg_large"), (2, 0.001, 100, "dice_bce", "poly", 0.0)),
         "lmsc_unet": (32, 0.01, 200, "dice_focal", "poly", 0.0),
         "lv_unet": (8, 0.001, 300, "dice_half_bce", "cosine", 0.0),
+        "unext": (8, 0.0001, 500, "dice_half_bce", "cosine", 0.0),
+        **dict.fromkeys(("malunet", "ege_unet"), (8, 0.001, 300, "dice_bce", "cosine", 0.0)),
     }
     for name, recipe in published.items():
         about = FAMILIES[name]

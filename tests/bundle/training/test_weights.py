@@ -26,7 +26,7 @@ def test_weights_of_the_same_network(save):
     assert all(torch.equal(value, source.state_dict()[name]) for name, value in network.state_dict().items())
 
 
-@pytest.mark.parametrize("preset", ["lunet_small_2f", "unetpp_large_6f", "mednext_small"])
+@pytest.mark.parametrize("preset", ["lunet_small_2f", "unetpp_large_6f", "mednext_small", "ege_unet"])
 def test_with_other_labels_the_head_stays_fresh_and_that_is_said(save, caplog, preset):
     source, network = create_network(preset, out_channels=2), create_network(preset, out_channels=3)
     fresh = {name: value.clone() for name, value in network.state_dict().items()}
