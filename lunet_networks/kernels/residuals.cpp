@@ -54,16 +54,16 @@ struct Sum {
     int channels = residual.channels;
     int64_t begin = (int64_t(d) * size.height + h) * size.width * channels;
     if (residual.values + begin != to) residual.read(size, d, h, to, channels, GROUP);
-    for (int w = 0; w < size.width; w++)
+    int64_t length = int64_t(size.width) * channels;
+    for (size_t b = 0; b < branches.size(); b++) {
+      const float *from = branches[b] + begin, *scale = norms[b]->scale.data(), *shift = norms[b]->shift.data();
+      float slope = b + 1 == branches.size() ? outer_slope : 1.0f;
       for (int c = 0; c < channels; c += LANES) {
-        int64_t i = int64_t(w) * channels + c;
-        Vector sum = load(to + i);
-        for (size_t b = 0; b < branches.size(); b++) {
-          Vector branch = load(branches[b] + begin + i) * load(&norms[b]->scale[c]) + load(&norms[b]->shift[c]);
-          sum += leaky(branch, inner_slope);
-        }
-        store(to + i, leaky(sum, outer_slope));
+        Vector factor = load(scale + c), added = load(shift + c);
+        for (int64_t i = c; i < length; i += channels)
+          store(to + i, leaky(load(to + i) + leaky(load(from + i) * factor + added, inner_slope), slope));
       }
+    }
   }
 
   void compute(const Volume& size, float* out, int threads) const {
@@ -96,17 +96,17 @@ int lunet_residual_unit(const float* in, const float* lower, const float* stem, 
                         int height, int width, int depth_taps, int threads) try {
   Volume size{depth, height, width}, half{(depth + 1) / 2, height / 2, width / 2};
   const int taps[] = {depth_taps, TAPS, TAPS};
-  Layer layer(channels, channels, taps, 1, kernel, nullptr, threads);
+  Layer layer(size, channels, channels, taps, 1, kernel, nullptr, threads);
   Moments moments(depth, channels);
   Affine norm(channels);
   Scratch convolved(1, size.size() * channels);
-  Scratch scratch(threads, std::max(layer.scratch(size), int64_t(width) * channels));
+  Scratch scratch(threads, std::max(layer.scratch(threads), int64_t(width) * channels));
   int in_channels = stem ? stem_channels : channels, out_channels = head ? head_channels : channels;
   for (int64_t sample = 0; sample < samples; sample++) {
     Field field{in + sample * size.size() * in_channels, channels};
     if (lower) field.lower = lower + sample * half.size() * channels;
     field.stem = stem, field.stem_bias = stem_bias, field.stem_channels = stem_channels;
-    layer.compute(field, size, convolved.of(0), &moments, scratch, threads);
+    layer.compute(field, convolved.of(0), &moments, scratch, threads);
     norm.set(moments, size, eps);
     Sum sum{field, {convolved.of(0)}, {&norm}, float(slope), 1.0f};
     float* to = out + sample * size.size() * out_channels;
@@ -125,23 +125,23 @@ int lunet_downsample_unit(const float* in, int64_t samples, int channels, int ou
                           float* out, int depth, int height, int width, int depth_taps, int threads) try {
   Volume size{depth, height, width};
   const int taps[] = {depth_taps, TAPS, TAPS};
-  Layer halving(channels, out_channels, taps, 2, first, nullptr, threads);
-  Layer layer(out_channels, out_channels, taps, 1, second, nullptr, threads);
-  Layer beside(channels, out_channels, ONE_VOXEL, 2, bypass, bypass_bias, threads);
-  Volume half = halving.output(size);
+  Layer halving(size, channels, out_channels, taps, 2, first, nullptr, threads);
+  Volume half = halving.output();
+  Layer layer(half, out_channels, out_channels, taps, 1, second, nullptr, threads);
+  Layer beside(size, channels, out_channels, ONE_VOXEL, 2, bypass, bypass_bias, threads);
   Moments moments(half.depth, out_channels);
   Affine inner(out_channels), outer(out_channels);
   int64_t length = half.size() * out_channels;
   Scratch buffer(1, 2 * length);
-  Scratch scratch(threads, std::max(halving.scratch(size), layer.scratch(half)));
+  Scratch scratch(threads, std::max({halving.scratch(threads), layer.scratch(threads), beside.scratch(threads)}));
   for (int64_t sample = 0; sample < samples; sample++) {
     Field field{in + sample * size.size() * channels, channels};
     float *to = out + sample * length, *halved = buffer.of(0), *convolved = buffer.of(0) + length;
-    halving.compute(field, size, halved, &moments, scratch, threads);
+    halving.compute(field, halved, &moments, scratch, threads);
     inner.set(moments, half, eps);
-    beside.compute(field, size, to, nullptr, scratch, threads);
+    beside.compute(field, to, nullptr, scratch, threads);
     Field between{halved, out_channels, inner.scale.data(), inner.shift.data(), float(slope)};
-    layer.compute(between, half, convolved, &moments, scratch, threads);
+    layer.compute(between, convolved, &moments, scratch, threads);
     outer.set(moments, half, eps);
     Field residual{to, out_channels};
     Sum{residual, {convolved}, {&outer}, 1.0f, float(slope)}.compute(half, to, threads);
@@ -162,9 +162,9 @@ int lunet_redundant_module(const float* in, const float* lower, int64_t samples,
   int64_t length = size.size() * channels, hidden_length = size.size() * hidden, needed = 0;
   std::vector<std::unique_ptr<Layer>> before, after;
   for (int b = 0; b < branches; b++) {
-    before.push_back(std::make_unique<Layer>(channels, hidden, ONE_VOXEL, 1, first[b], nullptr, threads));
-    after.push_back(std::make_unique<Layer>(hidden, channels, taps + 3 * b, 1, second[b], nullptr, threads));
-    needed = std::max({needed, before[b]->scratch(size), after[b]->scratch(size)});
+    before.push_back(std::make_unique<Layer>(size, channels, hidden, ONE_VOXEL, 1, first[b], nullptr, threads));
+    after.push_back(std::make_unique<Layer>(size, hidden, channels, taps + 3 * b, 1, second[b], nullptr, threads));
+    needed = std::max({needed, before[b]->scratch(threads), after[b]->scratch(threads)});
   }
   Scratch inside(1, hidden_length), convolved(1, branches * length);
   Moments hidden_moments(depth, hidden), moments(depth, channels);
@@ -178,10 +178,10 @@ int lunet_redundant_module(const float* in, const float* lower, int64_t samples,
     Field field{in + sample * length, channels};
     if (lower) field.lower = lower + sample * half.size() * channels;
     for (int b = 0; b < branches; b++) {
-      before[b]->compute(field, size, inside.of(0), &hidden_moments, scratch, threads);
+      before[b]->compute(field, inside.of(0), &hidden_moments, scratch, threads);
       inner.set(hidden_moments, size, eps);
       Field between{inside.of(0), hidden, inner.scale.data(), inner.shift.data(), float(slope)};
-      after[b]->compute(between, size, convolved.of(0) + b * length, &moments, scratch, threads);
+      after[b]->compute(between, convolved.of(0) + b * length, &moments, scratch, threads);
       norms[b].set(moments, size, eps, *scales[b]);
     }
     Sum{field, outputs, each, 1.0f, float(outer_slope)}.compute(size, out + sample * length, threads);
