@@ -23,6 +23,35 @@ struct Affine {
   }
 };
 
+// An image of half the resolution: a layer of one voxel of it is added, by nearest neighbours, to the samples of another.
+class Lower {
+ public:
+  Lower(const float* in, int in_channels, int channels, const float* kernel, const float* bias, const Volume& size,
+        int threads)
+      : in(in), length(in ? size.size() * in_channels : 0) {
+    if (!in) return;
+    layer = std::make_unique<Layer>(size, in_channels, channels, ONE_VOXEL, 1, kernel, bias, threads);
+    output = std::make_unique<Scratch>(1, size.size() * channels);
+    this->in_channels = in_channels;
+  }
+
+  int64_t scratch(int threads) const { return layer ? layer->scratch(threads) : 0; }
+
+  // Of one sample; none if there is none.
+  const float* compute(int64_t sample, Scratch& scratch, int threads) const {
+    if (!layer) return nullptr;
+    layer->compute(Field{in + sample * length, in_channels}, output->of(0), nullptr, scratch, threads);
+    return output->of(0);
+  }
+
+ private:
+  const float* in;
+  int64_t length;
+  int in_channels = 0;
+  std::unique_ptr<Layer> layer;
+  std::unique_ptr<Scratch> output;
+};
+
 // A last layer of one voxel, whose output is in planes.
 struct Head {
   const float *weight, *bias;
@@ -87,10 +116,11 @@ struct Sum {
 
 extern "C" {
 
-// x + leaky(norm(convolution(x))). Before it stands a layer of one voxel, if stem is not null, and lower is added by
-// nearest neighbours, if it is not null; a head of one voxel follows, if it is not null. The stem's weights are by input
-// channel.
-int lunet_residual_unit(const float* in, const float* lower, const float* stem, const float* stem_bias,
+// x + leaky(norm(convolution(x))). Before it stands a layer of one voxel, if stem is not null, and a layer of one voxel of
+// lower is added by nearest neighbours, if that is not null; a head of one voxel follows, if it is not null. The stem's
+// weights are by input channel.
+int lunet_residual_unit(const float* in, const float* lower, int lower_channels, const float* rise,
+                        const float* rise_bias, const float* stem, const float* stem_bias,
                         int stem_channels, const float* kernel, double eps, double slope, const float* head,
                         const float* head_bias, int head_channels, int64_t samples, int channels, float* out, int depth,
                         int height, int width, int depth_taps, int threads) try {
@@ -100,11 +130,12 @@ int lunet_residual_unit(const float* in, const float* lower, const float* stem, 
   Moments moments(depth, channels);
   Affine norm(channels);
   Scratch convolved(1, size.size() * channels);
-  Scratch scratch(threads, std::max(layer.scratch(threads), int64_t(width) * channels));
+  Lower below(lower, lower_channels, channels, rise, rise_bias, half, threads);
+  Scratch scratch(threads, std::max({layer.scratch(threads), below.scratch(threads), int64_t(width) * channels}));
   int in_channels = stem ? stem_channels : channels, out_channels = head ? head_channels : channels;
   for (int64_t sample = 0; sample < samples; sample++) {
     Field field{in + sample * size.size() * in_channels, channels};
-    if (lower) field.lower = lower + sample * half.size() * channels;
+    field.lower = below.compute(sample, scratch, threads);
     field.stem = stem, field.stem_bias = stem_bias, field.stem_channels = stem_channels;
     layer.compute(field, convolved.of(0), &moments, scratch, threads);
     norm.set(moments, size, eps);
@@ -152,14 +183,16 @@ int lunet_downsample_unit(const float* in, int64_t samples, int channels, int ou
 }
 
 // leaky(x + the sum of the branches), with outer_slope; a branch is scale * norm(convolution(leaky(norm(layer of one
-// voxel(x))))). Lower is added to x by nearest neighbours, if it is not null. The taps of a branch's convolution along
-// the three axes are three numbers.
-int lunet_redundant_module(const float* in, const float* lower, int64_t samples, int channels, int hidden, int branches,
+// voxel(x))))). A layer of one voxel of lower is added to x by nearest neighbours, if lower is not null. The taps of a
+// branch's convolution along the three axes are three numbers.
+int lunet_redundant_module(const float* in, const float* lower, int lower_channels, const float* rise,
+                           const float* rise_bias, int64_t samples, int channels, int hidden, int branches,
                            const float* const* first, const float* const* second, const int* taps,
                            const float* const* scales, double eps, double slope, double outer_slope, float* out,
                            int depth, int height, int width, int threads) try {
   Volume size{depth, height, width}, half{(depth + 1) / 2, height / 2, width / 2};
-  int64_t length = size.size() * channels, hidden_length = size.size() * hidden, needed = 0;
+  Lower below(lower, lower_channels, channels, rise, rise_bias, half, threads);
+  int64_t length = size.size() * channels, hidden_length = size.size() * hidden, needed = below.scratch(threads);
   std::vector<std::unique_ptr<Layer>> before, after;
   for (int b = 0; b < branches; b++) {
     before.push_back(std::make_unique<Layer>(size, channels, hidden, ONE_VOXEL, 1, first[b], nullptr, threads));
@@ -176,7 +209,7 @@ int lunet_redundant_module(const float* in, const float* lower, int64_t samples,
   for (int b = 0; b < branches; b++) outputs.push_back(convolved.of(0) + b * length), each.push_back(&norms[b]);
   for (int64_t sample = 0; sample < samples; sample++) {
     Field field{in + sample * length, channels};
-    if (lower) field.lower = lower + sample * half.size() * channels;
+    field.lower = below.compute(sample, scratch, threads);
     for (int b = 0; b < branches; b++) {
       before[b]->compute(field, inside.of(0), &hidden_moments, scratch, threads);
       inner.set(hidden_moments, size, eps);

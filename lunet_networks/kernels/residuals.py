@@ -24,7 +24,7 @@ FORMAT = {4: torch.channels_last, 5: torch.channels_last_3d}  # by the dimension
 
 def residual_unit(
     input: Tensor,
-    lower: Tensor | None,
+    lower: list[Tensor],
     stem: list[Tensor],
     weight: Tensor,
     eps: float,
@@ -35,7 +35,8 @@ def residual_unit(
 
     Args:
         input: ``(B, C, [D,] H, W)``.
-        lower: ``(B, C, [D / 2,] H / 2, W / 2)``, added to the input by nearest neighbours.
+        lower: an image ``(B, C_lower, [D / 2,] H / 2, W / 2)``, weight and bias of a convolution of one voxel, whose
+            output is added to the input by nearest neighbours; or nothing.
         stem: weight and bias of a convolution of one voxel that makes x of the input, or nothing.
         weight: ``(C, C, [3,] 3, 3)``.
         eps: of the norm.
@@ -65,22 +66,22 @@ def _takes_residual(input, lower, stem, weight, eps, slope, head) -> bool:
         and (not stem or stem[0].shape[1] == input.shape[1])
         and (not head or (_is_affine(head, head[0].shape[0], dims) and head[0].shape[1] == weight.shape[0]))
         and _is_half(lower, (len(input), len(weight), *input.shape[2:]))
-        and not (stem and lower is not None)
+        and not (stem and lower)
     )
 
 
 def _kernel_residual(input, lower, stem, weight, eps, slope, head) -> Tensor:
     input = input.contiguous() if stem else _channels_last(input)
-    lower = lower if lower is None else _channels_last(lower)
+    lower = [_channels_last(lower[0]), *(each.contiguous() for each in lower[1:])] if lower else []
     stem = [stem[0].flatten(1).t().contiguous(), stem[1].contiguous()] if stem else [None, None]
     head, weight = [each.contiguous() for each in head], weight.contiguous()
     channels, shape = weight.shape[0], input.shape
     output = input.new_empty((len(input), len(head[0]), *shape[2:])) if head else _empty((len(input), channels), shape)
     call(
         "lunet_residual_unit",
-        "ppppipddppilipiiii",
+        "ppippppipddppilipiiii",
         input.data_ptr(),
-        address(lower),
+        *_lower_arguments(lower),
         *map(address, stem),
         shape[1],
         weight.data_ptr(),
@@ -162,7 +163,7 @@ def _kernel_downsample(input, first, second, bypass, bypass_bias, eps, slope) ->
 
 def redundant_module(
     input: Tensor,
-    lower: Tensor | None,
+    lower: list[Tensor],
     first: list[Tensor],
     second: list[Tensor],
     scales: list[Tensor],
@@ -174,7 +175,8 @@ def redundant_module(
 
     Args:
         input: ``(B, C, [D,] H, W)``.
-        lower: ``(B, C, [D / 2,] H / 2, W / 2)``, added to the input by nearest neighbours.
+        lower: an image ``(B, C_lower, [D / 2,] H / 2, W / 2)``, weight and bias of a convolution of one voxel, whose
+            output is added to the input by nearest neighbours; or nothing.
         first: of each branch the weight of a convolution of one voxel, ``(hidden, C, [1,] 1, 1)``.
         second: of each branch the weight of a convolution with 1 or 3 taps along each axis, ``(C, hidden, ...)``.
         scales: of each branch, tensors without dimensions.
@@ -215,16 +217,16 @@ def _takes_module(input, lower, first, second, scales, eps, slope, outer_slope) 
 
 def _kernel_module(input, lower, first, second, scales, eps, slope, outer_slope) -> Tensor:
     input = _channels_last(input)
-    lower = lower if lower is None else _channels_last(lower)
+    lower = [_channels_last(lower[0]), *(each.contiguous() for each in lower[1:])] if lower else []
     first, second = ([each.contiguous() for each in weights] for weights in (first, second))
     shape, branches = input.shape, len(first)
     taps = [length for each in second for length in (1, *each.shape[2:])[-3:]]
     output = _empty(shape[:2], shape)
     call(
         "lunet_redundant_module",
-        "ppliiippppdddpiii",
+        "ppippliiippppdddpiii",
         input.data_ptr(),
-        address(lower),
+        *_lower_arguments(lower),
         shape[0],
         shape[1],
         first[0].shape[0],
@@ -242,8 +244,16 @@ def _kernel_module(input, lower, first, second, scales, eps, slope, outer_slope)
     return output
 
 
-def _with_lower(input: Tensor, lower: Tensor | None) -> Tensor:
-    return input if lower is None else input + F.interpolate(lower, scale_factor=2.0, mode="nearest")
+def _with_lower(input: Tensor, lower: list[Tensor]) -> Tensor:
+    if not lower:
+        return input
+    image, *layer = lower
+    return input + F.interpolate(CONV[image.dim()](image, *layer), scale_factor=2.0, mode="nearest")
+
+
+def _lower_arguments(lower: list[Tensor]) -> tuple:
+    """Address and channels of the image, addresses of the layer."""
+    return (lower[0].data_ptr(), lower[0].shape[1], *map(address, lower[1:])) if lower else (None, 0, None, None)
 
 
 def _channels_last(tensor: Tensor) -> Tensor:
@@ -291,15 +301,24 @@ def _is_affine(layer: list[Tensor], out_channels: int, dims: int) -> bool:
     )
 
 
-def _is_half(lower: Tensor | None, shape: tuple[int, ...]) -> bool:
-    if lower is None:
+def _is_half(lower: list[Tensor], shape: tuple[int, ...]) -> bool:
+    """Whether these are an image of half of this size, and the layer that makes as many channels of its own."""
+    if not lower:
         return True
-    return lower.shape[:2] == shape[:2] and tuple(2 * length for length in lower.shape[2:]) == tuple(shape[2:])
+    image, *layer = lower
+    return (
+        image.dim() == len(shape)
+        and len(image) == shape[0]
+        and image.shape[1] % GROUP == 0
+        and tuple(2 * length for length in image.shape[2:]) == tuple(shape[2:])
+        and _is_affine(layer, shape[1], len(shape))
+        and layer[0].shape[1] == image.shape[1]
+    )
 
 
 def _of_residual(input, lower, stem, weight, _eps, _slope, head, out) -> int:
     of_voxel = sum(math.prod(each) for each in (weight, *stem[:1], *head[:1]))
-    return out[0] * math.prod(out[2:]) * of_voxel
+    return out[0] * math.prod(out[2:]) * of_voxel + _of_lower(lower)
 
 
 def _of_downsample(input, first, second, bypass, *others) -> int:
@@ -308,11 +327,15 @@ def _of_downsample(input, first, second, bypass, *others) -> int:
 
 
 def _of_module(input, lower, first, second, *_) -> int:
-    return input[0] * math.prod(input[2:]) * sum(map(math.prod, (*first, *second)))
+    return input[0] * math.prod(input[2:]) * sum(map(math.prod, (*first, *second))) + _of_lower(lower)
+
+
+def _of_lower(lower) -> int:
+    return lower[0][0] * math.prod(lower[0][2:]) * math.prod(lower[1]) if lower else 0
 
 
 _RESIDUAL_UNIT = Operator(
-    "residual_unit(Tensor input, Tensor? lower, Tensor[] stem, Tensor weight, float eps, float slope, Tensor[] head) "
+    "residual_unit(Tensor input, Tensor[] lower, Tensor[] stem, Tensor weight, float eps, float slope, Tensor[] head) "
     "-> Tensor",
     plain=_plain_residual,
     takes=_takes_residual,
@@ -330,7 +353,7 @@ _DOWNSAMPLE_UNIT = Operator(
     contiguous=False,
 )
 _REDUNDANT_MODULE = Operator(
-    "redundant_module(Tensor input, Tensor? lower, Tensor[] first, Tensor[] second, Tensor[] scales, float eps, "
+    "redundant_module(Tensor input, Tensor[] lower, Tensor[] first, Tensor[] second, Tensor[] scales, float eps, "
     "float slope, float outer_slope) -> Tensor",
     plain=_plain_module,
     takes=_takes_module,

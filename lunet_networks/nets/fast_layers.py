@@ -16,7 +16,7 @@ from torch import nn
 
 from lunet_networks import kernels
 
-__all__ = ["is_pointwise", "is_standard", "takes_kernel", "use_fast_layers"]
+__all__ = ["is_fast", "is_pointwise", "is_standard", "takes_kernel", "use_fast_layers"]
 
 FEW_CHANNELS = 15  # up to this number a kernel is faster than PyTorch for every image size
 LONG_ROW = 32  # voxels along the last axis; from here on a convolution's kernel is faster for any number of channels
@@ -52,6 +52,11 @@ def use_fast_layers(network: nn.Module) -> nn.Module:
 def is_standard(layer: nn.Module, types: tuple[type, ...]) -> bool:
     """Whether a layer is of one of these types of PyTorch, or of the fast form of one, and of no other subclass."""
     return type(layer) in types or type(layer) in map(_FAST.get, types)
+
+
+def is_fast(layer: nn.Module, types: tuple[type, ...]) -> bool:
+    """Whether a layer is of the fast form of one of these types of PyTorch, as :py:func:`use_fast_layers` makes it."""
+    return type(layer) in map(_FAST.get, types)
 
 
 def takes_kernel(conv: nn.Module, inputs: list[torch.Tensor], *others: torch.Tensor) -> bool:

@@ -7,7 +7,7 @@ channels must be multiples of 16. Between blocks, images lie channels last.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -15,7 +15,7 @@ from monai.networks.blocks import ADN, Convolution, ResidualUnit, UpSample
 from torch import nn
 
 from lunet_networks import kernels
-from lunet_networks.nets.fast_layers import is_pointwise, is_standard
+from lunet_networks.nets.fast_layers import is_fast, is_pointwise
 from lunet_networks.nets.layers import are_unobserved
 
 if TYPE_CHECKING:
@@ -40,12 +40,12 @@ class _Unit(NamedTuple):
 def residual(
     block: nn.Module,
     x: Tensor,
-    lower: Tensor | None = None,
+    lower: Sequence[Tensor] = (),
     stem: nn.Module | None = None,
     head: nn.Module | None = None,
 ) -> Tensor | None:
-    """A residual block, perhaps behind a stem, or after the addition of an image of lower resolution, or before a head;
-    these are convolutions of one voxel."""
+    """A residual block, perhaps behind a stem, or after the addition of what is doubled, or before a head; stem and
+    head are convolutions of one voxel."""
     if not kernels.apply_to(x):
         return None
     ends = [layer for layer in (stem, head) if layer is not None]
@@ -56,16 +56,16 @@ def residual(
     unit = _unit(block.conv[0], (3,))
     if unit is None or unit.slope is None or unit.conv.in_channels != unit.conv.out_channels:
         return None
-    if not _can_compute([unit.conv, *ends], unit.conv.weight, x, lower):
+    if not _can_compute([unit.conv, *ends], unit.conv.weight, x, *lower):
         return None
     stem_layer, head_layer = ([] if end is None else [end.weight, end.bias] for end in (stem, head))
-    return kernels.residual_unit(x, lower, stem_layer, unit.conv.weight, unit.eps, unit.slope, head_layer)
+    return kernels.residual_unit(x, list(lower), stem_layer, unit.conv.weight, unit.eps, unit.slope, head_layer)
 
 
 def decode(up: nn.Module, decoder: nn.Module, x: Tensor, skip: Tensor, head: nn.Module | None = None) -> Tensor:
     """A level of the decoder: a block of the sum of the skip and of what is doubled; perhaps before a head. Here the
     layers compute where no kernel can."""
-    lower = _lower_resolution(up, x)
+    lower = _doubled(up, x)
     if lower is not None:
         if isinstance(decoder, ResidualUnit):
             fused = residual(decoder, skip, lower, head=head)
@@ -102,8 +102,8 @@ def downsample(block: DownSample, x: Tensor) -> Tensor | None:
     return kernels.downsample_unit(x, *weights, first.eps, first.slope)
 
 
-def redundant(module: RedundantModule, x: Tensor, lower: Tensor | None = None) -> Tensor | None:
-    """A redundant module, perhaps after the addition of an image of lower resolution."""
+def redundant(module: RedundantModule, x: Tensor, lower: Sequence[Tensor] = ()) -> Tensor | None:
+    """A redundant module, perhaps after the addition of what is doubled."""
     if not (kernels.apply_to(x) and are_unobserved(module, module.branches, module.act)):
         return None
     branches = [branch for branch, active in zip(module.branches.values(), module.active, strict=True) if active]
@@ -115,7 +115,7 @@ def redundant(module: RedundantModule, x: Tensor, lower: Tensor | None = None) -
         return None
     scales = [branch.scale for branch in branches]
     convs = [unit.conv for unit in units]
-    if not _can_compute(convs, convs[0].weight, x, lower, *scales):
+    if not _can_compute(convs, convs[0].weight, x, *lower, *scales):
         return None
     outer_slope = {nn.LeakyReLU: getattr(module.act, "negative_slope", None), nn.Identity: 1.0}.get(type(module.act))
     if outer_slope is None:
@@ -123,11 +123,11 @@ def redundant(module: RedundantModule, x: Tensor, lower: Tensor | None = None) -
     first, second = ([conv.weight for conv in convs[place::2]] for place in (0, 1))
     norms = units[0].eps, units[0].slope
     if module.parallel:
-        return kernels.redundant_module(x, lower, first, second, scales, *norms, outer_slope)
+        return kernels.redundant_module(x, list(lower), first, second, scales, *norms, outer_slope)
     for place, scale in enumerate(scales):
         slope = outer_slope if place == len(scales) - 1 else 1.0
-        x = kernels.redundant_module(x, lower, [first[place]], [second[place]], [scale], *norms, slope)
-        lower = None  # has been added
+        x = kernels.redundant_module(x, list(lower), [first[place]], [second[place]], [scale], *norms, slope)
+        lower = ()  # has been added
     return x
 
 
@@ -140,23 +140,17 @@ def _units(branch: Branch) -> tuple[_Unit, _Unit] | None:
     return first, second
 
 
-def _lower_resolution(up: nn.Module, x: Tensor) -> Tensor | None:
-    """What a doubling by nearest neighbours doubles: its convolution of one voxel, channels last."""
+def _doubled(up: nn.Module, x: Tensor) -> list[Tensor] | None:
+    """An image and the weight and bias of a convolution of one voxel, whose output is doubled by nearest neighbours."""
     layers = [*up.children()]
     if not (kernels.apply_to(x) and type(up) is UpSample and len(layers) == 2 and are_unobserved(up, *layers)):
         return None
     conv, doubling = layers
     factor = doubling.scale_factor if type(doubling) is nn.Upsample else None
-    if not (
-        is_pointwise(conv)
-        and (factor if isinstance(factor, tuple) else (factor,)) in ((2,), (2,) * (x.dim() - 2))
-        and doubling.mode == "nearest"
-        and _can_compute([conv], conv.weight, x)
-    ):
+    is_by_two = (factor if isinstance(factor, tuple) else (factor,)) in ((2,), (2,) * (x.dim() - 2))
+    if not (is_pointwise(conv) and is_by_two and doubling.mode == "nearest"):
         return None
-    voxels = x.movedim(1, -1)
-    output = torch.addmm(conv.bias, voxels.reshape(-1, conv.in_channels), conv.weight.flatten(1).t())
-    return output.view(*voxels.shape[:-1], -1).movedim(-1, 1)
+    return [x, conv.weight, conv.bias]
 
 
 def _unit(unit: nn.Module, lengths: Iterable[int], stride: int = 1) -> _Unit | None:
@@ -169,13 +163,13 @@ def _unit(unit: nn.Module, lengths: Iterable[int], stride: int = 1) -> _Unit | N
         return None
     norm, *acts = [part for part in parts if type(part) not in _DROPOUTS] or [None]
     if not (
-        is_standard(conv, _CONVOLUTIONS)
+        is_fast(conv, _CONVOLUTIONS)
         and all(length in lengths for length in conv.kernel_size)
         and conv.padding == tuple(length // 2 for length in conv.kernel_size)
         and {*conv.stride} == {stride}
         and {*conv.dilation} == {conv.groups} == {1}
         and conv.padding_mode == "zeros"
-        and is_standard(norm, _NORMS)
+        and is_fast(norm, _NORMS)
         and norm.weight is None
         and not norm.track_running_stats
         and [type(act) for act in acts] in ([], [nn.LeakyReLU])
