@@ -42,7 +42,7 @@ def _arguments(name: str, **options) -> tuple:
         "depthwise_upsample": (image, values(2, 1, 3, 3, 3), None),
         "instance_norm": (image, values(2), values(2), 1e-5),
         "perceptron": (
-            *(image, values(5, 2, 1, 1, 1), values(5)),
+            *(image, [values(2), values(2)], 1e-5, values(5, 2, 1, 1, 1), values(5)),
             *(values(3, 5, 1, 1, 1), values(3), values(2, 3, 4, 6, 8)),
         ),
         "residual_unit": (
