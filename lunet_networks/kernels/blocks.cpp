@@ -1,9 +1,11 @@
 // What stands between the convolutions of residual blocks, float32 on a CPU: instance norm, and the two layers of one
-// voxel with a GELU between them, whose many channels in the middle stay in the cache.
+// voxel with a GELU between them, whose many channels in the middle stay in the cache. The norm before them is applied as
+// they read.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <new>
+#include <vector>
 
 #include <omp.h>
 
@@ -63,6 +65,51 @@ void products(const float* in, int64_t in_stride, int in_channels, const float* 
   }
 }
 
+// What an instance norm does with a channel: (x - mean) * factor + shift.
+struct Norm {
+  float mean = 0.0f, factor = 1.0f, shift = 0.0f;
+
+  Norm() = default;
+
+  // Read once, in parts that the cache holds: of each the mean, and then the squared distances from it.
+  Norm(const float* from, int64_t size, float weight, float bias, double eps) {
+    constexpr int64_t PART = 4096;  // values whose sum is a float's
+    double within = 0.0, means = 0.0, squares = 0.0;
+    for (int64_t begin = 0; begin < size; begin += PART) {
+      const float* part = from + begin;
+      int64_t length = std::min(PART, size - begin);
+      double exact = part[0] + sum(part, length, part[0], false) / length;  // less is rounded away near a value
+      float rounded = exact;
+      within += sum(part, length, rounded, true) - length * (exact - rounded) * (exact - rounded);
+      means += length * exact, squares += length * exact * exact;
+    }
+    double exact = means / size, between = squares / size - exact * exact;
+    double deviation = std::sqrt(within / size + (between < 0.0 ? 0.0 : between) + eps);
+    mean = exact, factor = weight / deviation, shift = bias;
+  }
+
+  void apply(const float* from, float* to, int64_t count) const {
+    for (int64_t i = 0; i < count; i++) to[i] = (from[i] - mean) * factor + shift;
+  }
+
+ private:
+  // Of distances from a value, or of their squares.
+  static double sum(const float* from, int64_t length, float value, bool squared) {
+    int64_t i = 0;
+    double total = 0.0;
+    Vector sums{}, others{};
+    for (; i + 2 * LANES <= length; i += 2 * LANES) {
+      Vector a = load(from + i) - value, b = load(from + i + LANES) - value;
+      sums += squared ? a * a : a;
+      others += squared ? b * b : b;
+    }
+    sums += others;
+    for (int lane = 0; lane < LANES; lane++) total += sums[lane];
+    for (; i < length; i++) total += squared ? double(from[i] - value) * (from[i] - value) : double(from[i] - value);
+    return total;
+  }
+};
+
 }  // namespace
 
 extern "C" {
@@ -70,42 +117,28 @@ extern "C" {
 // Every channel of every sample less its mean, by its standard deviation, then times the weight and plus the bias.
 int lunet_instance_norm(const float* in, int64_t samples, int channels, const float* weight, const float* bias,
                         double eps, float* out, int64_t size, int threads) {
-  constexpr int64_t PART = 4096;  // values whose sum is a float's
 #pragma omp parallel for num_threads(threads)
   for (int64_t each = 0; each < samples * channels; each++) {
-    const float* from = in + each * size;
-    auto sum = [&](float mean, bool squared) {
-      double total = 0.0;
-      for (int64_t begin = 0; begin < size; begin += PART) {
-        int64_t end = std::min(begin + PART, size), i = begin;
-        Vector sums{}, others{};
-        for (; i + 2 * LANES <= end; i += 2 * LANES) {
-          Vector a = load(from + i) - mean, b = load(from + i + LANES) - mean;
-          sums += squared ? a * a : a;
-          others += squared ? b * b : b;
-        }
-        sums += others;
-        for (int lane = 0; lane < LANES; lane++) total += sums[lane];
-        for (; i < end; i++) total += squared ? double(from[i] - mean) * (from[i] - mean) : double(from[i] - mean);
-      }
-      return total / size;
-    };
-    float mean = from[0] + sum(from[0], false);  // less is rounded away near one of the values
-    float factor = (weight ? weight[each % channels] : 1.0) / std::sqrt(sum(mean, true) + eps);
-    float shift = bias ? bias[each % channels] : 0.0f;
-    for (int64_t i = 0; i < size; i++) out[each * size + i] = (from[i] - mean) * factor + shift;
+    int channel = each % channels;
+    Norm norm(in + each * size, size, weight ? weight[channel] : 1.0f, bias ? bias[channel] : 0.0f, eps);
+    norm.apply(in + each * size, out + each * size, size);
   }
   return DONE;
 }
 
-// A layer of one voxel, a GELU, another such layer, and the residual added.
-int lunet_perceptron(const float* in, const float* residual, int64_t samples, int channels, int hidden,
+// An instance norm, if it has weights, then a layer of one voxel, a GELU, another such layer, and the residual added.
+int lunet_perceptron(const float* in, const float* norm_weight, const float* norm_bias, double eps,
+                     const float* residual, int64_t samples, int channels, int hidden,
                      int out_channels, const float* weight, const float* bias, const float* out_weight,
                      const float* out_bias, float* out, int64_t size, int threads) try {
   int64_t parts = (size + VOXELS - 1) / VOXELS;
   Scratch scratch(threads, int64_t(channels + hidden + out_channels) * VOXELS);
+  std::vector<Norm> norms(norm_weight ? samples * channels : 0);
 #pragma omp parallel num_threads(threads)
   {
+#pragma omp for
+    for (size_t each = 0; each < norms.size(); each++)
+      norms[each] = Norm(in + each * size, size, norm_weight[each % channels], norm_bias[each % channels], eps);
     float *voxels = scratch.of(omp_get_thread_num()), *inside = voxels + channels * VOXELS;
     float* result = inside + hidden * VOXELS;
     std::fill(voxels, inside, 0.0f);  // also beyond the end of the volume
@@ -114,7 +147,9 @@ int lunet_perceptron(const float* in, const float* residual, int64_t samples, in
       int64_t sample = part / parts, begin = part % parts * VOXELS;
       int count = std::min<int64_t>(VOXELS, size - begin);
       const float* from = in + sample * channels * size + begin;
-      for (int c = 0; c < channels; c++) std::copy_n(from + c * size, count, &voxels[c * VOXELS]);
+      for (int c = 0; c < channels; c++)
+        if (norm_weight) norms[sample * channels + c].apply(from + c * size, &voxels[c * VOXELS], count);
+        else std::copy_n(from + c * size, count, &voxels[c * VOXELS]);
       products(voxels, VOXELS, channels, weight, bias, hidden, inside, VOXELS);
       for (int i = 0; i < hidden * VOXELS; i += LANES) store(&inside[i], gelu(load(&inside[i])));
       products(inside, VOXELS, hidden, out_weight, out_bias, out_channels, result, VOXELS);

@@ -47,27 +47,37 @@ def _kernel_norm(input: Tensor, weight: Tensor | None, bias: Tensor | None, eps:
 
 
 def perceptron(
-    input: Tensor, weight: Tensor, bias: Tensor, out_weight: Tensor, out_bias: Tensor, residual: Tensor
+    input: Tensor,
+    norm: list[Tensor],
+    eps: float,
+    weight: Tensor,
+    bias: Tensor,
+    out_weight: Tensor,
+    out_bias: Tensor,
+    residual: Tensor,
 ) -> Tensor:
-    """Two convolutions of one voxel with a GELU between them, of ``(B, C, [D,] H, W)``, added to the residual.
+    """Two convolutions of one voxel with a GELU between them, perhaps behind an instance norm, added to the residual.
 
     Args:
         input: ``(B, C, [D,] H, W)``.
+        norm: weight and bias of the instance norm, or nothing.
+        eps: of the norm.
         weight: of the first convolution, ``(hidden, C, [1,] 1, 1)``.
         bias: of the first convolution.
         out_weight: of the second one, ``(out_channels, hidden, [1,] 1, 1)``.
         out_bias: of the second one.
         residual: ``(B, out_channels, [D,] H, W)``.
     """
-    return _PERCEPTRON(input, weight, bias, out_weight, out_bias, residual)
+    return _PERCEPTRON(input, list(norm), eps, weight, bias, out_weight, out_bias, residual)
 
 
-def _plain_perceptron(input, weight, bias, out_weight, out_bias, residual) -> Tensor:
+def _plain_perceptron(input, norm, eps, weight, bias, out_weight, out_bias, residual) -> Tensor:
     conv = CONV[weight.dim()]
+    input = F.instance_norm(input, weight=norm[0], bias=norm[1], eps=eps) if norm else input
     return residual + conv(F.gelu(conv(input, weight, bias)), out_weight, out_bias)
 
 
-def _takes_perceptron(input, weight, bias, out_weight, out_bias, residual) -> bool:
+def _takes_perceptron(input, norm, eps, weight, bias, out_weight, out_bias, residual) -> bool:
     return (
         input.dim() in CONV
         and input.numel() > 0
@@ -76,16 +86,21 @@ def _takes_perceptron(input, weight, bias, out_weight, out_bias, residual) -> bo
         and bias.dim() == out_bias.dim() == 1
         and min(len(bias), len(out_bias)) > 0
         and residual.shape == (len(input), len(out_bias), *input.shape[2:])
+        and (not norm or [each.shape for each in norm] == [input.shape[1:2]] * 2)
+        and (not norm or input.shape[2:].numel() > 1)
     )
 
 
-def _kernel_perceptron(input, weight, bias, out_weight, out_bias, residual) -> Tensor:
+def _kernel_perceptron(input, norm, eps, weight, bias, out_weight, out_bias, residual) -> Tensor:
     input, residual, *layers = (each.contiguous() for each in (input, residual, weight, bias, out_weight, out_bias))
+    norm = [each.contiguous() for each in norm] or [None, None]
     output = torch.empty(residual.shape, dtype=residual.dtype)
     call(
         "lunet_perceptron",
-        "ppliiipppppl",
+        "pppdpliiipppppl",
         input.data_ptr(),
+        *map(address, norm),
+        eps,
         residual.data_ptr(),
         len(input),
         input.shape[1],
@@ -98,7 +113,15 @@ def _kernel_perceptron(input, weight, bias, out_weight, out_bias, residual) -> T
     return output
 
 
-def _of_both(input: torch.Size, weight: torch.Size, _bias: object, out_weight: torch.Size, *_: object) -> int:
+def _of_both(
+    input: torch.Size,
+    _norm: object,
+    _eps: object,
+    weight: torch.Size,
+    _bias: object,
+    out_weight: torch.Size,
+    *_: object,
+) -> int:
     return input[0] * math.prod(input[2:]) * (math.prod(weight) + math.prod(out_weight))
 
 
@@ -109,8 +132,8 @@ _INSTANCE_NORM = Operator(
     kernel=_kernel_norm,
 )
 _PERCEPTRON = Operator(
-    "perceptron(Tensor input, Tensor weight, Tensor bias, Tensor out_weight, Tensor out_bias, Tensor residual) "
-    "-> Tensor",
+    "perceptron(Tensor input, Tensor[] norm, float eps, Tensor weight, Tensor bias, Tensor out_weight, "
+    "Tensor out_bias, Tensor residual) -> Tensor",
     plain=_plain_perceptron,
     takes=_takes_perceptron,
     kernel=_kernel_perceptron,

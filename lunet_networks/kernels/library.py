@@ -22,9 +22,9 @@ __all__ = ["SWITCH", "library"]
 SWITCH = "LUNET_KERNELS"  # the environment variable that turns the kernels off
 SOURCES = [
     Path(__file__).with_name(f"{name}.cpp")
-    for name in ("layers", "blocks", "affine", "labels", "training_units", "training_levels")
+    for name in ("layers", "blocks", "residuals", "affine", "labels", "training_units", "training_levels")
 ]
-HEADERS = [Path(__file__).with_name(name) for name in ("vectors.hpp", "training.hpp")]
+HEADERS = [Path(__file__).with_name(name) for name in ("vectors.hpp", "channels_last.hpp", "training.hpp")]
 FLAGS = ("-O3", "-std=c++17", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-fPIC", "-shared")
 # The same as for PyTorch's own kernels on this processor; the cache may have been filled on another processor.
 INSTRUCTIONS = {"AVX2": ("-mavx2", "-mfma"), "AVX512": ("-mavx512f", "-mavx512vl", "-mavx512dq", "-mavx512bw", "-mfma")}

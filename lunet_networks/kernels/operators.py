@@ -80,6 +80,7 @@ class Operator:
         takes: whether the kernel can compute it, by the shapes of the arguments.
         kernel: computes it with the kernel.
         multiplications: how many it takes, from the shapes of the arguments and of the result.
+        contiguous: whether the kernel's result is; if not, ``plain`` gives a result in the order of the kernel's.
     """
 
     def __init__(
@@ -90,8 +91,9 @@ class Operator:
         takes: Callable[..., bool],
         kernel: Callable[..., torch.Tensor],
         multiplications: Callable[..., int] | None = None,
+        contiguous: bool = True,
     ) -> None:
-        self.plain, self.takes, self.kernel = plain, takes, kernel
+        self.plain, self.takes, self.kernel, self.contiguous = plain, takes, kernel, contiguous
         name = schema.partition("(")[0]
         _DEFINITIONS.define(schema, tags=(torch.Tag.pt2_compliant_tag,))
         self.overload = getattr(getattr(torch.ops, NAMESPACE), name).default
@@ -120,7 +122,8 @@ class Operator:
             return self.overload(*arguments)
 
     def _plainly(self, *arguments: Any) -> torch.Tensor:
-        return self.plain(*arguments).contiguous()  # as the kernel's result
+        output = self.plain(*arguments)
+        return output.contiguous() if self.contiguous else output
 
     def _on_cpu(self, *arguments: Any) -> torch.Tensor:
         if library() is not None and self.takes(*arguments) and _are_float32(arguments):

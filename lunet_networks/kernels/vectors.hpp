@@ -2,7 +2,7 @@
 #pragma once
 
 #include <cstddef>
-#include <memory>
+#include <new>
 
 namespace {
 
@@ -25,13 +25,22 @@ inline Vector every(float value) { return value - Vector{}; }
 // where it would end the process. So memory is allocated before the region begins.
 enum Status { DONE = 0, OUT_OF_MEMORY = 1 };
 
-// A piece of memory for each thread; its values are not set.
-struct Scratch {
-  std::size_t length;
-  std::unique_ptr<float[]> values;
+// A piece of memory for each thread, which begins where a vector may; its values are not set.
+class Scratch {
+ public:
   Scratch(std::size_t threads, std::size_t needed)
-      : length((needed + LANES - 1) / LANES * LANES), values(new float[threads * length]) {}
-  float* of(int thread) const { return values.get() + thread * length; }
+      : length((needed + LINE - 1) / LINE * LINE),
+        values(static_cast<float*>(::operator new((threads * length + LINE) * sizeof(float), ALIGNMENT))) {}
+  ~Scratch() { ::operator delete(values, ALIGNMENT); }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  float* of(int thread) const { return values + thread * length; }
+
+ private:
+  static constexpr std::size_t LINE = 16;  // floats of a line of the cache
+  static constexpr std::align_val_t ALIGNMENT{LINE * sizeof(float)};
+  std::size_t length;
+  float* values;
 };
 
 }  // namespace

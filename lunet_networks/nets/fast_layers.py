@@ -16,10 +16,11 @@ from torch import nn
 
 from lunet_networks import kernels
 
-__all__ = ["is_pointwise", "is_standard", "takes_kernel", "use_fast_layers"]
+__all__ = ["is_fast", "is_pointwise", "is_standard", "takes_kernel", "use_fast_layers"]
 
 FEW_CHANNELS = 15  # up to this number a kernel is faster than PyTorch for every image size
-LONG_ROW = 32  # voxels along the last axis; from here on a convolution's kernel is faster for any number of channels
+LONG_ROW = 32  # voxels along the last axis; from here on a convolution's kernel is faster for more channels, too
+MORE_CHANNELS = 64  # up to this number
 
 
 def use_fast_layers(network: nn.Module) -> nn.Module:
@@ -54,6 +55,11 @@ def is_standard(layer: nn.Module, types: tuple[type, ...]) -> bool:
     return type(layer) in types or type(layer) in map(_FAST.get, types)
 
 
+def is_fast(layer: nn.Module, types: tuple[type, ...]) -> bool:
+    """Whether a layer is of the fast form of one of these types of PyTorch, as :py:func:`use_fast_layers` makes it."""
+    return type(layer) in map(_FAST.get, types)
+
+
 def takes_kernel(conv: nn.Module, inputs: list[torch.Tensor], *others: torch.Tensor) -> bool:
     """Whether a kernel can, and should, compute this convolution of the concatenation of these inputs.
 
@@ -65,7 +71,8 @@ def takes_kernel(conv: nn.Module, inputs: list[torch.Tensor], *others: torch.Ten
     return (
         type(conv) in (_Conv2d, _Conv3d)
         and _has_form(conv, inputs[0], kernel=3, stride=1, padding=1)
-        and (min(conv.in_channels, conv.out_channels) <= FEW_CHANNELS or inputs[0].shape[-1] >= LONG_ROW)
+        and min(conv.in_channels, conv.out_channels)
+        <= (MORE_CHANNELS if inputs[0].shape[-1] >= LONG_ROW else FEW_CHANNELS)
         and conv.groups == 1
         and conv.padding_mode == "zeros"
         and kernels.apply_to(*inputs, conv.weight, conv.bias, *others)

@@ -10,7 +10,7 @@ from torch import nn
 
 from lunet_networks import kernels
 from lunet_networks.nets.checks import check_arguments, check_input
-from lunet_networks.nets.fast_layers import is_pointwise, use_fast_layers
+from lunet_networks.nets.fast_layers import is_fast, is_pointwise, use_fast_layers
 from lunet_networks.nets.layers import are_unobserved
 from lunet_networks.nets.network import Network
 
@@ -118,15 +118,17 @@ class MedNeXt(Network, monai.networks.nets.MedNeXt):
 
 
 class _Perceptron:
-    """The end of every block: a wide layer, its activation, a narrow layer, and the residual."""
+    """The end of every block: a norm, a wide layer, its activation, a narrow layer, and the residual."""
 
     def widen_and_narrow(self, x: torch.Tensor, residual: torch.Tensor) -> torch.Tensor:
         if not torch.jit.is_scripting():  # noqa: SIM102, TorchScript leaves this branch out only if it stands alone
             if _is_perceptron(self.conv2, self.act, self.conv3):
                 layers = self.conv2.weight, self.conv2.bias, self.conv3.weight, self.conv3.bias
-                if kernels.apply_to(x, residual, *layers):
-                    return kernels.perceptron(x, *layers, residual)
-        return residual + self.conv3(self.act(self.conv2(x)))
+                norm = _norm_of_channels(self.norm, x)
+                if kernels.apply_to(x, residual, *norm, *layers):
+                    x = x if norm else self.norm(x)
+                    return kernels.perceptron(x, norm, self.norm.eps if norm else 0.0, *layers, residual)
+        return residual + self.conv3(self.act(self.conv2(self.norm(x))))
 
 
 def _is_perceptron(first: nn.Module, act: nn.Module, second: nn.Module) -> bool:
@@ -143,19 +145,32 @@ def _is_perceptron(first: nn.Module, act: nn.Module, second: nn.Module) -> bool:
     )
 
 
+def _norm_of_channels(norm: nn.Module, x: torch.Tensor) -> list[torch.Tensor]:
+    """Weight and bias of a group norm that norms every channel by itself, and so may be part of the kernel; else
+    nothing."""
+    is_part = (
+        is_fast(norm, (nn.GroupNorm,))
+        and norm.num_groups == norm.num_channels == x.shape[1]
+        and norm.affine
+        and x.shape[2:].numel() > 1
+        and are_unobserved(norm)
+    )
+    return [norm.weight, norm.bias] if is_part else []
+
+
 class _Block(_Perceptron, MedNeXtBlock):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.widen_and_narrow(self.norm(self.conv1(x)), x)
+        return self.widen_and_narrow(self.conv1(x), x)
 
 
 class _DownBlock(_Perceptron, MedNeXtDownBlock):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.widen_and_narrow(self.norm(self.conv1(x)), self.res_conv(x))
+        return self.widen_and_narrow(self.conv1(x), self.res_conv(x))
 
 
 class _UpBlock(_Perceptron, MedNeXtUpBlock):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.widen_and_narrow(self.norm(self.conv1(x)), self.res_conv(x))
+        x = self.widen_and_narrow(self.conv1(x), self.res_conv(x))
         return F.pad(x, [1, 0] * (x.dim() - 2))  # to twice the size; the new first planes are zero
 
 

@@ -8,16 +8,17 @@ from typing import Any
 import torch
 from torch import nn
 
+from lunet_networks.nets import fast_residuals
 from lunet_networks.nets.checks import check_arguments, check_channels, check_input
 from lunet_networks.nets.fast_layers import use_fast_layers
 from lunet_networks.nets.layers import pointwise
 from lunet_networks.nets.network import Network
 from lunet_networks.nets.redundant import (
     KERNELS,
+    ConvBlock,
     DownSample,
     RedundantModule,
     check_branches,
-    conv_block,
     redundant_modules,
     upsample,
 )
@@ -109,7 +110,7 @@ class PSPSeg(Network):
         def make_block(name: str, level: int) -> nn.Module:
             width = channels[level]
             if level == 0:
-                return conv_block(spatial_dims, width, dropout)
+                return ConvBlock(spatial_dims, width, dropout)
             hidden = int(width * expansion)
             return RedundantModule(spatial_dims, width, hidden, num_branches, branches.get(name), parallel, dropout)
 
@@ -133,15 +134,23 @@ class PSPSeg(Network):
         use_fast_layers(self)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
-        return self.predict(self.decode(self.encode(x)))
+        features = self.encode(x)
+        if not torch.jit.is_scripting():  # noqa: SIM102, TorchScript leaves this branch out only if it stands alone
+            if not self.training:
+                return self._logits(features)
+        return self.predict(self.decode(features))
 
     def encode(self, x: torch.Tensor) -> list[torch.Tensor]:
         """Outputs of all encoder levels, full resolution first; the last is the bottleneck's."""
         check_input(x, self.spatial_dims, self.in_channels, self.size_multiple, "instance")
         features = []
-        x = self.stem(x)
-        for encoder, down in zip(self.encoders, self.downsamples):  # noqa: B905, TorchScript knows no strict=
-            x = encoder(x)
+        first: torch.Tensor | None = None
+        if not torch.jit.is_scripting():
+            first = fast_residuals.residual(self.encoders[0], x, stem=self.stem)
+        if first is None:
+            x = self.stem(x)
+        for k, (encoder, down) in enumerate(zip(self.encoders, self.downsamples)):  # noqa: B905, not in TorchScript
+            x = first if k == 0 and first is not None else encoder(x)
             features.append(x)
             x = down(x)
         features.append(self.bottleneck(x))
@@ -152,7 +161,11 @@ class PSPSeg(Network):
         x = features[-1]
         decoded: list[torch.Tensor] = []
         for k, (up, decoder) in enumerate(zip(self.upsamples, self.decoders)):  # noqa: B905
-            x = decoder(up(x) + features[-2 - k])
+            skip = features[-2 - k]
+            if torch.jit.is_scripting():  # noqa: SIM108, TorchScript compiles both sides of an expression
+                x = decoder(up(x) + skip)
+            else:
+                x = fast_residuals.decode(up, decoder, x, skip)
             decoded.insert(0, x)
         return decoded
 
@@ -165,6 +178,14 @@ class PSPSeg(Network):
         for k, head in enumerate(self.supervision_heads):
             all_logits.append(head(decoded[1 + k]))
         return all_logits
+
+    def _logits(self, features: list[torch.Tensor]) -> torch.Tensor:
+        """Logits without those of the levels below, from what :py:meth:`encode` gives, which is used up."""
+        x = features.pop()
+        *levels, (up, decoder) = zip(self.upsamples, self.decoders, strict=True)
+        for up_below, decoder_below in levels:
+            x = fast_residuals.decode(up_below, decoder_below, x, features.pop())
+        return fast_residuals.decode(up, decoder, x, features.pop(), self.head)
 
     def describe(self) -> dict[str, Any]:
         """The arguments of the class, with the branches of every redundant module. Masks are not included: they

@@ -11,9 +11,10 @@ from monai.networks.blocks import Convolution, ResidualUnit, UpSample
 from monai.networks.layers.factories import Act
 from torch import nn
 
+from lunet_networks.nets import fast_residuals
 from lunet_networks.nets.layers import pointwise
 
-__all__ = ["KERNELS", "DownSample", "RedundantModule", "check_branches", "conv_block", "redundant_modules", "upsample"]
+__all__ = ["KERNELS", "ConvBlock", "DownSample", "RedundantModule", "check_branches", "redundant_modules", "upsample"]
 
 ACT = ("leakyrelu", {"negative_slope": 0.01})
 NORM_ONLY = {"adn_ordering": "N", "act": None, "norm": "instance"}
@@ -32,9 +33,18 @@ def _norm_act_dropout(spatial_dims: int, dropout: float) -> dict[str, Any]:
     return {"adn_ordering": "NAD", "act": ACT, "norm": "instance", "dropout": dropout, "dropout_dim": spatial_dims}
 
 
-def conv_block(spatial_dims: int, channels: int, dropout: float) -> ResidualUnit:
+class ConvBlock(ResidualUnit):
     """Convolution (kernel 3) -> instance norm -> leaky ReLU -> channel dropout, added to the input."""
-    return ResidualUnit(spatial_dims, channels, channels, subunits=1, **_norm_act_dropout(spatial_dims, dropout))
+
+    def __init__(self, spatial_dims: int, channels: int, dropout: float) -> None:
+        super().__init__(spatial_dims, channels, channels, subunits=1, **_norm_act_dropout(spatial_dims, dropout))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not torch.jit.is_scripting():
+            fused = fast_residuals.residual(self, x)
+            if fused is not None:
+                return fused
+        return self.conv(x) + self.residual(x)
 
 
 def upsample(spatial_dims: int, in_channels: int, out_channels: int) -> UpSample:
@@ -64,6 +74,10 @@ class DownSample(nn.Module):
         self.act = _activation()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not torch.jit.is_scripting():
+            fused = fast_residuals.downsample(self, x)
+            if fused is not None:
+                return fused
         every_second = x[:, :, ::2, ::2, ::2] if x.dim() == 5 else x[:, :, ::2, ::2]
         return self.act(self.bypass(every_second) + self.units(x))
 
@@ -141,6 +155,10 @@ class RedundantModule(nn.Module):
         self.act = _activation() if parallel else nn.Identity()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not torch.jit.is_scripting():
+            fused = fast_residuals.redundant(self, x)
+            if fused is not None:
+                return fused
         total, is_identity = x, True
         for place, branch in enumerate(self.branches.values()):
             if self.active[place]:

@@ -115,10 +115,16 @@ def test_the_perceptron_of_a_block(dims: int, size: tuple[int, ...], widths: tup
     channels, hidden, out_channels = widths
     first, second = conv_class(channels, hidden, 1), conv_class(hidden, out_channels, 1)
     image, residual = 4 * torch.randn(2, channels, *size[-dims:]), torch.randn(2, out_channels, *size[-dims:])
-    output = kernels.perceptron(image, first.weight, first.bias, second.weight, second.bias, residual)
-    plain = residual + second(F.gelu(first(image)))
-    exact = residual.double() + second.double()(F.gelu(first.double()(image.double())))
-    _close(output, plain, exact)
+    norm = nn.GroupNorm(channels, channels)
+    norm.weight.normal_(), norm.bias.normal_()
+    layers = first.weight, first.bias, second.weight, second.bias
+    output = kernels.perceptron(image, [], 0.0, *layers, residual)
+    normed = kernels.perceptron(3 + image, [norm.weight, norm.bias], norm.eps, *layers, residual)
+    plain = [residual + second(F.gelu(first(x))) for x in (image, norm(3 + image))]
+    inputs = image.double(), norm.double()(3 + image.double())
+    exact = [residual.double() + second.double()(F.gelu(first.double()(x))) for x in inputs]
+    _close(output, plain[0], exact[0])
+    _close(normed, plain[1], exact[1])
 
 
 @needs_compiler
@@ -128,7 +134,7 @@ def test_gelu_everywhere() -> None:
     layer = nn.Conv2d(1, 1, 1)
     layer.weight.fill_(1), layer.bias.fill_(0)
     image = values.view(1, 1, 1, -1)
-    output = kernels.perceptron(image, *2 * (layer.weight, layer.bias), torch.zeros_like(image))
+    output = kernels.perceptron(image, [], 0.0, *2 * (layer.weight, layer.bias), torch.zeros_like(image))
     exact = F.gelu(image.double())
     assert ((output - exact).abs() <= 1e-7 * exact.abs() + 1.2e-6).all()  # as PyTorch's
 

@@ -42,8 +42,20 @@ def _arguments(name: str, **options) -> tuple:
         "depthwise_upsample": (image, values(2, 1, 3, 3, 3), None),
         "instance_norm": (image, values(2), values(2), 1e-5),
         "perceptron": (
-            *(image, values(5, 2, 1, 1, 1), values(5)),
+            *(image, [values(2), values(2)], 1e-5, values(5, 2, 1, 1, 1), values(5)),
             *(values(3, 5, 1, 1, 1), values(3), values(2, 3, 4, 6, 8)),
+        ),
+        "residual_unit": (
+            *(values(1, 16, 2, 2, 4), [values(1, 16, 1, 1, 2), values(16, 16, 1, 1, 1), values(16)], []),
+            *(values(16, 16, 3, 3, 3), 1e-5, 0.01, [values(2, 16, 1, 1, 1), values(2)]),
+        ),
+        "downsample_unit": (
+            *(values(1, 16, 2, 4, 4), values(16, 16, 3, 3, 3), values(16, 16, 3, 3, 3)),
+            *(values(16, 16, 1, 1, 1), values(16), 1e-5, 0.01),
+        ),
+        "redundant_module": (
+            *(values(1, 16, 2, 2, 4), [], [values(16, 16, 1, 1, 1)] * 2),
+            *([values(16, 16, 3, 1, 3), values(16, 16, 1, 1, 1)], [values(), values()], 1e-5, 0.01, 0.01),
         ),
     }[name]
 
@@ -52,7 +64,10 @@ def _operator(name: str) -> Callable[..., torch.Tensor]:
     return getattr(torch.ops.lunet, name).default
 
 
-NAMES = ("convolve", "max_pool", "upsample", "depthwise", "depthwise_upsample", "instance_norm", "perceptron")
+NAMES = (
+    *("convolve", "max_pool", "upsample", "depthwise", "depthwise_upsample", "instance_norm", "perceptron"),
+    *("residual_unit", "downsample_unit", "redundant_module"),
+)
 
 
 @needs_compiler
@@ -122,7 +137,7 @@ def test_other_types_and_autocast_are_those_of_pytorch(name: str) -> None:
 
 
 @needs_compiler
-@pytest.mark.parametrize("name", ["lunet_small_4f", "mednext_small"])
+@pytest.mark.parametrize("name", ["lunet_small_4f", "mednext_small", "pspseg_s"])
 def test_a_fake_network_has_shapes_and_no_values(name: str) -> None:
     with FakeTensorMode(), torch.no_grad():
         network = create_network(name).eval()
@@ -134,7 +149,7 @@ def test_a_fake_network_has_shapes_and_no_values(name: str) -> None:
 
 
 @needs_compiler
-@pytest.mark.parametrize("name", ["lunet_small_4f", "unetpp_small_2f", "mednext_small"])
+@pytest.mark.parametrize("name", ["lunet_small_4f", "unetpp_small_2f", "mednext_small", "pspseg_s"])
 @torch.no_grad()
 def test_a_network_costs_the_same_with_kernels(name: str) -> None:
     network, image = create_network(name).eval(), torch.zeros(1, 1, 32, 32, 32)

@@ -9,7 +9,8 @@ from torch import nn
 from torch.profiler import profile
 
 from lunet_networks import create_network
-from lunet_networks.nets.fast_layers import use_fast_layers
+from lunet_networks.kernels.library import library
+from lunet_networks.nets.fast_layers import takes_kernel, use_fast_layers
 from tests.helpers.presets import ONE_PER_ARCHITECTURE, own_dims
 from tests.helpers.randomised import randomise
 from tools.speed.contenders import with_plain_layers
@@ -250,6 +251,31 @@ def test_the_activation_of_a_mednext_block_is_the_one_that_it_has() -> None:
         if hasattr(block, "act"):
             block.act = nn.GELU(approximate="tanh") if block is network.enc_stages[0][0] else nn.Tanh()
     assert torch.allclose(network(image), _plain(network, image), rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+def test_the_norm_of_a_mednext_block_is_the_one_that_it_has() -> None:
+    network, image = create_network("mednext_small").eval(), torch.randn(1, 1, 32, 32, 32)
+    before = network(image)
+    network.enc_stages[0][0].norm = nn.GroupNorm(2, 4)
+    network.enc_stages[0][1].norm = nn.BatchNorm3d(4).eval()
+    network.bottleneck[0].norm.register_forward_hook(lambda _, __, output: output + 1)
+    output = network(image)
+    assert not torch.allclose(output, before, atol=1e-3)
+    assert torch.allclose(output, _plain(network, image), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.skipif(library() is None, reason="there is no C++ compiler")
+@torch.no_grad()
+def test_wide_layers_are_left_to_pytorch() -> None:
+    def takes(channels: int, out_channels: int, length: int) -> bool:
+        conv = use_fast_layers(nn.Sequential(nn.Conv2d(channels, out_channels, 3, padding=1)))[0]
+        return takes_kernel(conv, [torch.zeros(1, channels, 4, length)])
+
+    assert takes(4, 512, 8)
+    assert takes(64, 128, 32)
+    assert not takes(64, 128, 31)
+    assert not takes(128, 128, 64)
 
 
 @torch.no_grad()
