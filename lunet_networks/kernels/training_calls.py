@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import math
+from array import array
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -30,24 +32,17 @@ NONE = torch.empty(0, dtype=torch.float64)  # stands for no scale in a list of t
 LONGEST = 2**31 - 1  # of what is an int in the kernels
 
 
-class _Input(ctypes.Structure):
-    _fields_ = (
-        *((name, ctypes.c_void_p) for name in ("data", "scale", "shift", "grad", "grad_scale", "grad_shift")),
-        ("channels", ctypes.c_int64),
-    )
-
-
 Arrays = tuple[list[Tensor], list[Tensor], list[Tensor]]  # values, scales, shifts
 
 
-def _describe(arrays: Arrays, gradients: list[Tensor | None] | None = None) -> Any:
-    count = len(arrays[0])
-    gradients = gradients or [None] * (3 * count)
-    described = (_Input * count)()
+def _describe(arrays: Arrays, gradients: list[Tensor | None] | None = None) -> array:
+    """The inputs as the kernels read them: LunetInput of training.hpp, seven numbers of 64 bits."""
+    count, numbers = len(arrays[0]), array("q")
     for k, (values, scale, shift) in enumerate(zip(*arrays, strict=True)):
-        pointers = (values, scale, shift, *gradients[k::count])
-        described[k] = _Input(*map(_address, pointers), values.shape[1])
-    return described
+        given = (None, None, None) if gradients is None else gradients[k::count]
+        numbers.extend([_address(each) or 0 for each in (values, scale, shift, *given)])
+        numbers.append(values.shape[1])
+    return numbers
 
 
 def _address(tensor: Tensor | None) -> int | None:
@@ -55,7 +50,16 @@ def _address(tensor: Tensor | None) -> int | None:
 
 
 def _contiguous(arrays: Arrays) -> Arrays:
-    return tuple([each.contiguous() for each in tensors] for tensors in arrays)
+    values, scales, shifts = arrays
+    return (
+        [each.contiguous() for each in values],
+        [each.contiguous() for each in scales],
+        [each.contiguous() for each in shifts],
+    )
+
+
+def _plain(tensor: Tensor | None) -> Tensor | None:
+    return None if tensor is None else tensor.contiguous()
 
 
 def gradients_of(arrays: Arrays, wanted: bool | Sequence[bool]) -> list[Tensor | None]:
@@ -76,31 +80,44 @@ def _size(values: Tensor) -> tuple[int, int, int, int, int]:
 def _check(arrays: Arrays, weight: Tensor, channels: int, *others: tuple[Tensor | None, tuple[int, ...]]) -> None:
     """Raise before a kernel would read what is not there."""
     values, scales, shifts = arrays
-    first = values[0]
-    tensors = [*values, weight, *(tensor for tensor, _ in others if tensor is not None)]
-    if any(each.dtype != torch.float32 or not each.is_cpu for each in tensors):
-        raise TypeError("a kernel for training takes float32 tensors on a CPU")
+    first, found = values[0], 0
+    samples, size = first.shape[0], first.shape[2:]
+    for each in (*values, weight):
+        _check_type(each)
     if first.dim() not in (4, 5) or weight.dim() != first.dim() or first.numel() == 0:
         raise ValueError(f"input {tuple(first.shape)} does not fit the weight {tuple(weight.shape)}")
-    if sum(each.shape[1] for each in values) != channels or any(
-        each.shape[0] != first.shape[0] or each.shape[2:] != first.shape[2:] for each in values
-    ):
+    for each, *pair in zip(values, scales, shifts, strict=True):
+        shape = each.shape
+        found += shape[1] if shape[0] == samples and shape[2:] == size else channels + 1
+        for part in pair:
+            if part.dtype != torch.float64 or (part.numel() != 0 and part.shape != shape[:2]):
+                raise ValueError(f"scale and shift must be float64 of {tuple(shape[:2])}")
+    if found != channels:
         raise ValueError(f"inputs {[tuple(each.shape) for each in values]} do not fit {channels} input channels")
-    for each, scale, shift in zip(values, scales, shifts, strict=True):
-        if any(part.dtype != torch.float64 or part.shape not in ((0,), each.shape[:2]) for part in (scale, shift)):
-            raise ValueError(f"scale and shift must be float64 of {tuple(each.shape[:2])}")
     for tensor, shape in others:
-        if tensor is not None and tuple(tensor.shape) != shape:
-            raise ValueError(f"a parameter has shape {tuple(tensor.shape)} instead of {shape}")
-    if max(first[0, 0].numel() * 8, weight.numel(), len(first) * max(weight.shape[:2])) > LONGEST:
+        if tensor is not None:
+            _check_type(tensor)
+            if tensor.shape != shape:
+                raise ValueError(f"a parameter has shape {tuple(tensor.shape)} instead of {shape}")
+    if max(math.prod(size) * 8, weight.numel(), samples * max(weight.shape[:2])) > LONGEST:
         raise ValueError(f"input {tuple(first.shape)} is too large for a kernel")
+
+
+def _check_type(tensor: Tensor) -> None:
+    if tensor.dtype != torch.float32 or not tensor.is_cpu:
+        raise TypeError("a kernel for training takes float32 tensors on a CPU")
 
 
 _TYPES = {"p": ctypes.c_void_p, "i": ctypes.c_int, "l": ctypes.c_int64, "d": ctypes.c_double}
 
 
 def _call(name: str, types: str, *arguments: Any) -> None:
-    plain = [_address(each) if isinstance(each, Tensor) else each for each in arguments]
+    plain = []
+    for each in arguments:
+        if isinstance(each, Tensor):
+            plain.append(_address(each))
+        else:
+            plain.append(each.buffer_info()[0] if type(each) is array else each)
     if _function(name, types)(*plain, torch.get_num_threads()) != 0:
         raise MemoryError(f"not enough memory for the kernel {name}: use a smaller batch or patch")
 
@@ -117,7 +134,7 @@ def unit(values, scales, shifts, weight, bias, norm_weight, norm_bias, mask, eps
     per_channel = [(each, (out,)) for each in (bias, norm_weight, norm_bias)]
     _check(arrays, weight, weight.shape[1], *per_channel, (mask, (len(values[0]), out)))
     samples, depth, height, width, taps = _size(values[0])
-    weight, bias, mask = (None if each is None else each.contiguous() for each in (weight, bias, mask))
+    weight, bias, mask = weight.contiguous(), _plain(bias), _plain(mask)
     r = values[0].new_empty((samples, out, *values[0].shape[2:]))
     scale, shift = (torch.empty((samples, out), dtype=torch.float64) for _ in range(2))
     mean, variance = (torch.empty(out, dtype=torch.float64) for _ in range(2))
@@ -137,8 +154,8 @@ def unit_backward(
     arrays, out = _contiguous((values, scales, shifts)), len(weight)
     samples, depth, height, width, taps = _size(values[0])
     _check(arrays, weight, weight.shape[1], (r, tuple(d_r.shape)), (mask, (samples, out)))
-    weight, mask = weight.contiguous(), None if mask is None else mask.contiguous()
-    given = tuple(each.contiguous() for each in (r, mean, variance, d_r, d_scale, d_shift))
+    weight, mask = weight.contiguous(), _plain(mask)
+    given = [each.contiguous() for each in (r, mean, variance, d_r, d_scale, d_shift)]
     inputs = gradients_of(arrays, wanted)
     parameters = [torch.empty_like(weight), *(weight.new_empty(out) for _ in range(3))]
     _call(
