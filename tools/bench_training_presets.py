@@ -5,6 +5,7 @@ import statistics
 import time
 from collections.abc import Sequence
 
+import torch
 from torch.utils.benchmark import set_torch_threads
 
 from lunet_networks import create_network, list_presets
@@ -59,10 +60,11 @@ def trained_on_kernels() -> list[str]:
         >>> "lunet_large_12f" in trained_on_kernels(), "lunet_large_24f" in trained_on_kernels()
         (True, False)
     """
-    networks = ((name, create_network(name)) for name in list_presets())
+    with torch.device("meta"):
+        networks = {name: create_network(name) for name in list_presets()}
     return [
         name
-        for name, network in networks
+        for name, network in networks.items()
         if isinstance(network, UNet | UNetPlusPlus) and network.channels[0] <= WIDEST_UNIT
     ]
 
