@@ -1,11 +1,11 @@
-"""Write the table of training speed in docs/speed.md: steps of ``run training`` beside those of a bare loop, which also
-runs without our kernels."""
+"""Write the table of training speed in docs/speed.md: steps of ``run training`` with kernels and without, and those of
+a bare loop."""
 
-import copy
+import functools
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,11 @@ from ignite.engine import Engine, Events
 from monai.bundle import ConfigWorkflow
 from torch.utils.benchmark import set_torch_threads
 
+from lunet_networks import create_network
 from lunet_networks.authoring.command_line import run_commands
 from lunet_networks.authoring.literals import literal
-from lunet_networks.authoring.planning.families import FAMILIES
+from lunet_networks.authoring.planning.families import FAMILIES, presets_of
+from lunet_networks.bundle.benchmark.memory import measure_peak_memory
 from lunet_networks.bundle.benchmark.steps import TrainingStep
 from lunet_networks.bundle.data.datalist import load_datalist
 from lunet_networks.kernels.choice import describe_kernels, use_kernels
@@ -27,17 +29,20 @@ from tools.tables.generated_sections import write_between_marks
 
 COMMAND = "python -m tools.bench_training"
 NAME = "training"
-FAMILIES_MEASURED = ("lunet_small", "unet_small")
-BATCH_SIZES = (16, 1)
+NETWORKS = ("lunet_small_4f", "unet_small_4f", "lunet_large_6f")
+BATCH_SIZES = (16, 2)
+CHOICES = ("off", "auto")  # of the kernels
 TITLES = (
     "network",
     "batch size",
-    "bare loop with `--kernels off`, steps a second",
-    "bare loop, steps a second",
-    "faster than with `--kernels off`",
-    "`run training`, steps a second",
-    "share of the bare loop's speed",
+    "`run training` with `--kernels off`, ms a step",
+    "`run training`, ms a step",
+    "times as fast",
     "by processor time",
+    "bare loop, ms a step",
+    "share of the bare loop's speed",
+    "memory of a step with `--kernels off`, MiB",
+    "memory of a step, MiB",
 )
 
 
@@ -70,22 +75,37 @@ def _clocks() -> tuple[float, float]:
     return time.perf_counter(), time.process_time()
 
 
+@dataclass
+class Measured:
+    """Of a network and a batch size.
+
+    Args:
+        trained: rounds of ``run training``, by the choice of kernels.
+        bare: those of a bare loop with kernels.
+        memory: peak of a step in bytes, by the choice of kernels; None where the system does not tell.
+    """
+
+    trained: dict[str, Rounds] = field(default_factory=lambda: {choice: Rounds() for choice in CHOICES})
+    bare: Rounds = field(default_factory=Rounds)
+    memory: dict[str, int | None] = field(default_factory=dict)
+
+
 def bench_training(
     dataset_dir: str,
-    bundles: str | Sequence[str] = FAMILIES_MEASURED,
+    networks: str | Sequence[str] = NETWORKS,
     batch_sizes: int | Sequence[int] = BATCH_SIZES,
-    cases: int = 128,
+    cases: int = 64,
     rounds: int = 5,
     num_threads: int = 2,
     num_workers: int = 0,
     device: str = "cpu",
     document: str = str(ROOT / "docs" / "speed.md"),
 ) -> None:
-    """Train bundles, alternate each epoch with as many steps of a bare loop, and write both speeds into a document.
+    """Train with kernels and without, epoch by epoch in turn with a bare loop, and write the speeds into a document.
 
     Args:
         dataset_dir: folder of the dataset that the bundles are for, with dataset.json.
-        bundles: names of bundles of the repository.
+        networks: presets that bundles of the repository can train.
         batch_sizes: volumes in a step.
         cases: in an epoch, those of an incomplete batch left out.
         rounds: epochs that are timed after one to warm up.
@@ -94,7 +114,7 @@ def bench_training(
         device: where to compute.
         document: Markdown file with the marks of the table.
     """
-    names = bundles.split(",") if isinstance(bundles, str) else bundles
+    names = networks.split(",") if isinstance(networks, str) else networks
     sizes = [batch_sizes] if isinstance(batch_sizes, int) else batch_sizes
     lines = [f"| {' | '.join(TITLES)} |", "|---|" + "---:|" * (len(TITLES) - 1)]
     settings, setup = {"num_workers": num_workers, "device": device}, describe_setup(num_threads, rounds)
@@ -102,16 +122,14 @@ def bench_training(
         for name in names:
             for batch_size in sizes:
                 measured = measure(name, str(dataset_dir), batch_size, cases, rounds, **settings)
-                lines.append(row(FAMILIES[name].preset, batch_size, *measured))
+                lines.append(row(name, batch_size, measured))
                 print(lines[-1])
     text = "\n".join([*lines, "", conditions(cases, num_workers, device, setup)])
     write_between_marks(str(document), NAME, COMMAND, text)
 
 
-def measure(
-    name: str, dataset_dir: str, batch_size: int, cases: int, rounds: int, **settings: Any
-) -> tuple[Rounds, Rounds, Rounds]:
-    """Seconds per step of a bare loop without kernels and with them, and of a bundle's training, which take turns.
+def measure(preset: str, dataset_dir: str, batch_size: int, cases: int, rounds: int, **settings: Any) -> Measured:
+    """Seconds per step of a bundle's training without kernels and with them, and of a bare loop, which take turns.
 
     The bare loop has the network, loss and optimizer of the training, and one batch that is in memory all the time.
 
@@ -122,38 +140,55 @@ def measure(
     steps = min(cases, len(data)) // batch_size
     if not steps:
         raise ValueError(f"--batch_sizes has {batch_size}, --cases is {cases} and the dataset has {len(data)}")
-    plain, bare, bundle = Rounds(), Rounds(), Rounds()
+    measured = Measured()
     with tempfile.TemporaryDirectory() as folder:
-        data = data[: steps * batch_size]
-        workflow = _workflow(name, dataset_dir, Path(folder), batch_size, rounds + 1, data, settings)
-        step = _bare_step(workflow, batch_size)
+        data, epochs = data[: steps * batch_size], len(CHOICES) * (rounds + 1)
+        workflow = _workflow(preset, dataset_dir, Path(folder), batch_size, epochs, data, settings)
+        step = _step(workflow, batch_size)
+        for choice in CHOICES:
+            _use(choice)
+            measured.memory[choice] = measure_peak_memory(step, torch.get_num_threads())
+        run = step.prepare()
         trainer = workflow.parser.get_parsed_content("train#trainer")
+
+        def trained(engine: Engine) -> tuple[str, Rounds]:
+            choice = CHOICES[(engine.state.epoch - 1) % len(CHOICES)]
+            return choice, measured.trained[choice]
+
+        def start(engine: Engine) -> None:
+            choice, epoch = trained(engine)
+            _use(choice)
+            epoch.start()
 
         def stop(engine: Engine) -> None:
             if engine.state.iteration % steps == 0:
-                bundle.stop(steps)
+                trained(engine)[1].stop(steps)
 
         def run_bare(engine: Engine) -> None:
-            for loop, kernels in ((plain, "off"), (bare, "auto")):
-                use_kernels(kernels)
-                describe_kernels()  # loads them
-                loop.start()
+            if trained(engine)[0] == "auto":
+                measured.bare.start()
                 for _ in range(steps):
-                    step()
-                loop.stop(steps)
+                    run()
+                measured.bare.stop(steps)
 
-        trainer.add_event_handler(Events.EPOCH_STARTED, bundle.start)
+        trainer.add_event_handler(Events.EPOCH_STARTED, start)
         trainer.add_event_handler(Events.ITERATION_COMPLETED, stop)
         trainer.add_event_handler(Events.EPOCH_COMPLETED, run_bare)
         workflow.run()
-    return plain, bare, bundle
+    return measured
+
+
+def _use(kernels: str) -> None:
+    use_kernels(kernels)
+    describe_kernels()  # loads them, for processes that are started later: by the environment
 
 
 def _workflow(
-    name: str, dataset_dir: str, folder: Path, batch_size: int, epochs: int, data: list[Any], settings: dict[str, Any]
+    preset: str, dataset_dir: str, folder: Path, batch_size: int, epochs: int, data: list[Any], settings: dict[str, Any]
 ) -> ConfigWorkflow:
-    root = ROOT / "bundles" / name
+    root = _bundle_of(preset)
     override = {
+        "preset": preset,
         "bundle_root": root,
         "dataset_dir": dataset_dir,
         "output_dir": folder / "eval",
@@ -175,45 +210,63 @@ def _workflow(
     return workflow
 
 
-def _bare_step(workflow: ConfigWorkflow, batch_size: int) -> Callable[[], None]:
+def _bundle_of(preset: str) -> Path:
+    family = next((name for name in FAMILIES if preset in presets_of(name)), None)
+    if family is None or not (ROOT / "bundles" / family).is_dir():
+        raise ValueError(f"--networks has {preset}: no bundle of the repository trains it")
+    return ROOT / "bundles" / family
+
+
+def _step(workflow: ConfigWorkflow, batch_size: int) -> TrainingStep:
     parsed = workflow.parser.get_parsed_content
-    network, size = parsed("network_def"), parsed("roi_size")
+    size, definition = parsed("roi_size"), workflow.parser.get("network_def")
+    arguments = {name: parsed(f"network_def#{name}") for name in definition if name != "_target_"}
     return TrainingStep(
-        make_network=lambda: copy.deepcopy(network),
+        make_network=functools.partial(create_network, **arguments),
         input_shape=(batch_size, parsed("in_channels"), *size),
         device=str(parsed("device")),
         loss=parsed("train#loss"),
         optimizer_name=parsed("optimizer_name"),
         num_values=len(parsed("label_names")) + 1,
-    ).prepare()
+    )
 
 
-def row(preset: str, batch_size: int, plain: Rounds, bare: Rounds, bundle: Rounds) -> str:
+def row(preset: str, batch_size: int, measured: Measured) -> str:
     """Of the table, in Markdown; the first round of each warms up.
 
     Example:
-        >>> bare = Rounds([9.0, 0.9, 1.0], [9.0, 1.0, 1.0])
-        >>> row("net", 16, Rounds([9.0, 2.0], [9.0, 3.0]), bare, Rounds([9.0, 1.0, 1.2], [9.0, 1.25, 1.25]))
-        '| `net` | 16 | 0.50 | 1.05 | 3.0 | 0.91 | 0.86 | 0.80 |'
+        >>> rounds = {"off": Rounds([9.0, 2.0], [9.0, 3.0]), "auto": Rounds([9.0, 0.5, 0.7], [9.0, 0.9, 1.1])}
+        >>> bare = Rounds([9.0, 0.54], [9.0, 0.9])
+        >>> row("net", 16, Measured(rounds, bare, {"off": 2**30, "auto": None}))
+        '| `net` | 16 | 2000 | 600 | 3.3 | 3.0 | 540 | 0.90 | 1024 | - |'
     """
     elapsed, processor = (
-        [statistics.median(getattr(rounds, clock)[1:]) for rounds in (plain, bare, bundle)]
+        {choice: _median(getattr(rounds, clock)) for choice, rounds in measured.trained.items()}
         for clock in ("elapsed", "processor")
     )
-    without, with_kernels, trained = (f"{1 / seconds:.2f}" for seconds in elapsed)
-    faster = f"{processor[0] / processor[1]:.1f}"
-    shares = " | ".join(f"{seconds[1] / seconds[2]:.2f}" for seconds in (elapsed, processor))
-    return f"| `{preset}` | {batch_size} | {without} | {with_kernels} | {faster} | {trained} | {shares} |"
+    bare = _median(measured.bare.elapsed)
+    cells = [
+        *(f"{1000 * seconds:.0f}" for seconds in elapsed.values()),
+        *(f"{seconds['off'] / seconds['auto']:.1f}" for seconds in (elapsed, processor)),
+        f"{1000 * bare:.0f}",
+        f"{bare / elapsed['auto']:.2f}",
+        *("-" if peak is None else f"{peak / 2**20:.0f}" for peak in measured.memory.values()),
+    ]
+    return f"| `{preset}` | {batch_size} | {' | '.join(cells)} |"
+
+
+def _median(seconds: Sequence[float]) -> float:
+    return statistics.median(seconds[1:])
 
 
 def conditions(cases: int, num_workers: int, device: str, setup: Setup) -> str:
     """Where the figures come from."""
     gpu = f", on {setup['machine']['gpu']}" if device.startswith("cuda") else ""
     return (
-        f"Medians of {setup['rounds']} epochs of {cases} cases and of as many steps of the bare loops, in turn, "
+        f"Medians of {setup['rounds']} epochs of {cases} cases each way and as many steps of the bare loop, in turn, "
         f"`num_workers` {num_workers}, on {setup['date']} with {machine_text(setup)}{gpu}. At the end {load_average()} "
         "processes ran or waited on the machine: where others compute too, look at the processor time, which counts "
-        "the work of both; how much faster the kernels are is by processor time."
+        "the work of all threads. Memory: the peak of network, loss and optimizer, see [memory](engineering/memory.md)."
     )
 
 

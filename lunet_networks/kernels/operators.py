@@ -19,7 +19,7 @@ from torch.utils.flop_counter import register_flop_formula
 
 from lunet_networks.kernels.library import library
 
-__all__ = ["NAMESPACE", "Operator", "address", "apply_to", "call", "in_plain_eager_mode"]
+__all__ = ["NAMESPACE", "Operator", "address", "apply_to", "call", "in_plain_eager_mode", "is_unwatched"]
 
 NAMESPACE = "lunet"
 ARGUMENTS = {"p": ctypes.c_void_p, "i": ctypes.c_int, "l": ctypes.c_int64, "d": ctypes.c_double}
@@ -114,7 +114,7 @@ class Operator:
         """Compute it: what needs derivatives by plain layers, which record them."""
         if _are_differentiated(arguments):
             return self._plainly(*arguments)
-        if _is_unwatched() and _are_ordinary(arguments) and library() is not None and self.takes(*arguments):
+        if is_unwatched() and _are_ordinary(arguments) and library() is not None and self.takes(*arguments):
             return self.kernel(
                 *arguments
             )  # what PyTorch would do after 8 microseconds, a third of a small layer's time
@@ -131,7 +131,7 @@ class Operator:
         return self._plainly(*arguments)
 
 
-def _is_unwatched() -> bool:
+def is_unwatched() -> bool:
     """Whether nobody sees which operators run: no profiler, and no mode such as a FLOP counter or fake tensors."""
     return (
         in_plain_eager_mode()

@@ -101,36 +101,6 @@ __attribute__((noinline, unused)) void scale_row(float* to, const float* from, f
   along(n, [&](int64_t i, int) { store(to + i, a * load(from + i) + b); }, [&](int64_t i) { to[i] = a * from[i] + b; });
 }
 
-// to += a * from
-__attribute__((noinline, unused)) void add_row(float* to, const float* from, float a, int64_t n) {
-  along(
-      n, [&](int64_t i, int) { store(to + i, load(to + i) + a * load(from + i)); },
-      [&](int64_t i) { to[i] += a * from[i]; });
-}
-
-
-// The gradient in front of a ReLU, and its sum: to = r > 0 ? d + (a + b * r) : 0; NaN stays NaN.
-__attribute__((noinline, unused)) float through_relu(const float* r, const float* d, float a, float b, float* to,
-                                                     int64_t n) {
-  Vector sums[4] = {};
-  const Vector none = {};
-  float rest = 0;
-  along(
-      n,
-      [&](int64_t i, int v) {
-        Vector x = load(r + i), g = load(d + i) + (a + b * x);
-        g = x <= none ? none : g;
-        store(to + i, g);
-        sums[v] += g;
-      },
-      [&](int64_t i) {
-        float g = r[i] <= 0 ? 0.0f : d[i] + (a + b * r[i]);
-        to[i] = g;
-        rest += g;
-      });
-  return total_of_four(sums, rest);
-}
-
 // y becomes a * y; the sums of y and of y * r before that.
 __attribute__((noinline, unused)) void scale_and_sum(float* y, const float* r, float a, int64_t n, double& sum,
                                                      double& product) {

@@ -70,6 +70,30 @@ void double_plane(const float* x, int64_t padded, int C, int O, int J, const flo
   }
 }
 
+// to = constant + the sum of weights[k] * rows[k]
+void combine_rows(const float* const* rows, const float* weights, int n_rows, float constant, float* to, int64_t n) {
+  int64_t i = 0;
+  for (; i + 4 * LANES <= n; i += 4 * LANES) {
+    Vector sums[4];
+#pragma GCC unroll 4
+    for (int v = 0; v < 4; v++) sums[v] = every(constant);
+    for (int k = 0; k < n_rows; k++) {
+      const Vector w = every(weights[k]);
+#pragma GCC unroll 4
+      for (int v = 0; v < 4; v++) sums[v] += w * load(rows[k] + i + v * LANES);
+    }
+#pragma GCC unroll 4
+    for (int v = 0; v < 4; v++) store(to + i + v * LANES, sums[v]);
+  }
+  for (; i < n; i++) {
+    float sum = constant;
+    for (int k = 0; k < n_rows; k++) sum += weights[k] * rows[k][i];
+    to[i] = sum;
+  }
+}
+
+constexpr int64_t HEAD_STEP = 1024;  // voxels whose inputs and outputs stay in the cache of a core
+
 }  // namespace
 
 extern "C" {
@@ -230,29 +254,29 @@ int lunet_up_backward(const LunetInput* inputs, int N, int D, int H, int W, int 
 // A convolution of one voxel to K channels.
 int lunet_head_forward(const LunetInput* inputs, int N, int64_t size, int K, const float* weight, const float* bias,
                        float* out, int threads) {
-  const LunetInput& input = *inputs;
-  const int C = input.channels;
-  constexpr int64_t STEP = 1024;
-  const int64_t steps = (size + STEP - 1) / STEP;
+  return guarded([&] {
+    const LunetInput& input = *inputs;
+    const int C = input.channels;
+    const int64_t steps = (size + HEAD_STEP - 1) / HEAD_STEP;
+    Scratch weight_memory(threads, C);
+    std::vector<const float*> row_memory(threads * C);
 #pragma omp parallel for num_threads(threads) collapse(2)
-  for (int n = 0; n < N; n++)
-    for (int64_t t = 0; t < steps; t++) {
-      const int64_t begin = t * STEP, length = std::min(STEP, size - begin);
-      for (int k = 0; k < K; k++) {
-        float* to = out + (int64_t(n) * K + k) * size + begin;
-        float constant = bias ? bias[k] : 0;
-        for (int c = 0; c < C; c++) constant += weight[k * C + c] * shift_of(input, n * C + c);
-        for (int c = 0; c < C; c++) {
-          const float* x = input.data + (int64_t(n) * C + c) * size + begin;
-          const float w = weight[k * C + c] * scale_of(input, n * C + c);
-          if (c == 0)
-            scale_row(to, x, w, constant, length);
-          else
-            add_row(to, x, w, length);
+    for (int n = 0; n < N; n++)
+      for (int64_t t = 0; t < steps; t++) {
+        const int64_t begin = t * HEAD_STEP, length = std::min(HEAD_STEP, size - begin);
+        float* weights = weight_memory.of(omp_get_thread_num());
+        const float** rows = &row_memory[omp_get_thread_num() * C];
+        for (int c = 0; c < C; c++) rows[c] = input.data + (int64_t(n) * C + c) * size + begin;
+        for (int k = 0; k < K; k++) {
+          float constant = bias ? bias[k] : 0;
+          for (int c = 0; c < C; c++) {
+            constant += weight[k * C + c] * shift_of(input, n * C + c);
+            weights[c] = weight[k * C + c] * scale_of(input, n * C + c);
+          }
+          combine_rows(rows, weights, C, constant, out + (int64_t(n) * K + k) * size + begin, length);
         }
       }
-    }
-  return DONE;
+  });
 }
 
 int lunet_head_backward(const LunetInput* inputs, int N, int64_t size, int K, const float* weight, const float* d_out,
@@ -260,27 +284,27 @@ int lunet_head_backward(const LunetInput* inputs, int N, int64_t size, int K, co
   return guarded([&] {
     const LunetInput& input = *inputs;
     const int C = input.channels, M = K * C + K;
-    constexpr int64_t STEP = 2048;
-    const int64_t steps = (size + STEP - 1) / STEP;
+    const int64_t steps = (size + HEAD_STEP - 1) / HEAD_STEP;
     std::vector<float> parts(N * steps * M);  // sums of d * r for each output and channel, then of d
+    Scratch weight_memory(threads, K);
+    std::vector<const float*> row_memory(threads * K);
 #pragma omp parallel for num_threads(threads) collapse(2)
     for (int n = 0; n < N; n++)
       for (int64_t t = 0; t < steps; t++) {
-        const int64_t begin = t * STEP, length = std::min(STEP, size - begin);
-        float* part = &parts[(n * steps + t) * M];
+        const int64_t begin = t * HEAD_STEP, length = std::min(HEAD_STEP, size - begin);
+        float *part = &parts[(n * steps + t) * M], *weights = weight_memory.of(omp_get_thread_num());
+        const float** rows = &row_memory[omp_get_thread_num() * K];
+        for (int k = 0; k < K; k++) {
+          rows[k] = d_out + (int64_t(n) * K + k) * size + begin;
+          part[K * C + k] = sum_of(rows[k], length);
+        }
         for (int c = 0; c < C; c++) {
           const int64_t at = (int64_t(n) * C + c) * size + begin;
           for (int k = 0; k < K; k++) {
-            const float* d = d_out + (int64_t(n) * K + k) * size + begin;
-            const float w = scale_of(input, n * C + c) * weight[k * C + c];
-            part[k * C + c] = product_of(d, input.data + at, length);
-            if (c == 0) part[K * C + k] = sum_of(d, length);
-            if (!input.grad) continue;
-            if (k == 0)
-              scale_row(input.grad + at, d, w, 0, length);
-            else
-              add_row(input.grad + at, d, w, length);
+            part[k * C + c] = product_of(rows[k], input.data + at, length);
+            weights[k] = scale_of(input, n * C + c) * weight[k * C + c];
           }
+          if (input.grad) combine_rows(rows, weights, K, 0, input.grad + at, length);
         }
       }
     std::vector<double> d_weights(K * C), d_biases(K);

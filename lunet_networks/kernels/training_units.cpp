@@ -169,6 +169,81 @@ void weight_gradient(const float* const* rows, int n_rows, const float* dz, int6
   }
 }
 
+// ---- passes over planes whose rows may be short: explicit vectors, because GCC's own loops spend as long on their
+// beginnings and ends
+
+// to = a * from + b
+inline void scale_short_row(float* to, const float* from, float a, float b, int n) {
+  int i = 0;
+  for (; i + LANES <= n; i += LANES) store(to + i, a * load(from + i) + b);
+  for (; i < n; i++) to[i] = a * from[i] + b;
+}
+
+// to = relu(from + added); NaN stays NaN.
+inline void relu_row(float* to, const float* from, float added, int n) {
+  const Vector none = {};
+  int i = 0;
+  for (; i + LANES <= n; i += LANES) {
+    const Vector x = load(from + i) + added;
+    store(to + i, x < none ? none : x);
+  }
+  for (; i < n; i++) {
+    const float x = from[i] + added;
+    to[i] = x < 0 ? 0 : x;
+  }
+}
+
+// Calls body(position, which of two) for the vectors of a row, and tail(position) for the rest.
+template <class Body, class Tail>
+inline void along_short(int n, Body body, Tail tail) {
+  int i = 0;
+  for (; i + 2 * LANES <= n; i += 2 * LANES) body(i, 0), body(i + LANES, 1);
+  for (; i + LANES <= n; i += LANES) body(i, 0);
+  for (; i < n; i++) tail(i);
+}
+
+// The gradient in front of a ReLU, and its sum: to = r > 0 ? d + (a + b * r) : 0; NaN stays NaN. Rows of `to` are S apart.
+float through_relu(const float* r, const float* d, float a, float b, float* to, int H, int W, int S) {
+  Vector sums[2] = {};
+  const Vector none = {};
+  float rest = 0;
+  for (int h = 0; h < H; h++, r += W, d += W, to += S)
+    along_short(
+        W,
+        [&](int i, int v) {
+          const Vector x = load(r + i);
+          Vector g = load(d + i) + (a + b * x);
+          g = x <= none ? none : g;
+          store(to + i, g);
+          sums[v] += g;
+        },
+        [&](int i) {
+          to[i] = r[i] <= 0 ? 0.0f : d[i] + (a + b * r[i]);
+          rest += to[i];
+        });
+  return total(sums[0] + sums[1]) + rest;
+}
+
+// to = a * from, whose rows are S apart; adds the sums of from and of from * r.
+void give_plane(const float* from, const float* r, float a, float* to, int H, int W, int S, double* sum,
+                double* product) {
+  Vector sums[2] = {}, products[2] = {};
+  float rest = 0, more = 0;
+  for (int h = 0; h < H; h++, r += W, from += S, to += W)
+    along_short(
+        W,
+        [&](int i, int v) {
+          const Vector g = load(from + i);
+          sums[v] += g, products[v] += g * load(r + i);
+          store(to + i, a * g);
+        },
+        [&](int i) {
+          rest += from[i], more += from[i] * r[i];
+          to[i] = a * from[i];
+        });
+  *sum += total(sums[0] + sums[1]) + rest, *product += total(products[0] + products[1]) + more;
+}
+
 // ---- how a batch is cut into tasks: by its shape only, never by the number of threads
 
 struct Place {
@@ -240,7 +315,7 @@ struct Planes {
     float* to = at(p) + c * stride + cut.S + 1;
     for (int h = 0; h < cut.H; h++, to += cut.S, from += cut.W) {
       if (scaled)
-        for (int w = 0; w < cut.W; w++) to[w] = a * from[w] + b;
+        scale_short_row(to, from, a, b, cut.W);
       else
         std::memcpy(to, from, cut.W * sizeof(float));
     }
@@ -273,14 +348,6 @@ void fill_inputs(const Planes& planes, const std::vector<Channel>& channels, int
     int64_t k = channels[c].of(at.sample);
     const float* from = input.data + k * planes.cut.DHW + at.depth * planes.cut.HW;
     planes.fill(p, c, from, scale_of(input, k), shift_of(input, k), input.scale != nullptr);
-  }
-}
-
-// to = relu(from + added); NaN stays NaN.
-inline void relu_row(float* __restrict to, const float* __restrict from, float added, int n) {
-  for (int i = 0; i < n; i++) {
-    const float x = from[i] + added;
-    to[i] = x < 0 ? 0 : x;
   }
 }
 
@@ -397,7 +464,7 @@ int lunet_unit_backward(const LunetInput* inputs, int n_inputs, int N, int D, in
     const int64_t n_weights = int64_t(O) * C * 9 * taps, stride = whole_vectors(slab * cut.plane + SLACK);
     const Planes layout(cut, C, slab), dz_layout(cut, O, slab);
     Scratch planes_memory(threads, layout.size()), dz_memory(threads, dz_layout.size());
-    Scratch out_memory(threads, wanted ? C * stride : 0), plane_memory(threads, cut.HW);
+    Scratch out_memory(threads, wanted ? C * stride : 0);
     std::vector<const float*> rows_memory(threads * n_rows), dz_rows_memory(threads * out_rows);
     std::vector<float> d_weights(cut.tasks * n_weights);
     std::vector<double> d_biases(cut.tasks * O), d_scales(int64_t(cut.tasks) * cut.stack * C * 2);
@@ -406,7 +473,7 @@ int lunet_unit_backward(const LunetInput* inputs, int n_inputs, int N, int D, in
       const int thread = omp_get_thread_num(), begin = cut.begin(task), end = cut.end(task);
       Planes planes = layout, dz = dz_layout;
       planes.begin_at(begin, planes_memory.of(thread)), dz.begin_at(begin, dz_memory.of(thread));
-      float *out = out_memory.of(thread), *plane = plane_memory.of(thread);
+      float* out = out_memory.of(thread);
       const float **rows = &rows_memory[thread * n_rows], **dz_rows = &dz_rows_memory[thread * out_rows];
       double* to_scales = &d_scales[int64_t(task) * cut.stack * C * 2];
       auto fill = [&](int p) {
@@ -418,9 +485,9 @@ int lunet_unit_backward(const LunetInput* inputs, int n_inputs, int N, int D, in
             continue;
           }
           const int64_t from = (int64_t(at.sample) * O + o) * cut.DHW + at.depth * cut.HW;
-          const float sum = through_relu(r + from, d_r + from, constants[o], slopes[o], plane, cut.HW);
+          float* to = dz.at(p) + o * dz.stride + cut.S + 1;
+          const float sum = through_relu(r + from, d_r + from, constants[o], slopes[o], to, H, W, cut.S);
           if (p >= begin && p < end) d_biases[task * O + o] += sum;
-          dz.fill(p, o, plane, 1, 0, false);
         }
       };
       fill(begin - 1), fill(begin);
@@ -442,10 +509,12 @@ int lunet_unit_backward(const LunetInput* inputs, int n_inputs, int N, int D, in
             const int64_t k = channels[c].of(at.sample), place = k * cut.DHW + at.depth * cut.HW;
             const float* from = out + c * stride + (p - first) * cut.plane;
             float* to = input.grad + place;
-            for (int h = 0; h < H; h++) std::memcpy(to + h * W, from + h * cut.S, W * sizeof(float));
-            if (!input.scale) continue;
+            if (!input.scale) {
+              for (int h = 0; h < H; h++) std::memcpy(to + h * W, from + h * cut.S, W * sizeof(float));
+              continue;
+            }
             double* sums = to_scales + ((at.sample - cut.first_sample(task)) * C + c) * 2;
-            scale_and_sum(to, input.data + place, scale_of(input, k), cut.HW, sums[1], sums[0]);
+            give_plane(from, input.data + place, scale_of(input, k), to, H, W, cut.S, &sums[1], &sums[0]);
           }
         }
       }

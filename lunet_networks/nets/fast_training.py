@@ -32,7 +32,6 @@ GLOBAL_HOOKS = (
     "_global_backward_hooks",
     "_global_backward_pre_hooks",
 )
-HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
 def trains_on_kernels(network: nn.Module, x: torch.Tensor) -> bool:
@@ -75,8 +74,8 @@ def run_unit(unit: nn.Module, inputs: Sequence[Scaled]) -> Scaled:
         count = len(values) * values[0, 0].numel()
         norm.num_batches_tracked.add_(1)
         momentum = 1 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
-        norm.running_mean.mul_(1 - momentum).add_(mean.float(), alpha=momentum)
-        norm.running_var.mul_(1 - momentum).add_((variance * (count / (count - 1))).float(), alpha=momentum)
+        norm.running_mean.mul_(1 - momentum).add_(mean, alpha=momentum)
+        norm.running_var.mul_(1 - momentum).add_(variance, alpha=momentum * count / (count - 1))
     return output
 
 
@@ -129,14 +128,18 @@ def _takes_norm(norm: nn.Module) -> bool:
 def _takes_layer(conv: nn.Module, kernel: int, stride: int, padding: int) -> bool:
     return (
         _is_unobserved(conv)
-        and set(conv.kernel_size) == {kernel}
-        and set(conv.stride) == {stride}
-        and set(conv.padding) == {padding}
-        and set(conv.dilation) == {1}
+        and _are(conv.kernel_size, kernel)
+        and _are(conv.stride, stride)
+        and _are(conv.padding, padding)
+        and _are(conv.dilation, 1)
         and conv.groups == 1
         and conv.padding_mode == "zeros"
         and _is_plain(conv.weight)
     )
+
+
+def _are(sizes: Sequence[int] | str, size: int) -> bool:
+    return sizes in ((size, size), (size, size, size))
 
 
 def _halves(pool: nn.Module) -> bool:
@@ -149,7 +152,13 @@ def _halves(pool: nn.Module) -> bool:
 
 def _has_hooks(module: nn.Module) -> bool:
     inside = vars(module)
-    return "forward" in inside or any(inside[name] for name in HOOKS)
+    return (
+        "forward" in inside  # written out, because it is asked for every layer in every step
+        or inside["_forward_hooks"]
+        or inside["_forward_pre_hooks"]
+        or inside["_backward_hooks"]
+        or inside["_backward_pre_hooks"]
+    )
 
 
 def _is_unobserved(module: nn.Module) -> bool:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from lunet_networks.kernels import training
+from lunet_networks.kernels import training, training_plain
 from lunet_networks.kernels.library import library
 from lunet_networks.kernels.training import Scaled, train_head, train_pool, train_unit, train_upsample
 
@@ -44,7 +44,7 @@ def test_unit(size: tuple[int, ...], widths: tuple[int, ...], out: int) -> None:
     parameters = _parameters((out, sum(widths), *[3] * len(size)), (out,), (out,), (out,))
     mask = torch.empty(5, out).bernoulli_(0.7).div_(0.7)
     result, mean, variance = train_unit(inputs, *parameters, 1e-5, mask)
-    plain = training._plain_unit(*training._arrays(inputs), *parameters, mask, 1e-5)
+    plain = training_plain.plain_unit(*training._arrays(inputs), *parameters, mask, 1e-5)
     torch.testing.assert_close((mean, variance), plain[3:], rtol=1e-5, atol=1e-6)
     _compare((result.values, result.scale, result.shift), plain[:3], _leaves(inputs, parameters))
 
@@ -55,10 +55,10 @@ def test_pool(size: tuple[int, ...]) -> None:
     with torch.no_grad():
         input.scale[0, 1] = 0  # as of a dropped channel: all values are equal, the first of them is taken
     result = train_pool(input)
-    _compare((result.values,), (training._plain_pool(input.values, input.scale.detach()),), [input.values])
+    _compare((result.values,), (training_plain.plain_pool(input.values, input.scale.detach()),), [input.values])
     _compare(
         (train_pool(Scaled(input.values)).values,),
-        (training._plain_pool(input.values, torch.empty(0)),),
+        (training_plain.plain_pool(input.values, torch.empty(0)),),
         [input.values],
     )
 
@@ -68,8 +68,8 @@ def test_pool(size: tuple[int, ...]) -> None:
 def test_upsample_and_head(size: tuple[int, ...], bias: bool) -> None:
     input = _scaled(2, 3, size)
     for layer, plain, shape in (
-        (train_upsample, training._plain_upsample, (3, 5, *[2] * len(size))),
-        (train_head, training._plain_head, (4, 3, *[1] * len(size))),
+        (train_upsample, training_plain.plain_upsample, (3, 5, *[2] * len(size))),
+        (train_head, training_plain.plain_head, (4, 3, *[1] * len(size))),
     ):
         weight, offset = _parameters(shape, (5 if layer is train_upsample else 4,))
         parameters = [weight, offset] if bias else [weight]
@@ -96,13 +96,13 @@ def test_flops_are_counted_as_those_of_the_layers() -> None:
         train_unit([input], weight, each, each, each, 1e-5)[0].values.sum().backward()
     ours = counter.get_total_flops()
     with FlopCounterMode(display=False) as counter:
-        training._plain_unit(*training._arrays([input]), weight, each, each, each, None, 1e-5)[0].sum().backward()
+        training_plain.plain_unit(*training._arrays([input]), weight, each, each, each, None, 1e-5)[0].sum().backward()
     assert ours == counter.get_total_flops()
 
 
 def test_operators_have_shapes_without_values() -> None:
     input, parameters = _scaled(2, 3, (4, 4, 4)), _parameters((2, 3, 3, 3, 3), (2,), (2,), (2,))
     arguments = (*training._arrays([input]), *parameters, None, 1e-5)
-    torch.library.opcheck(training._UNIT, arguments, test_utils=("test_schema", "test_faketensor"))
+    torch.library.opcheck(training._UNIT.overload, arguments, test_utils=("test_schema", "test_faketensor"))
     arguments = (input.values, input.scale.detach())
-    torch.library.opcheck(training._POOL, arguments, test_utils=("test_schema", "test_faketensor"))
+    torch.library.opcheck(training._POOL.overload, arguments, test_utils=("test_schema", "test_faketensor"))

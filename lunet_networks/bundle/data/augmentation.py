@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Hashable, Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ import monai.transforms
 import numpy as np
 import torch
 from monai.data import MetaTensor
+from monai.transforms import SpatialCrop
 from monai.transforms.utils import fall_back_tuple
 from monai.utils import GridSamplePadMode
 
@@ -68,7 +70,8 @@ class RandAffined(monai.transforms.RandAffined):
 
 
 class RandCropByPosNegLabeld(monai.transforms.RandCropByPosNegLabeld):
-    """MONAI's ``RandCropByPosNegLabeld`` without a list of all voxels, which would take eight bytes for each of them.
+    """MONAI's ``RandCropByPosNegLabeld`` without a list of all voxels, which would take eight bytes for each of them,
+    and without metadata for plain tensors.
 
     The patches are MONAI's, voxel for voxel.
 
@@ -91,6 +94,24 @@ class RandCropByPosNegLabeld(monai.transforms.RandCropByPosNegLabeld):
             foreground = plain(label)[0].numpy(force=True) != 0
             fg_indices, bg_indices = Voxels(foreground, True), Voxels(foreground, False)
         super().randomize(label, fg_indices, bg_indices, image)
+
+    def __call__(self, data: Mapping[Hashable, Any], lazy: bool | None = None) -> list[dict[Hashable, Any]]:
+        """Patches of a case. Those of plain tensors are plain tensors: MONAI's ``SpatialCrop`` would make metadata,
+        which takes longer than all else here."""
+        if self.lazy or lazy or any(type(data.get(key)) is not torch.Tensor for key in self.keys):
+            return super().__call__(data, lazy)
+        rest = {key: value for key, value in data.items() if key not in (self.fg_indices_key, self.bg_indices_key)}
+        indices = (data.get(key) for key in (self.fg_indices_key, self.bg_indices_key))
+        self.randomize(data.get(self.label_key), *indices, data.get(self.image_key))
+        patches = [
+            {key: value if key in self.keys else copy.deepcopy(value) for key, value in rest.items()}
+            for _ in self.cropper.centers
+        ]
+        for patch, centre in zip(patches, self.cropper.centers, strict=True):
+            for key in self.keys:
+                size = fall_back_tuple(self.cropper.spatial_size, data[key].shape[1:])
+                patch[key] = data[key][(..., *SpatialCrop.compute_slices(roi_center=centre, roi_size=size))]
+        return patches
 
 
 class Voxels:

@@ -14,6 +14,9 @@ OPTIMIZERS = {  # name: class and its keyword arguments
     "adamw": (AdamW, {"weight_decay": 1e-5}),
     "sgd": (SGD, {"momentum": 0.99, "nesterov": True, "weight_decay": 3e-5}),
 }
+# Where all parameters change in one call. With the small networks here, PyTorch's loop over the parameters would take
+# five times as long, a fiftieth of a step.
+FUSED = ("cpu", "cuda")
 
 
 def create_optimizer(optimizer_name: str, network: nn.Module, learning_rate: float) -> Optimizer:
@@ -33,4 +36,6 @@ def create_optimizer(optimizer_name: str, network: nn.Module, learning_rate: flo
         1e-05
     """
     optimizer, kwargs = choose("optimizer_name", optimizer_name, OPTIMIZERS)
-    return optimizer(network.parameters(), lr=learning_rate, **kwargs)
+    parameters = list(network.parameters())
+    fused = all(each.device.type in FUSED for each in parameters)
+    return optimizer(parameters, lr=learning_rate, fused=fused or None, **kwargs)

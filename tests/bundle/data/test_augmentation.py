@@ -153,19 +153,25 @@ def test_operator_is_one_of_pytorch() -> None:
         torch.library.opcheck(torch.ops.lunet.resample.default, arguments)
 
 
+@pytest.mark.parametrize("tensor", [torch.Tensor, MetaTensor])
 @pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 1.0])
 @pytest.mark.parametrize("size", [(20, 17, 30), (40, 31)])
 @pytest.mark.filterwarnings("ignore:Num foregrounds")
-def test_patches_are_monais(share, size) -> None:
+def test_patches_are_monais(share, size, tensor) -> None:
     generator = torch.Generator().manual_seed(2)
     label = torch.rand((1, *size), generator=generator).lt(share).float() * 2
-    case = {"image": torch.rand((2, *size), generator=generator), "label": MetaTensor(label)}
-    settings = {"keys": ["image", "label"], "label_key": "label", "spatial_size": [6] * len(size), "num_samples": 8}
+    image = torch.rand((2, *size), generator=generator)
+    case = {"image": tensor(image), "label": tensor(label), "name": ["a case"]}
+    patch = [6, -1, 5][: len(size)]
+    settings = {"keys": ["image", "label"], "label_key": "label", "spatial_size": patch, "num_samples": 8}
     ours = RandCropByPosNegLabeld(**settings).set_random_state(5)(case)
     theirs = monai.transforms.RandCropByPosNegLabeld(**settings).set_random_state(5)(case)
     for mine, his in zip(ours, theirs, strict=True):
         assert torch.equal(mine["image"], his["image"])
         assert torch.equal(mine["label"], his["label"])
+        assert type(mine["image"]) is tensor
+        assert mine["name"] == ["a case"]
+    assert ours[0]["name"] is not ours[1]["name"]
 
 
 @pytest.mark.parametrize("value", [True, False])

@@ -7,10 +7,23 @@ import ignite.distributed as idist
 import pytest
 import torch
 from monai.data import DistributedSampler
-from monai.transforms import Compose, RandAffined, RandGaussianNoised, ToTensord
+from monai.transforms import (
+    Compose,
+    OneOf,
+    RandAffine,
+    RandAffined,
+    RandGaussianNoise,
+    RandGaussianNoised,
+    Randomizable,
+    RandScaleIntensity,
+    RandShiftIntensity,
+    ScaleIntensity,
+    ToTensord,
+    Transform,
+)
 
 from lunet_networks.bundle.data.loaders import PrefetchDataLoader
-from lunet_networks.bundle.data.seeding import EpochSeed, SeededCacheDataset
+from lunet_networks.bundle.data.seeding import EpochSeed, RandomStates, SeededCacheDataset
 
 
 def a_dataset(cache_rate: float = 1.0, seed: int = 1) -> SeededCacheDataset:
@@ -66,6 +79,41 @@ def test_workers_that_stay_are_told_the_epoch(num_workers, start):
     dataset.set_epoch(1)
     next(iter(loader))  # an epoch that is left, as by a calibration on some batches
     assert torch.equal(an_epoch(dataset, 2, loader=loader), expected[2])
+
+
+class OwnNoise(Randomizable, Transform):
+    """Noise that nobody knows: its state is in a dict."""
+
+    def __init__(self):
+        self.parts = {"noise": RandGaussianNoise(prob=1)}
+
+    def set_random_state(self, seed=None, state=None):
+        self.parts["noise"].set_random_state(seed, state)
+        return super().set_random_state(seed, state)
+
+    def __call__(self, image):
+        return self.parts["noise"](image)
+
+
+@pytest.mark.parametrize("seeded_by_others", [False, True])
+def test_states_are_seeded_as_monai_does(seeded_by_others):
+    def make():
+        one_of = OneOf([RandGaussianNoise(prob=0.5), RandShiftIntensity(1.0, prob=1)])
+        nested = Compose([RandGaussianNoise(prob=0.7), RandScaleIntensity(0.5, prob=1)])
+        return Compose([RandAffine(prob=0.9, rotate_range=[0.2] * 3), ScaleIntensity(), one_of, nested, OwnNoise()])
+
+    ours, theirs, states = make(), make(), RandomStates()
+    for seed in (3, 1, 2, 3):
+        states.seed(ours, seed)
+        theirs.set_random_state(seed=seed)
+        image = torch.rand(1, 6, 6, 6)
+        assert torch.equal(ours(image), theirs(image))
+        if seeded_by_others:
+            ours.set_random_state(seed=9)
+    other = make()  # as if the dataset had got other transforms
+    states.seed(other, 1)
+    theirs.set_random_state(seed=1)
+    assert torch.equal(other(image), theirs(image))
 
 
 def test_workers_stay(tmp_path):

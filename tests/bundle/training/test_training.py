@@ -54,6 +54,34 @@ def test_kernels_can_be_left_out(bundle):
     assert results["off"][2] == pytest.approx(results["auto"][2], rel=1e-2)
 
 
+@pytest.mark.skipif(library() is None, reason="no C++ compiler")
+def test_on_kernels_a_resumed_training_ends_with_the_same_bits_on_any_number_of_threads(bundle, new_bundle):
+    threads, other = torch.get_num_threads(), new_bundle("other")
+    try:
+        torch.set_num_threads(1)
+        bundle.train(epochs=4, batch_size=3, scheduler_name="none")
+        torch.set_num_threads(3)
+        other.train(epochs=2, batch_size=3, scheduler_name="none")
+        other.train(epochs=4, batch_size=3, scheduler_name="none", resume=True)
+    finally:
+        torch.set_num_threads(threads)
+    once, resumed = (torch.load(each.checkpoint, weights_only=True) for each in (bundle, other))
+    assert _bits(once["network"]) == _bits(resumed["network"])
+    assert _bits(once["optimizer"]) == _bits(resumed["optimizer"])
+    assert json.loads((other.eval / "run.json").read_text())["kernels"]
+    for rows in zip(bundle.history(), other.history(), strict=True):
+        assert {**rows[0], "seconds": ""} == {**rows[1], "seconds": ""}
+
+
+def _bits(state: object) -> object:
+    """A state whose tensors are compared bit for bit."""
+    if isinstance(state, torch.Tensor):
+        return state.numpy().tobytes()
+    if isinstance(state, dict):
+        return {key: _bits(value) for key, value in state.items()}
+    return [_bits(value) for value in state] if isinstance(state, list) else state
+
+
 def test_parsing_and_initialising_touch_nothing(bundle):
     workflow = bundle.workflow(dataset_dir="nowhere")
     assert workflow.dataset_dir == "nowhere"
