@@ -128,6 +128,7 @@ class LoadImaged(transforms.LoadImaged):
         read = self._loader(path, reader)
         image = read if self._loader.image_only else read[0]
         image.meta[CASE_NAME] = case_name(path)
+        image.meta[MetaKeys.ORIGINAL_CHANNEL_DIM] = 0  # it is first now, and EnsureChannelFirstd leaves it there
         if self.spatial_dims == 2 and image.ndim == 4 and image.shape[-1] == 1:
             image = image[..., 0]
             image.spatial_ndim = 2

@@ -1,4 +1,7 @@
-"""Label maps and probabilities in files, on the voxels of the image and whole or not at all."""
+"""Label maps and probabilities in files, on the voxels of the image and whole or not at all.
+
+MONAI Deploy leaves out transforms whose name holds "SaveImage" and writes files in its own way.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +19,10 @@ from lunet_networks.bundle.data.picture_files import WHITE, is_picture
 from lunet_networks.bundle.data.readers import CASE_NAME
 from lunet_networks.bundle.runtime.files import as_path, write_atomically
 
-__all__ = ["SaveLabelsd", "SaveMasksd", "SaveProbabilitiesd"]
+__all__ = ["SaveImageLabelsd", "SaveImageMasksd", "SaveImageProbabilitiesd"]
 
 
-class SaveProbabilitiesd(transforms.SaveImaged):
+class SaveImageProbabilitiesd(transforms.SaveImaged):
     """Save arrays as ``OUTPUT_DIR/NAME_POSTFIX.nii.gz`` in the place of their image, whose name is NAME.
 
     The file has the forms and codes, the units and the dimensions of a NIfTI image, so that every viewer shows both at
@@ -36,7 +39,7 @@ class SaveProbabilitiesd(transforms.SaveImaged):
 
     Example::
 
-        SaveProbabilitiesd("pred", output_dir="labels", output_postfix="prob")
+        SaveImageProbabilitiesd("pred", output_dir="labels", output_postfix="prob")
     """
 
     def __init__(self, keys: KeysCollection, output_dir: PathLike, output_postfix: str) -> None:
@@ -64,14 +67,14 @@ class SaveProbabilitiesd(transforms.SaveImaged):
         return ".nii.gz", nifti_content(voxels, source, affine)
 
 
-class SaveLabelsd(SaveProbabilitiesd):
-    """Save label maps in the place of their image, see ``SaveProbabilitiesd``; those of pictures as PNG.
+class SaveImageLabelsd(SaveImageProbabilitiesd):
+    """Save label maps in the place of their image, see ``SaveImageProbabilitiesd``; those of pictures as PNG.
 
     Values are saved in 8 bits, or in 16 bits if there are more than 255 labels.
 
     Example::
 
-        SaveLabelsd("pred", output_dir="labels", output_postfix="seg")
+        SaveImageLabelsd("pred", output_dir="labels", output_postfix="seg")
     """
 
     white = 1  # the value of label 1 in a PNG
@@ -83,8 +86,8 @@ class SaveLabelsd(SaveProbabilitiesd):
         return super().file_of(labels, source, affine)
 
 
-class SaveMasksd(SaveLabelsd):
-    """``SaveLabelsd`` for a single label: the PNG has the values 0 and 255, so any viewer shows it."""
+class SaveImageMasksd(SaveImageLabelsd):
+    """``SaveImageLabelsd`` for a single label: the PNG has the values 0 and 255, so any viewer shows it."""
 
     white = WHITE
 
