@@ -15,8 +15,10 @@ from lunet_networks.bundle.data.case_files import ImagePath, case_names
 from lunet_networks.bundle.data.readable import UnreadableFileError, name_of
 from lunet_networks.bundle.data.readers import CASE_NAME
 from lunet_networks.bundle.inference.found_images import find_images
+from lunet_networks.bundle.inference.segments import read_segments, slicer_table, snap_table
+from lunet_networks.bundle.inference.volumes import VolumeTable
 from lunet_networks.bundle.runtime.errors import shortened_list, tell_if_stopped
-from lunet_networks.bundle.runtime.files import as_path
+from lunet_networks.bundle.runtime.files import as_path, write_atomically
 
 __all__ = ["InferenceImages", "ReadableImages"]
 
@@ -33,6 +35,9 @@ class InferenceImages:
         output_dir: where the label maps will be written. It must not be a folder of the images.
         in_channels: channels that the network takes.
         spatial_dims: 2 or 3.
+        label_names: names of the labels 1, 2, ...; with them ``volumes.csv``, a colour table of 3D Slicer and one of
+            ITK-SNAP are written beside the label maps.
+        bundle_root: folder of the bundle, whose metadata.json has the colours.
 
     Attributes:
         data: ``{"image": path, "case_name": name}`` for each image, in the order in which they are labelled.
@@ -54,9 +59,13 @@ class InferenceImages:
         output_dir: str | Path,
         in_channels: int = 1,
         spatial_dims: int = 3,
+        label_names: Sequence[str] = (),
+        bundle_root: str | Path | None = None,
     ) -> None:
         self.dataset_dir = dataset_dir
         self.output_dir = as_path(output_dir)
+        self.bundle_root = bundle_root
+        self.volumes = VolumeTable(output_dir, label_names)
         self.in_channels = in_channels
         self.spatial_dims = spatial_dims
         self.data: list[dict[str, ImagePath]] = []
@@ -69,8 +78,10 @@ class InferenceImages:
         Raises:
             FileNotFoundError: if ``dataset_dir`` does not exist.
             ValueError: if there are no images, or two label maps would have the same name, or ``output_dir`` holds
-                images of this run: the next run would take the label maps for images.
+                images of this run: the next run would take the label maps for images; or if metadata.json describes the
+                labels wrongly.
         """
+        read_segments(self.bundle_root, self.volumes.label_names)  # a fault in metadata.json is found before the work
         images, incomplete = find_images(self.dataset_dir, self.spatial_dims, self.in_channels)
         _check_names(images, self.output_dir)
         names = case_names(images)
@@ -84,6 +95,12 @@ class InferenceImages:
         """End the run with the last image that can be read; the evaluator expects as many as there are files."""
         engine.add_event_handler(Events.DATALOADER_STOP_ITERATION, engine.terminate)
         engine.add_event_handler(Events.STARTED, lambda: tell_if_stopped(lambda: self._stopped(engine)))
+        if self.volumes.label_names:
+            engine.add_event_handler(Events.ITERATION_COMPLETED, self._measure)
+
+    def _measure(self, engine: Engine) -> None:
+        for item in engine.state.output:
+            self.volumes.add(item["pred"].meta[CASE_NAME], item["pred"])
 
     def refuse(self, image: ImagePath, error: Exception) -> None:
         """Note an image that cannot be labelled."""
@@ -92,6 +109,9 @@ class InferenceImages:
 
     def finish(self) -> None:
         """Log how many label maps are where. End the process with status 1 if images could not be labelled."""
+        if segments := read_segments(self.bundle_root, self.volumes.label_names):
+            write_atomically(self.output_dir / "labels.ctbl", slicer_table(segments).encode())
+            write_atomically(self.output_dir / "labels.txt", snap_table(segments).encode())
         logger.info("%d label maps are in %s", self.count - len(self.refused), self.output_dir.resolve())
         if self.refused:
             sys.exit(f"error: {len(self.refused)} of {self.count} images could not be labelled:\n{self._reasons()}")

@@ -6,7 +6,7 @@ MONAI Deploy leaves out transforms whose name holds "SaveImage" and writes files
 from __future__ import annotations
 
 import io
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 from monai import transforms
@@ -17,9 +17,15 @@ from monai.utils import ImageMetaKey
 from lunet_networks.bundle.data.nifti_files import nifti_content
 from lunet_networks.bundle.data.picture_files import WHITE, is_picture
 from lunet_networks.bundle.data.readers import CASE_NAME
+from lunet_networks.bundle.inference.seg_nrrd import seg_nrrd_content
+from lunet_networks.bundle.inference.segments import nifti_labels, read_segments
+from lunet_networks.bundle.runtime.checks import choose
 from lunet_networks.bundle.runtime.files import as_path, write_atomically
 
-__all__ = ["SaveImageLabelsd", "SaveImageMasksd", "SaveImageProbabilitiesd"]
+NIFTI, SEG_NRRD = "nifti", "seg.nrrd"
+OUTPUT_FORMATS = {NIFTI: NIFTI, SEG_NRRD: SEG_NRRD}
+
+__all__ = ["OUTPUT_FORMATS", "SaveImageLabelsd", "SaveImageMasksd", "SaveImageProbabilitiesd"]
 
 
 class SaveImageProbabilitiesd(transforms.SaveImaged):
@@ -52,38 +58,65 @@ class SaveImageProbabilitiesd(transforms.SaveImaged):
             image = data[key]
             source = image.meta[ImageMetaKey.FILENAME_OR_OBJ]
             ending, content = self.file_of(image.cpu().numpy(), source, image.affine.numpy())
-            name = f"{image.meta[CASE_NAME]}_{self.output_postfix}{ending}"
-            write_atomically(self.output_dir / name, content)
+            write_atomically(self.output_dir / f"{image.meta[CASE_NAME]}{ending}", content)
         return dict(data)
 
     def file_of(self, voxels: np.ndarray, source: str, affine: np.ndarray) -> tuple[str, bytes]:
-        """Ending and content of the file.
+        """What follows the name of the case in that of the file, and the content of the file.
 
         Args:
             voxels: ``(C, [D,] H, W)``.
             source: path of the image that they belong to.
             affine: from voxels to mm.
         """
-        return ".nii.gz", nifti_content(voxels, source, affine)
+        return f"_{self.output_postfix}.nii.gz", nifti_content(voxels, source, affine)
 
 
 class SaveImageLabelsd(SaveImageProbabilitiesd):
     """Save label maps in the place of their image, see ``SaveImageProbabilitiesd``; those of pictures as PNG.
 
-    Values are saved in 8 bits, or in 16 bits if there are more than 255 labels.
+    Values are saved in 8 bits, or in 16 bits if there are more than 255 labels. The files hold the names and colours of
+    the labels, see :py:mod:`lunet_networks.bundle.inference.segments`.
+
+    Args:
+        keys: label maps, ``(1, [D,] H, W)``.
+        output_dir: see ``SaveImageProbabilitiesd``.
+        output_postfix: see ``SaveImageProbabilitiesd``.
+        label_names: names of the labels 1, 2, ...; none: the files hold no names.
+        bundle_root: folder of the bundle, whose metadata.json describes the labels.
+        output_format: one of ``OUTPUT_FORMATS``.
 
     Example::
 
-        SaveImageLabelsd("pred", output_dir="labels", output_postfix="seg")
+        SaveImageLabelsd("pred", output_dir="labels", output_postfix="seg", label_names=["tumour"])
     """
 
     white = 1  # the value of label 1 in a PNG
 
+    def __init__(
+        self,
+        keys: KeysCollection,
+        output_dir: PathLike,
+        output_postfix: str,
+        label_names: Sequence[str] = (),
+        bundle_root: PathLike | None = None,
+        output_format: str = NIFTI,
+    ) -> None:
+        super().__init__(keys, output_dir, output_postfix)
+        self.label_names = list(label_names)
+        self.bundle_root = bundle_root
+        self.output_format = output_format
+
     def file_of(self, voxels: np.ndarray, source: str, affine: np.ndarray) -> tuple[str, bytes]:
         labels = voxels.astype(np.uint8 if voxels.dtype == np.uint8 else np.uint16, copy=False)
         if is_picture(source):
-            return ".png", _png(labels[0] * labels.dtype.type(self.white))
-        return super().file_of(labels, source, affine)
+            return f"_{self.output_postfix}.png", _png(labels[0] * labels.dtype.type(self.white))
+        segments = read_segments(self.bundle_root, self.label_names)
+        if choose("output_format", self.output_format, OUTPUT_FORMATS) == SEG_NRRD:
+            space = labels[0] if labels.ndim == 4 else labels[0][..., None]
+            return f".{SEG_NRRD}", seg_nrrd_content(space, affine, segments)
+        extension = nifti_labels(segments) if segments else b""
+        return f"_{self.output_postfix}.nii.gz", nifti_content(labels, source, affine, extension)
 
 
 class SaveImageMasksd(SaveImageLabelsd):
