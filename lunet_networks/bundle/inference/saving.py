@@ -14,16 +14,18 @@ from monai.config import KeysCollection, PathLike
 from monai.data import MetaTensor
 from monai.utils import ImageMetaKey
 
+from lunet_networks.bundle.data.dicom_series import series_at
 from lunet_networks.bundle.data.nifti_files import nifti_content
 from lunet_networks.bundle.data.picture_files import WHITE, is_picture
 from lunet_networks.bundle.data.readers import CASE_NAME
+from lunet_networks.bundle.inference.dicom_seg import DICOM_SEG, dicom_seg_content
 from lunet_networks.bundle.inference.seg_nrrd import seg_nrrd_content
 from lunet_networks.bundle.inference.segments import nifti_labels, read_segments
 from lunet_networks.bundle.runtime.checks import choose
 from lunet_networks.bundle.runtime.files import as_path, write_atomically
 
 NIFTI, SEG_NRRD = "nifti", "seg.nrrd"
-OUTPUT_FORMATS = {NIFTI: NIFTI, SEG_NRRD: SEG_NRRD}
+OUTPUT_FORMATS = {name: name for name in (NIFTI, SEG_NRRD, DICOM_SEG)}
 
 __all__ = ["OUTPUT_FORMATS", "SaveImageLabelsd", "SaveImageMasksd", "SaveImageProbabilitiesd"]
 
@@ -112,6 +114,8 @@ class SaveImageLabelsd(SaveImageProbabilitiesd):
         if is_picture(source):
             return f"_{self.output_postfix}.png", _png(labels[0] * labels.dtype.type(self.white))
         segments = read_segments(self.bundle_root, self.label_names)
+        if self.output_format == DICOM_SEG:
+            return f"_{self.output_postfix}.dcm", dicom_seg_content(labels[0], series_at(source), segments)
         if choose("output_format", self.output_format, OUTPUT_FORMATS) == SEG_NRRD:
             space = labels[0] if labels.ndim == 4 else labels[0][..., None]
             return f".{SEG_NRRD}", seg_nrrd_content(space, affine, segments)
