@@ -16,16 +16,17 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from monai.utils import optional_import
 
-if TYPE_CHECKING:
-    from pydicom.dataset import Dataset
+pydicom, _ = optional_import("pydicom")
 
 __all__ = ["DicomSeries", "find_series", "holds_dicom", "is_series", "series_at", "series_table"]
 
 MARK, MARK_AT = b"DICM", 128  # what every DICOM file holds, and where
+Dataset = Any  # pydicom.Dataset
 NAMED = re.compile(r"(.+)#([0-9.]+)", re.DOTALL)
 DICOMDIR = "1.2.840.10008.1.3.10"  # the list of a medium's files
 NO_IMAGES = {"SEG", "RTSTRUCT", "RTDOSE", "RTPLAN", "SR", "PR", "KO", "DOC", "REG"}  # modalities of other objects
@@ -164,8 +165,6 @@ def _if_dicom(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _read(file: tuple[str, str], **options: Any) -> Dataset:
-    import pydicom
-
     path, member = file
     if not member:
         return pydicom.dcmread(path, **options)

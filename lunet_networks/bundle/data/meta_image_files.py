@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 from monai.config import PathLike
 from monai.data import image_reader
-from monai.utils import MetaKeys, SpaceKeys, ensure_tuple, require_pkg
+from monai.utils import MetaKeys, SpaceKeys, ensure_tuple, optional_import, require_pkg
 
 from lunet_networks.bundle.data.grids import join_channels
 
 __all__ = ["MetaImageReader"]
+
+sitk, _ = optional_import("SimpleITK")
 
 
 @require_pkg(pkg_name="SimpleITK")
@@ -24,8 +26,6 @@ class MetaImageReader(image_reader.ImageReader):
         return all(str(name).lower().endswith((".mha", ".mhd")) for name in ensure_tuple(filename))
 
     def read(self, data: Sequence[PathLike] | PathLike, **kwargs: Any) -> list[Any]:
-        import SimpleITK as sitk  # noqa: N813
-
         images = []
         for path in ensure_tuple(data):
             with open(path, "rb"):  # a file that is not there is said to be so
@@ -37,8 +37,6 @@ class MetaImageReader(image_reader.ImageReader):
 
 
 def _volume(image: Any) -> tuple[np.ndarray, dict[str, Any]]:
-    import SimpleITK as sitk  # noqa: N813
-
     rank = image.GetDimension()
     stored = sitk.GetArrayFromImage(image)  # (D, H, W[, C])
     axes = tuple(reversed(range(rank)))

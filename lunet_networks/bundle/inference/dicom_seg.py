@@ -6,18 +6,19 @@ import io
 import logging
 from collections.abc import Sequence
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
+from monai.utils import optional_import
 
 import lunet_networks
 from lunet_networks.bundle.data.dicom_series import NEEDED, DicomSeries
 from lunet_networks.bundle.inference.segments import Segment
 
-if TYPE_CHECKING:
-    from highdicom.seg import SegmentDescription
-
 __all__ = ["DICOM_SEG", "dicom_seg_content", "require_highdicom"]
+
+highdicom, _ = optional_import("highdicom")
+Code, _ = optional_import("pydicom.sr.coding", name="Code")
 
 DICOM_SEG = "dicom_seg"
 NUMBER = 300  # of the new series, beside those of the scanner
@@ -42,8 +43,6 @@ def dicom_seg_content(labels: np.ndarray, series: DicomSeries, segments: Sequenc
 
         dicom_seg_content(labels, find_series("dicom")[0], read_segments("bundles/liver", ["liver"]))
     """
-    import highdicom
-
     logging.getLogger("highdicom").setLevel(logging.WARNING)  # it tells of each attribute that it copies
     sources = [series.read(number, stop_before_pixels=True) for number in range(len(series.files))]
     frames = np.ascontiguousarray(labels.transpose(2, 1, 0))
@@ -71,10 +70,7 @@ def dicom_seg_content(labels: np.ndarray, series: DicomSeries, segments: Sequenc
     return content.getvalue()
 
 
-def _description(segment: Segment) -> SegmentDescription:
-    import highdicom
-    from pydicom.sr.coding import Code
-
+def _description(segment: Segment) -> Any:
     category, kind = (
         Code(value, scheme, meaning[:LONGEST]) for value, scheme, meaning in (segment.category, segment.kind)
     )

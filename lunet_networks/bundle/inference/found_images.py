@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from monai.utils import optional_import
+
 from lunet_networks.bundle.data.case_files import (
     COLOURS,
     ENDINGS,
@@ -130,9 +132,7 @@ def _holds_channels(path: str, spatial_dims: int) -> bool:
 
             return int(nrrd.read_header(path)["dimension"]) > spatial_dims
         if ending in (".mha", ".mhd"):
-            import SimpleITK as sitk  # noqa: N813
-
-            reader = sitk.ImageFileReader()
+            reader = optional_import("SimpleITK")[0].ImageFileReader()
             reader.SetFileName(path)
             reader.ReadImageInformation()
             return reader.GetNumberOfComponents() > 1

@@ -10,10 +10,13 @@ from typing import Any
 import torch
 from ignite.engine import Engine
 from monai.handlers import MLFlowHandler
+from monai.utils import optional_import
 
 from lunet_networks.bundle.training.history import KEY_METRIC, History
 
 __all__ = ["track_evaluation", "track_run", "track_training"]
+
+mlflow_entities, _ = optional_import("mlflow.entities")
 
 LONGEST = 6000  # characters of a parameter that mlflow takes
 ELSEWHERE = dict.fromkeys(("epoch", KEY_METRIC), math.nan)  # not recorded: MONAI's handler of the validation does it
@@ -82,17 +85,19 @@ def _record(
     """Set what a handler records when its run is open, and after each epoch."""
 
     def log_settings(_: Any) -> None:  # MONAI calls it after it has opened the run
-        from mlflow.entities import Param
-
         known = handler.client.get_run(handler.cur_run.info.run_id).data.params  # mlflow refuses to change them
-        new = [Param(name, str(value)[:LONGEST]) for name, value in settings.items() if name not in known]
-        handler.client.log_batch(handler.cur_run.info.run_id, params=new)
+        new = [
+            mlflow_entities.Param(name, str(value)[:LONGEST]) for name, value in settings.items() if name not in known
+        ]
+        handler.client.log_batch(handler.cur_run.info.run_id, params=params)
 
     def log_values(engine: Engine) -> None:
-        from mlflow.entities import Metric
-
         now, epoch = int(time.time() * 1000), engine.state.epoch
-        metrics = [Metric(name, value, now, epoch) for name, value in values(engine).items() if math.isfinite(value)]
+        metrics = [
+            mlflow_entities.Metric(name, value, now, epoch)
+            for name, value in values(engine).items()
+            if math.isfinite(value)
+        ]
         handler.client.log_batch(handler.cur_run.info.run_id, metrics=metrics)
 
     handler.dataset_logger = log_settings
