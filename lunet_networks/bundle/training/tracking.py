@@ -86,9 +86,8 @@ def _record(
 
     def log_settings(_: Any) -> None:  # MONAI calls it after it has opened the run
         known = handler.client.get_run(handler.cur_run.info.run_id).data.params  # mlflow refuses to change them
-        new = [
-            mlflow_entities.Param(name, str(value)[:LONGEST]) for name, value in settings.items() if name not in known
-        ]
+        new = {name: str(value)[:LONGEST] for name, value in settings.items() if name not in known}
+        params = [mlflow_entities.Param(name, value) for name, value in new.items()]
         handler.client.log_batch(handler.cur_run.info.run_id, params=params)
 
     def log_values(engine: Engine) -> None:
