@@ -115,4 +115,4 @@ def test_the_simulator_runs_a_job(tmp_path: Path) -> None:
     run_bundle(bundle, "inference", dataset_dir=images, output_dir=str(tmp_path / "labels"))
     assert len(list((tmp_path / "labels").glob("*_seg.nii.gz"))) == 4
     assert max(results["site-1"][model]["val_mean_dice"] for model in models) > 0.05, results
-    assert all(tensor.isfinite().all() for tensor in read_state_dict(weights).values())
+    assert all(tensor.isfinite().all() for tensor in read_state_dict(bundle / "models" / "model.pt").values())
