@@ -580,6 +580,7 @@ def test_the_part_of_the_package_is_whole_and_no_more(tmp_path: Path) -> None:
             for path in Path(lunet_networks.__file__).parent.glob("kernels/*.[ch]pp")
         ),
         *(f"lunet_networks/bundle/report/{name}" for name in ("page.css", "page.html")),
+        "lunet_networks/py.typed",
     }
     with pytest.raises(ValueError, match=r"lunet\.nets\.UNet is not in the package lunet_networks"):
         package_part(["lunet.nets.UNet"])
