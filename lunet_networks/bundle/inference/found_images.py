@@ -60,11 +60,7 @@ def find_images(
     if isinstance(dataset_dir, (list, tuple)):
         if not dataset_dir:
             raise ValueError("dataset_dir is an empty list: name at least one image")
-        images = [
-            [str(as_path(path)) for path in item] if isinstance(item, (list, tuple)) else str(as_path(item))
-            for item in dataset_dir
-        ]
-        return images, []
+        return _listed(dataset_dir)
     path = as_path(dataset_dir)
     if not path.exists():
         raise FileNotFoundError(f"dataset_dir {path} does not exist: name a folder of images, an image, or a list")
@@ -79,6 +75,22 @@ def find_images(
     folders = [(str(file), "is a folder, not an image") for file in found if file.is_dir()]
     images, refused = _join_in_folder([str(file) for file in found if not file.is_dir()], spatial_dims, in_channels)
     return images, folders + refused
+
+
+def _listed(items: Sequence[ImagePath]) -> tuple[list[ImagePath], list[Fault]]:
+    images: list[ImagePath] = []
+    refused: list[Fault] = []
+    for item in items:
+        path = None if isinstance(item, (list, tuple)) else as_path(item)
+        if path is None:
+            images.append([str(as_path(part)) for part in item])
+        elif not file_ending(path) and path.exists() and holds_dicom(path):
+            found, faults = _series_in(path)
+            images += found
+            refused += faults
+        else:
+            images.append(str(path))
+    return images, refused
 
 
 def _series_in(path: Path) -> tuple[list[ImagePath], list[Fault]]:

@@ -94,6 +94,8 @@ def test_series_are_told_apart(tmp_path: Path) -> None:
     assert (images, refused) == ([each.path for each in found], [])
     assert len(find_series(tmp_path / "dicom" / "deeper")) == 1
     assert find_images(tmp_path / "dicom" / "1_1")[0] == [f"{tmp_path}/dicom/1_1#{UID.format(1)}"]
+    listed = [str(tmp_path / "dicom" / "deeper"), "case.nii.gz"]
+    assert find_images(listed)[0] == [f"{tmp_path}/dicom/deeper#{UID.format(3)}", "case.nii.gz"]
 
 
 def test_a_zip_and_a_file_of_several_frames(bundle: RunnableBundle, tmp_path: Path) -> None:
