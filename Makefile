@@ -12,7 +12,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist w
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --upgrade-strategy only-if-needed $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $(TORCH)
-	$(BIN)/pip install --quiet -c constraints.txt -e ".[bundle,export,dev]"
+	$(BIN)/pip install --quiet -c constraints.txt -e ".[bundle,dicom,export,dev]"
 	touch $@
 
 demo: .venv/installed

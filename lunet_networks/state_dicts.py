@@ -6,17 +6,19 @@ import hashlib
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
-__all__ = ["read_state_dict", "weights_digest"]
+__all__ = ["of_federation", "read_state_dict", "weights_digest"]
 
 
 def read_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
     """Read the state dict in a file without running any code from it.
 
     Args:
-        path: of a file that ``torch.save(network.state_dict(), path)`` wrote.
+        path: of a file that ``torch.save(network.state_dict(), path)`` wrote, or NVIDIA FLARE, whose global model holds
+            the state dict under ``model``.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -38,9 +40,21 @@ def read_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
         raise ValueError(f"{path} holds pickled objects, such as a whole module, and is refused: {right}") from None
     except Exception as error:  # for truncated files or texts torch raises many kinds of errors
         raise ValueError(f"{path} cannot be read ({error!r}): {right}") from None
+    content = of_federation(content)
     if not isinstance(content, Mapping) or not all(isinstance(value, torch.Tensor) for value in content.values()):
         raise ValueError(f"{path} holds no plain state dict: {right}")
     return dict(content)
+
+
+def of_federation(content: Any) -> Any:
+    """The state dict in a global model of NVIDIA FLARE; anything else as it is.
+
+    Example:
+        >>> of_federation({"model": {"weight": 1}, "train_conf": None}), of_federation({"weight": 1})
+        ({'weight': 1}, {'weight': 1})
+    """
+    held = content.get("model") if isinstance(content, Mapping) else None
+    return held if isinstance(held, Mapping) else content
 
 
 def weights_digest(network: torch.nn.Module | Mapping[str, torch.Tensor]) -> str:

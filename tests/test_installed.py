@@ -1,13 +1,17 @@
 """What pip installs: all files of the package, and the way from data to a packed bundle outside the repository."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
+import tomllib
 import venv
 import zipfile
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -23,7 +27,8 @@ def wheel(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy = folder / "copy"
     left = shutil.ignore_patterns("__pycache__", ".*")
     shutil.copytree(repository / "lunet_networks", copy / "lunet_networks", ignore=left)
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    (copy / "docs").mkdir()
+    for name in ("pyproject.toml", "docs/pypi.md", "LICENSE"):
         shutil.copy(repository / name, copy / name)
     build = "from setuptools.build_meta import build_wheel; print(build_wheel('..'))"
     built = subprocess.run([sys.executable, "-c", build], cwd=copy, capture_output=True, text=True, check=True)
@@ -42,6 +47,39 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*pip, "--python", python, "install", "--no-deps", "--ignore-installed", str(wheel)], check=True)
     return environment / "bin"
+
+
+def test_the_types_are_installed(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        assert "lunet_networks/py.typed" in archive.namelist()
+
+
+def test_the_page_of_a_package_index_has_no_relative_links(repository: Path) -> None:
+    page = repository / tomllib.loads((repository / "pyproject.toml").read_text())["project"]["readme"]
+    links = re.findall(r"\]\(([^)]*)\)", page.read_text(encoding="utf-8"))
+    assert links
+    assert all(link.startswith("https://") for link in links)
+
+
+@pytest.mark.slow
+def test_the_source_distribution_holds_all_files(repository: Path, tmp_path: Path) -> None:
+    listed = subprocess.run(["git", "ls-files"], cwd=repository, capture_output=True, text=True, check=False)
+    if listed.returncode:
+        pytest.skip("this is no checkout of git, whose files could be compared")
+    files = [name for name in listed.stdout.splitlines() if (repository / name).is_file()]
+    for name in files:
+        (tmp_path / "copy" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(repository / name, tmp_path / "copy" / name)
+    build = "from setuptools.build_meta import build_sdist; print(build_sdist('..'))"
+    built = subprocess.run(
+        [sys.executable, "-c", build], cwd=tmp_path / "copy", capture_output=True, text=True, check=True
+    )
+    archive = tmp_path / built.stdout.split()[-1]
+    with tarfile.open(archive) as content:
+        inside = {name.partition("/")[2] for name in content.getnames()}
+    assert sorted(set(files) - inside) == [".gitattributes", ".gitignore"]
+    if find_spec("twine"):
+        subprocess.run([sys.executable, "-m", "twine", "check", "--strict", str(archive)], check=True)
 
 
 @pytest.fixture

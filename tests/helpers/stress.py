@@ -187,7 +187,7 @@ class _Stage:
         if not wrong and not ended.refused:
             wrong = self._wrong_label_map(path, form)
             expected.add(_label_map(path).name)
-        written = {each.name for each in (case / "labels").glob("[!.]*")}
+        written = {each.name for each in (case / "labels").glob("[!.]*_seg.*")}
         wrong = wrong or (None if written == expected else f"the label maps are {sorted(written)}")
         return self._outcome(number, kind, form, "inference", ended, wrong)
 

@@ -23,5 +23,5 @@ def test_every_step_is_in_the_table(tmp_path):
     rows = [line.strip("| ").split(" | ") for line in run.stdout.splitlines() if line.startswith("| ")]
     calls = {row[0]: row[1] for row in rows}
     assert calls["LoadImaged"] == "2", "each image is read once"
-    assert calls["Spacingd"] == calls["UNet"] == calls["SaveLabelsd"] == "2"
-    assert {path.name for path in tmp_path.iterdir()} == {"a.nii.gz", "b.nii.gz"}
+    assert calls["Spacingd"] == calls["UNet"] == calls["SaveImageLabelsd"] == "2"
+    assert {path.name for path in tmp_path.glob("*.nii.gz")} == {"a.nii.gz", "b.nii.gz"}

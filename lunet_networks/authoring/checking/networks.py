@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import torch
 from monai.bundle import verify_net_in_out
 from torch import nn
 
@@ -11,6 +12,7 @@ from lunet_networks.authoring.checking.bundle import INFERENCE, METADATA, TRAIN,
 from lunet_networks.authoring.checking.isolated_folder import isolated_folder
 from lunet_networks.bundle.runtime.errors import root_cause
 from lunet_networks.bundle.training.weights import load_weights
+from lunet_networks.state_dicts import of_federation
 
 IMAGE, PRED = "network_data_format#inputs#image", "network_data_format#outputs#pred"
 
@@ -53,6 +55,11 @@ def check_weights(bundle: Bundle) -> Iterator[Fault]:
             problem = str(error).replace(f"{bundle.root / file} ", "")
             cure = f"save the state dict of network_def in {INFERENCE}, or correct its preset"
             yield Fault(file, "", problem, cure)
+            continue
+        content = torch.load(bundle.root / file, map_location="cpu", weights_only=True)
+        if of_federation(content) is not content:  # our configs read it, but not MONAI's load and its exports
+            problem = "holds no plain state dict, but one under 'model', as a global model of NVIDIA FLARE does"
+            yield Fault(file, "", problem, "make a state dict of it with lunet convert-checkpoint")
 
 
 def make_network(bundle: Bundle, preset: str | None = None) -> nn.Module | None:

@@ -20,7 +20,7 @@ EXPORT = "export it again from models/model.pt: lunet export BUNDLE --format tor
 
 
 def check_torchscript(bundle: Bundle) -> Iterator[Fault]:
-    """model.ts loads without any package, holds no path, and gives the logits of inference.json's network."""
+    """model.ts loads without any package, holds configs but no path, and gives the logits of the network."""
     if TORCHSCRIPT not in bundle.files:
         return
     path = bundle.root / TORCHSCRIPT
@@ -31,6 +31,9 @@ def check_torchscript(bundle: Bundle) -> Iterator[Fault]:
         return
     if place := _path_in(path):
         yield Fault(TORCHSCRIPT, "", f"holds {place}, a path of the machine that it was made on", EXPORT)
+    if missing := _missing_configs(path):
+        what = f"has no {' and no '.join(missing)} inside, where MONAI and MONAI Deploy look for them"
+        yield Fault(TORCHSCRIPT, "", what, EXPORT)
     network = make_network(bundle) if STATE_DICT in bundle.files and INFERENCE in bundle.runnable else None
     if network is None or bundle.metadata is None:
         return
@@ -85,6 +88,14 @@ def largest_difference(network: nn.Module, other: nn.Module, input_shape: list[i
             return float("inf")
         differences.append(float((logits - others).abs().max() / logits.abs().max().clamp_min(1e-6)))
     return max(differences)
+
+
+def _missing_configs(path: Path) -> list[str]:
+    """The configs that are not where ``ckpt_export`` of MONAI puts them: the root has the name of the file."""
+    with zipfile.ZipFile(path) as archive:
+        inside = set(archive.namelist())
+    wanted = [f"{path.stem}/extra/{Path(config).name}" for config in (METADATA, INFERENCE)]
+    return [name for name in wanted if name not in inside]
 
 
 def _path_in(path: Path) -> str | None:

@@ -13,6 +13,7 @@ from lunet_networks import MedNeXt, create_network, list_presets, load_published
 from lunet_networks.authoring.command_line import as_bool
 from lunet_networks.bundle.runtime.files import write_atomically
 from lunet_networks.published import convert_published
+from lunet_networks.state_dicts import of_federation
 
 
 def convert_checkpoint(
@@ -23,7 +24,8 @@ def convert_checkpoint(
     The preset is found by the keys and shapes of the checkpoint.
 
     Args:
-        checkpoint: a file of the published trainer, with 'model_state_dict' inside, or a file of the state dict alone.
+        checkpoint: a file of the published trainer, with 'model_state_dict' inside, or a file of the state dict alone;
+            or the global model of NVIDIA FLARE, FL_global_model.pt, with 'model' inside.
         output: the file to write, such as models/model.pt.
         accept_changed_order: convert MedNeXt too. With the same weights it gives other predictions here, because the
             up blocks of the published code pad at another place than those of MedNeXt's own authors.
@@ -34,7 +36,11 @@ def convert_checkpoint(
     target = Path(str(output))
     if target.exists() and not as_bool("overwrite", overwrite):
         raise FileExistsError(f"{target} is there already: name another file, or replace it with --overwrite True")
-    weights = _read(Path(str(checkpoint)))
+    weights, federated = _read(Path(str(checkpoint)))
+    if federated:  # its network is one of this package
+        _write(target, weights)
+        print(f"{target}: state dict of the global model in {checkpoint}")
+        return
     preset, keywords = _identify(weights, checkpoint)
     network = create_network(preset, **keywords)
     if isinstance(network, MedNeXt) and not as_bool("accept_changed_order", accept_changed_order):
@@ -46,22 +52,28 @@ def convert_checkpoint(
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "these MedNeXt weights", UserWarning)  # what it says has just been accepted
         load_published_weights(network, weights)
-    content = io.BytesIO()
-    torch.save(network.state_dict(), content)
-    write_atomically(target, content.getvalue())
+    _write(target, network.state_dict())
     given = ", ".join(f"{key}={value}" for key, value in keywords.items())
     print(f'{target}: state dict of create_network("{preset}", {given}); its output is logits, apply the sigmoid')
 
 
-def _read(path: Path) -> Mapping[str, torch.Tensor]:
+def _write(target: Path, weights: Mapping[str, torch.Tensor]) -> None:
+    content = io.BytesIO()
+    torch.save(dict(weights), content)
+    write_atomically(target, content.getvalue())
+
+
+def _read(path: Path) -> tuple[Mapping[str, torch.Tensor], bool]:
+    """The weights in a file, and whether it is a global model of NVIDIA FLARE."""
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (UnpicklingError, RuntimeError, EOFError) as error:
         raise ValueError(f"{path} is not a checkpoint that can be read safely (weights only): {error}") from None
-    weights = content.get("model_state_dict", content) if isinstance(content, Mapping) else None
+    federated = of_federation(content) is not content
+    weights = of_federation(content.get("model_state_dict", content)) if isinstance(content, Mapping) else None
     if not weights or not all(isinstance(value, torch.Tensor) for value in weights.values()):
         raise ValueError(f"{path} holds neither 'model_state_dict' nor a state dict")
-    return weights
+    return weights, federated
 
 
 def _identify(weights: Mapping[str, torch.Tensor], path: str) -> tuple[str, dict[str, int]]:

@@ -2,14 +2,16 @@
 
 import io
 import json
+import tempfile
 import zipfile
+from pathlib import Path
 from typing import Any
 
 import torch
 from monai.data import save_net_with_metadata
 from torch import nn
 
-from lunet_networks.authoring.checking.torchscript import PATHS_OF_SOURCES, TOLERANCE, largest_difference
+from lunet_networks.authoring.checking.torchscript import PATHS_OF_SOURCES, TOLERANCE, TORCHSCRIPT, largest_difference
 from lunet_networks.bundle.inference.formats import WEIGHTS_DIGEST
 from lunet_networks.state_dicts import weights_digest
 
@@ -42,16 +44,20 @@ def torchscript_bytes(
     difference = largest_difference(network, scripted, input_shape)
     if not difference <= TOLERANCE:
         raise ValueError(f"the logits of TorchScript differ from the network's by {difference:.2g} of the largest")
-    content = io.BytesIO()
     files = {"inference.json": json.dumps(inference).encode(), WEIGHTS_DIGEST: weights_digest(network).encode()}
-    save_net_with_metadata(scripted, content, include_config_vals=False, meta_values=metadata, more_extra_files=files)
-    return _without_paths(content)
+    with tempfile.TemporaryDirectory() as folder:
+        # the root of the archive is named after the file, and MONAI and MONAI Deploy look for the configs below it
+        path = Path(folder, Path(TORCHSCRIPT).name)
+        save_net_with_metadata(
+            scripted, str(path), include_config_vals=False, meta_values=metadata, more_extra_files=files
+        )
+        return _without_paths(path)
 
 
-def _without_paths(content: io.BytesIO) -> bytes:
+def _without_paths(path: Path) -> bytes:
     """TorchScript without the paths of this machine that it keeps for its error messages."""
     kept = io.BytesIO()
-    with zipfile.ZipFile(content) as whole, zipfile.ZipFile(kept, "w", zipfile.ZIP_STORED) as rest:
+    with zipfile.ZipFile(path) as whole, zipfile.ZipFile(kept, "w", zipfile.ZIP_STORED) as rest:
         for member in whole.infolist():
             if not member.filename.endswith(PATHS_OF_SOURCES):
                 rest.writestr(zipfile.ZipInfo(member.filename, (1980, 1, 1, 0, 0, 0)), whole.read(member))

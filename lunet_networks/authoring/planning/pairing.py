@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lunet_networks.bundle.data.case_files import ENDINGS, files_by_name, join_channels, pair_files
+from lunet_networks.bundle.data.dicom_series import holds_dicom
 
 LAYOUTS = (
     "imagesTr/ID with labelsTr/ID, or images/ID with masks/ID, or ct_ID with label_ID in the folder itself or in its "
@@ -38,7 +39,10 @@ def find_cases(folder: Path) -> dict[str, list[dict]]:
         listed = "\n".join(f"  {fault}" for fault in faults)
         raise ValueError(f"the files of {folder} cannot be paired (faults: {len(faults)}):\n{listed}")
     if not sections["training"]:
-        raise ValueError(f"no training cases in {folder}; known layouts: {LAYOUTS}")
+        dicom = (
+            "; it holds DICOM: convert each series to NIfTI first, such as with dcm2niix" if holds_dicom(folder) else ""
+        )
+        raise ValueError(f"no training cases in {folder}{dicom}; known layouts: {LAYOUTS}")
     return sections
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from lunet_networks import PRESETS, create_network
+from lunet_networks.authoring.planning.anatomy import described_segments
 from lunet_networks.authoring.planning.decisions import Plan
 from lunet_networks.authoring.planning.described_settings import described_settings
 from lunet_networks.authoring.planning.families import FAMILIES, template_dirs
@@ -43,6 +44,7 @@ def bundle_texts(fingerprint: Fingerprint, family: str, preset: str, plan: Plan)
         "task": f"{fingerprint.name}: segmentation of {labels} in {modality} images",
         "modality": modality,
         "labels": labels,
+        "segments": described_segments(fingerprint.label_names, fingerprint.name),
         "data_type": "png" if fingerprint.of_pictures else "nifti",
         "channel_names": _channel_names(fingerprint, in_channels),
         "image_classes": f"{_count(in_channels)} of {modality}, normalised: {plan.values['normalisation']}",

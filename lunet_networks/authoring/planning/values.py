@@ -93,14 +93,14 @@ def _formats(dims: int, in_channels: int, num_labels: int) -> dict[str, Any]:
             "image_files": NIFTI_OR_NRRD,
             "grey_to_colour": [],
             "without_channel": [],
-            "label_writer": "lunet_networks.bundle.inference.SaveLabelsd",
+            "label_writer": "lunet_networks.bundle.inference.SaveImageLabelsd",
         }
     to_colour = Component(_target_="lunet_networks.bundle.data.GreyToColourd", keys="image")
     return {
         "image_files": f"{NIFTI_OR_NRRD} or pictures (PNG, JPG, TIFF; label maps: PNG)",
         "grey_to_colour": [to_colour] if in_channels == COLOURS else [],  # grey ones are taken among those in colour
         "without_channel": [Component(_target_="SqueezeDimd", keys="pred", dim=0)],
-        "label_writer": f"lunet_networks.bundle.inference.{'SaveMasksd' if num_labels == 1 else 'SaveLabelsd'}",
+        "label_writer": f"lunet_networks.bundle.inference.SaveImage{'Masks' if num_labels == 1 else 'Labels'}d",
     }
 
 

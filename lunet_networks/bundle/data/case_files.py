@@ -9,6 +9,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from lunet_networks.bundle.data.dicom_series import is_series, series_at
+
 __all__ = [
     "COLOURS",
     "ENDINGS",
@@ -32,7 +34,7 @@ __all__ = [
     "pair_files",
 ]
 
-IMAGE_SUFFIXES = (".nii.gz", ".nii", ".nrrd")
+IMAGE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 ENDINGS = (*IMAGE_SUFFIXES, *PICTURE_SUFFIXES)  # in lower case; files may have them in upper case
 COLOURS = 3
@@ -83,6 +85,8 @@ def case_name(image: ImagePath | Path) -> str:
         >>> case_name("imagesTr/a.nii.gz"), case_name(["imagesTr/b_0000.nii.gz", "imagesTr/b_0001.nii.gz"])
         ('a', 'b')
     """
+    if is_series(image):
+        return series_at(image).name
     names = [image_name(path) for path in ([image] if isinstance(image, (str, Path)) else image)]
     stem = names[0].removesuffix(FIRST_CHANNEL)
     numbered = [f"{stem}_{number:04d}" for number in range(len(names))]
@@ -106,6 +110,8 @@ def case_names(images: Iterable[ImagePath]) -> list[str]:
         (['a', 'b'], ['slice_0000', 'slice_0001'])
     """
     images = list(images)
+    if images and all(is_series(image) for image in images):
+        return [series_at(image).name for image in images]
     firsts = [image_name(image if isinstance(image, (str, Path)) else image[0]) for image in images]
     if all(name.endswith(FIRST_CHANNEL) and name != FIRST_CHANNEL for name in firsts):
         return [name.removesuffix(FIRST_CHANNEL) for name in firsts]

@@ -1,10 +1,13 @@
-"""Number of output channels and values of the label maps, derived from the names of the labels."""
+"""Number of output channels, values and colours of the label maps, derived from the names of the labels."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["count_outputs", "label_values"]
+__all__ = ["LABEL_COLOURS", "count_outputs", "label_values"]
+
+# After Okabe and Ito: colours for all kinds of colour vision, bright enough for a dark image
+LABEL_COLOURS = ("#56b4e9", "#f5a623", "#35d0a0", "#f0e442", "#e78ac3", "#ff7f5c", "#b8a6ff", "#c8c8c8")
 
 
 def count_outputs(label_names: Sequence[str]) -> int:

@@ -105,7 +105,7 @@ class NiftiReader(image_reader.NibabelReader):
         }
 
 
-def nifti_content(voxels: np.ndarray, source: PathLike, affine: np.ndarray) -> bytes:
+def nifti_content(voxels: np.ndarray, source: PathLike, affine: np.ndarray, extension: bytes = b"") -> bytes:
     """The content of a .nii.gz file whose voxels are those of an image.
 
     Args:
@@ -113,6 +113,7 @@ def nifti_content(voxels: np.ndarray, source: PathLike, affine: np.ndarray) -> b
         source: the image. If it is a NIfTI file, its forms and their codes, its units and its dimensions are kept, so
             that every viewer shows both at the same place, whichever form it reads.
         affine: from voxels to mm, used if the image is in another format.
+        extension: content of a header extension, such as the names of labels.
 
     Raises:
         ValueError: if the image has other sizes.
@@ -123,6 +124,8 @@ def nifti_content(voxels: np.ndarray, source: PathLike, affine: np.ndarray) -> b
         raise ValueError(f"{source} has other sizes than its label map, {voxels.shape[1:]}")
     header.set_data_dtype(voxels.dtype)
     header.set_data_shape(shape)
+    if extension:
+        header.extensions.append(nib.nifti1.Nifti1Extension(0, extension))
     written = np.moveaxis(voxels, 0, -1).reshape(shape)
     return gzip.compress(IMAGES[type(header)](written, None, header).to_bytes(), compresslevel=1, mtime=0)
 

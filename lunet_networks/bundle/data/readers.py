@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
-from contextlib import suppress
+import logging
+import warnings
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,8 @@ from monai.data import MetaTensor, image_reader
 from monai.utils import MetaKeys, OptionalImportError
 
 from lunet_networks.bundle.data.case_files import ImagePath, case_name
+from lunet_networks.bundle.data.dicom_files import DicomReader
+from lunet_networks.bundle.data.meta_image_files import MetaImageReader
 from lunet_networks.bundle.data.nifti_files import NiftiReader
 from lunet_networks.bundle.data.nrrd_files import NrrdReader
 from lunet_networks.bundle.data.picture_files import PictureReader, take_indices
@@ -30,7 +34,24 @@ __all__ = ["CASE_NAME", "IMAGE", "LoadImaged"]
 NEWLINE = "\n"
 CASE_NAME = "case_name"  # in the metadata of an image: the name of its file, or of its files without their numbers
 IMAGE = "image"  # the key of images; files under any other key are label maps
-FORMATS = "NIfTI (.nii, .nii.gz) or NRRD (.nrrd), for 2D images also PNG, JPG or TIFF"
+FORMATS = (
+    "NIfTI (.nii, .nii.gz), NRRD (.nrrd) or MetaImage (.mha, .mhd; with SimpleITK), for 2D images also PNG, JPG or "
+    "TIFF; an inference also takes DICOM"
+)
+
+
+@contextmanager
+def _without_plugin_warnings() -> Iterator[None]:
+    """Keep MONAI from saying, of each transform, that a decoder for GPUs is missing where pydicom is installed."""
+    plugin = logging.getLogger("monai.data.nvimgcodec_pydicom_plugin")
+    level = plugin.level
+    plugin.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="NvImgCodecPydicomReader")
+            yield
+    finally:
+        plugin.setLevel(level)
 
 
 class LoadImaged(transforms.LoadImaged):
@@ -67,7 +88,8 @@ class LoadImaged(transforms.LoadImaged):
         label_values: Sequence[int] | None = None,
         allow_missing_keys: bool = False,
     ) -> None:
-        super().__init__(keys, ensure_channel_first=True, allow_missing_keys=allow_missing_keys)
+        with _without_plugin_warnings():
+            super().__init__(keys, ensure_channel_first=True, allow_missing_keys=allow_missing_keys)
         self.in_channels = in_channels
         self.spatial_dims = spatial_dims
         self.label_values = None if label_values is None else list(label_values)
@@ -76,6 +98,10 @@ class LoadImaged(transforms.LoadImaged):
             self.register(NrrdReader())
         with suppress(OptionalImportError):  # and without Pillow
             self.register(PictureReader())
+        with suppress(OptionalImportError):  # without SimpleITK
+            self.register(MetaImageReader())
+        with suppress(OptionalImportError):  # and without pydicom
+            self.register(DicomReader())
 
     def __call__(
         self, data: Mapping[Hashable, Any], reader: image_reader.ImageReader | None = None
@@ -128,6 +154,7 @@ class LoadImaged(transforms.LoadImaged):
         read = self._loader(path, reader)
         image = read if self._loader.image_only else read[0]
         image.meta[CASE_NAME] = case_name(path)
+        image.meta[MetaKeys.ORIGINAL_CHANNEL_DIM] = 0  # it is first now, and EnsureChannelFirstd leaves it there
         if self.spatial_dims == 2 and image.ndim == 4 and image.shape[-1] == 1:
             image = image[..., 0]
             image.spatial_ndim = 2

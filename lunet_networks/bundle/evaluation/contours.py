@@ -7,6 +7,7 @@ import math
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -240,6 +241,9 @@ class CasePictures:
 
     def draw_median(self) -> None:
         """Draw the median case."""
+        if find_spec("matplotlib") is None:
+            logger.info("%s is not drawn: matplotlib is not installed", self.path.name)
+            return
         measured = {path: self.report.measured[path] for path in self.planes}
         chosen = chosen_cases(measured)
         for rank in ("median", "best", "only"):

@@ -12,11 +12,12 @@ from monai.data import MetaTensor
 from monai.transforms import Orientation
 from monai.transforms.utils import generate_spatial_bounding_box
 
+from lunet_networks.bundle.data.labels import LABEL_COLOURS
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = [
-    "LABEL_COLOURS",
     "Plane",
     "cut_planes",
     "draw_plane",
@@ -30,8 +31,6 @@ MARGIN = 12.0  # mm of image around the structure
 # edge. Shown as radiologists see it: from the feet, from the front, and with the front at the left.
 PLANES_3D = (("sagittal", 0, "APIS"), ("coronal", 1, "RLIS"), ("axial", 2, "RLPA"))
 PLANES_2D = (("", None, ""),)
-# After Okabe and Ito: colours for all kinds of colour vision, bright enough for a dark image
-LABEL_COLOURS = ("#56b4e9", "#f5a623", "#35d0a0", "#f0e442", "#e78ac3", "#ff7f5c", "#b8a6ff", "#c8c8c8")
 PREDICTION_OF_ONE = "#f5a623"  # if there is a single label; its truth has the first of LABEL_COLOURS
 MOST_PIXELS = 1000  # drawn along an axis
 NOT_ANNOTATED = 0.45  # factor for the brightness of voxels without annotation

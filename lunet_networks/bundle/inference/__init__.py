@@ -10,7 +10,7 @@ from lunet_networks.bundle.inference.label_maps import (
     KeepLargestComponentd,
     softmax_in_place,
 )
-from lunet_networks.bundle.inference.saving import SaveLabelsd, SaveMasksd, SaveProbabilitiesd
+from lunet_networks.bundle.inference.saving import SaveImageLabelsd, SaveImageMasksd, SaveImageProbabilitiesd
 
 __all__ = [
     "AsLabelsd",
@@ -20,9 +20,9 @@ __all__ = [
     "InferenceImages",
     "KeepLargestComponentd",
     "ReadableImages",
-    "SaveLabelsd",
-    "SaveMasksd",
-    "SaveProbabilitiesd",
+    "SaveImageLabelsd",
+    "SaveImageMasksd",
+    "SaveImageProbabilitiesd",
     "SlidingWindowInferer",
     "softmax_in_place",
 ]

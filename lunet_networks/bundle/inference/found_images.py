@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from monai.utils import optional_import
+
 from lunet_networks.bundle.data.case_files import (
     COLOURS,
     ENDINGS,
@@ -22,6 +24,7 @@ from lunet_networks.bundle.data.case_files import (
     image_name,
     in_order,
 )
+from lunet_networks.bundle.data.dicom_series import find_series, holds_dicom
 from lunet_networks.bundle.runtime.files import as_path
 
 __all__ = ["find_images"]
@@ -34,8 +37,9 @@ def find_images(
 
     Args:
         dataset_dir: a folder, a file or a list of files. From a folder all NIfTI and NRRD files are taken, sorted, or
-            those in its ``imagesTs`` if it has none itself. An item of a list may itself be a list with one file per
-            channel.
+            those in its ``imagesTs`` if it has none itself. If there are none, the DICOM series in the folder and below
+            it are the images; a file or a zip may hold DICOM, too. An item of a list may itself be a list with one file
+            per channel.
         spatial_dims: with 2, PNG, JPG and TIFF files in a folder are taken, too.
         in_channels: channels that the network takes. If it takes several, the files ``NAME_0000``, ``NAME_0001`` ... of
             a folder are the channels of one image, unless each of them holds several channels itself.
@@ -56,23 +60,45 @@ def find_images(
     if isinstance(dataset_dir, (list, tuple)):
         if not dataset_dir:
             raise ValueError("dataset_dir is an empty list: name at least one image")
-        images = [
-            [str(as_path(path)) for path in item] if isinstance(item, (list, tuple)) else str(as_path(item))
-            for item in dataset_dir
-        ]
-        return images, []
+        return _listed(dataset_dir)
     path = as_path(dataset_dir)
     if not path.exists():
         raise FileNotFoundError(f"dataset_dir {path} does not exist: name a folder of images, an image, or a list")
     if path.is_file():
-        return [str(path)], []
+        return _series_in(path) if not file_ending(path) and holds_dicom(path) else ([str(path)], [])
     endings = ENDINGS if spatial_dims == 2 else IMAGE_SUFFIXES
     found = image_files(path, endings) or image_files(path / "imagesTs", endings)
+    if not found and holds_dicom(path):
+        return _series_in(path)
     if not found:
-        raise ValueError(f"there are no images in {path} or in its imagesTs ({', '.join(endings)})")
+        raise ValueError(f"there are no images in {path} or in its imagesTs ({', '.join(endings)}), and no DICOM files")
     folders = [(str(file), "is a folder, not an image") for file in found if file.is_dir()]
     images, refused = _join_in_folder([str(file) for file in found if not file.is_dir()], spatial_dims, in_channels)
     return images, folders + refused
+
+
+def _listed(items: Sequence[ImagePath]) -> tuple[list[ImagePath], list[Fault]]:
+    images: list[ImagePath] = []
+    refused: list[Fault] = []
+    for item in items:
+        path = None if isinstance(item, (list, tuple)) else as_path(item)
+        if path is None:
+            images.append([str(as_path(part)) for part in item])
+        elif not file_ending(path) and path.exists() and holds_dicom(path):
+            found, faults = _series_in(path)
+            images += found
+            refused += faults
+        else:
+            images.append(str(path))
+    return images, refused
+
+
+def _series_in(path: Path) -> tuple[list[ImagePath], list[Fault]]:
+    series = find_series(path)
+    if not series:
+        raise ValueError(f"the DICOM files of {path} hold no images, only other objects such as segmentations")
+    refused = [(f"series {each.name} in {path}", each.fault) for each in series if each.fault]
+    return [each.path for each in series if not each.fault], refused
 
 
 def _join_in_folder(paths: Sequence[str], spatial_dims: int, in_channels: int) -> tuple[list[ImagePath], list[Fault]]:
@@ -117,6 +143,11 @@ def _holds_channels(path: str, spatial_dims: int) -> bool:
             import nrrd
 
             return int(nrrd.read_header(path)["dimension"]) > spatial_dims
+        if ending in (".mha", ".mhd"):
+            reader = optional_import("SimpleITK")[0].ImageFileReader()
+            reader.SetFileName(path)
+            reader.ReadImageInformation()
+            return reader.GetNumberOfComponents() > 1
         import nibabel
 
         return math.prod(nibabel.load(path).shape[3:]) > 1

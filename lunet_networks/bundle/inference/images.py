@@ -12,11 +12,15 @@ from ignite.engine import Engine, Events
 from torch.utils.data import IterableDataset
 
 from lunet_networks.bundle.data.case_files import ImagePath, case_names
+from lunet_networks.bundle.data.dicom_series import is_series, series_at, series_table
 from lunet_networks.bundle.data.readable import UnreadableFileError, name_of
 from lunet_networks.bundle.data.readers import CASE_NAME
+from lunet_networks.bundle.inference.dicom_seg import DICOM_SEG, require_highdicom
 from lunet_networks.bundle.inference.found_images import find_images
+from lunet_networks.bundle.inference.segments import read_segments, slicer_table, snap_table
+from lunet_networks.bundle.inference.volumes import VolumeTable
 from lunet_networks.bundle.runtime.errors import shortened_list, tell_if_stopped
-from lunet_networks.bundle.runtime.files import as_path
+from lunet_networks.bundle.runtime.files import as_path, write_atomically
 
 __all__ = ["InferenceImages", "ReadableImages"]
 
@@ -33,6 +37,10 @@ class InferenceImages:
         output_dir: where the label maps will be written. It must not be a folder of the images.
         in_channels: channels that the network takes.
         spatial_dims: 2 or 3.
+        label_names: names of the labels 1, 2, ...; with them ``volumes.csv``, a colour table of 3D Slicer and one of
+            ITK-SNAP are written beside the label maps.
+        bundle_root: folder of the bundle, whose metadata.json has the colours.
+        output_format: of the label maps.
 
     Attributes:
         data: ``{"image": path, "case_name": name}`` for each image, in the order in which they are labelled.
@@ -54,9 +62,15 @@ class InferenceImages:
         output_dir: str | Path,
         in_channels: int = 1,
         spatial_dims: int = 3,
+        label_names: Sequence[str] = (),
+        bundle_root: str | Path | None = None,
+        output_format: str = "nifti",
     ) -> None:
         self.dataset_dir = dataset_dir
         self.output_dir = as_path(output_dir)
+        self.bundle_root = bundle_root
+        self.output_format = output_format
+        self.volumes = VolumeTable(output_dir, label_names)
         self.in_channels = in_channels
         self.spatial_dims = spatial_dims
         self.data: list[dict[str, ImagePath]] = []
@@ -69,10 +83,13 @@ class InferenceImages:
         Raises:
             FileNotFoundError: if ``dataset_dir`` does not exist.
             ValueError: if there are no images, or two label maps would have the same name, or ``output_dir`` holds
-                images of this run: the next run would take the label maps for images.
+                images of this run: the next run would take the label maps for images; or if metadata.json describes the
+                labels wrongly.
         """
+        read_segments(self.bundle_root, self.volumes.label_names)  # a fault in metadata.json is found before the work
         images, incomplete = find_images(self.dataset_dir, self.spatial_dims, self.in_channels)
         _check_names(images, self.output_dir)
+        _check_format(images, self.output_format)
         names = case_names(images)
         self.data[:] = [{"image": image, CASE_NAME: name} for image, name in zip(images, names, strict=True)]
         self.refused[:] = incomplete
@@ -84,6 +101,12 @@ class InferenceImages:
         """End the run with the last image that can be read; the evaluator expects as many as there are files."""
         engine.add_event_handler(Events.DATALOADER_STOP_ITERATION, engine.terminate)
         engine.add_event_handler(Events.STARTED, lambda: tell_if_stopped(lambda: self._stopped(engine)))
+        if self.volumes.label_names:
+            engine.add_event_handler(Events.ITERATION_COMPLETED, self._measure)
+
+    def _measure(self, engine: Engine) -> None:
+        for item in engine.state.output:
+            self.volumes.add(item["pred"].meta[CASE_NAME], item["pred"])
 
     def refuse(self, image: ImagePath, error: Exception) -> None:
         """Note an image that cannot be labelled."""
@@ -92,6 +115,11 @@ class InferenceImages:
 
     def finish(self) -> None:
         """Log how many label maps are where. End the process with status 1 if images could not be labelled."""
+        if segments := read_segments(self.bundle_root, self.volumes.label_names):
+            write_atomically(self.output_dir / "labels.ctbl", slicer_table(segments).encode())
+            write_atomically(self.output_dir / "labels.txt", snap_table(segments).encode())
+        if series := [series_at(case["image"]) for case in self.data if is_series(case["image"])]:
+            write_atomically(self.output_dir / "series.csv", series_table(series).encode())
         logger.info("%d label maps are in %s", self.count - len(self.refused), self.output_dir.resolve())
         if self.refused:
             sys.exit(f"error: {len(self.refused)} of {self.count} images could not be labelled:\n{self._reasons()}")
@@ -135,6 +163,18 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, UnreadableFileError):
         return "; ".join(error.faults)
     return f"cannot be prepared: {str(error) or type(error).__name__}"
+
+
+def _check_format(images: Sequence[ImagePath], output_format: str) -> None:
+    """DICOM SEG refers to the images, which have to be DICOM; it is said before the first is labelled."""
+    if output_format == DICOM_SEG:
+        require_highdicom()
+        other = next((image for image in images if not is_series(image)), None)
+        if other is not None:
+            raise ValueError(
+                f"output_format {DICOM_SEG} needs DICOM images, as it refers to them: {name_of(other)} is none; use "
+                "nifti or seg.nrrd"
+            )
 
 
 def _check_names(images: Sequence[ImagePath], output_dir: Path) -> None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lunet_networks.bundle.data.labels import LABEL_COLOURS
 from lunet_networks.bundle.evaluation.metrics import CaseMetrics
-from lunet_networks.bundle.evaluation.planes import LABEL_COLOURS
 from lunet_networks.bundle.runtime.files import figure_bytes
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from importlib.util import find_spec
 from pathlib import Path
 from pydoc import locate
 from shlex import quote
@@ -75,6 +76,7 @@ def check_command_line() -> None:
         return
     try:
         check_arguments(sys.argv[1], sys.argv[2:])
+        _check_tracking(sys.argv[1], sys.argv[2:])
     except ValueError as error:
         if os.environ.get("RANK", "0") == "0":  # with torchrun all processes find the same
             print(f"error: {error}", file=sys.stderr, flush=True)
@@ -214,6 +216,11 @@ def _parser(paths: Sequence[str], meta_file: str | Sequence[str] | None) -> Conf
     if isinstance(metadata, list | tuple) or Path(metadata).is_file():
         parser.read_meta(metadata)
     return parser
+
+
+def _check_tracking(command: str, arguments: Sequence[str]) -> None:
+    if _given(command, arguments)[0].get("tracking") == "mlflow" and find_spec("mlflow") is None:
+        raise ValueError("--tracking mlflow needs a package that is not installed: pip install mlflow")
 
 
 def _names_of_tracking(tracking: Any) -> set[str]:

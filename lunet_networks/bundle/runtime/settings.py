@@ -233,6 +233,7 @@ SETTINGS: dict[str, Setting] = {
     "largest_component_only": Setting(_boolean),
     "overlap": Setting(_one_or_several(_as_text(_share_below_1))),
     "sw_batch_size": Setting(_whole_number(1)),
+    "output_format": _without_effect(_one_of("bundle.inference.saving.OUTPUT_FORMATS")),
     "save_probabilities": _without_effect(_boolean),
     "save_predictions": _without_effect(_boolean),
     "section": Setting(recorded=False),  # depends on dataset.json, which is not read for the settings

@@ -13,6 +13,7 @@ from lunet_networks.bundle.training.progress import ProgressBar, TensorBoard
 from lunet_networks.bundle.training.run_record import DatasetCases, RunRecord, RunRecordHandler, dataset_of_run
 from lunet_networks.bundle.training.schedules import LearningRateSchedule
 from lunet_networks.bundle.training.summary import Summary
+from lunet_networks.bundle.training.tracking import track_evaluation, track_run, track_training
 from lunet_networks.bundle.training.trained_cases import TrainedCases
 from lunet_networks.bundle.training.weights import CheckpointLoader, load_pretrained
 
@@ -41,4 +42,7 @@ __all__ = [
     "dataset_of_run",
     "labels_of_batch",
     "load_pretrained",
+    "track_evaluation",
+    "track_run",
+    "track_training",
 ]

@@ -282,6 +282,9 @@ BROKEN: dict[str, tuple[Edit, str, str, str, str]] = {  # what is done, then fil
             lambda content: (
                 content.update(hooks=content.pop("handlers")),
                 content["evaluator"].update(val_handlers="@hooks"),
+                content.update(
+                    {name: [step for step in content[name] if "track" not in step] for name in ("inference", "run")}
+                ),
             ),
         ),
         INFERENCE,

@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import io
 import json
 import re
 import shutil
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from monai.bundle import ConfigParser, load
+from monai.bundle import ConfigParser, load, load_bundle_config
 
 import lunet_networks
 from lunet_networks.authoring.checking.archives import check_release, unpacked
@@ -256,6 +257,8 @@ def test_torchscript_has_metadata_inside(packed: Path) -> None:
     torch.jit.load(packed / "models" / "model.ts", _extra_files=extra)
     assert json.loads(extra["metadata.json"]) == config(packed, METADATA)
     assert json.loads(extra["inference.json"]) == config(packed, INFERENCE)
+    parser = load_bundle_config(str(packed / "models" / "model.ts"), "inference.json")  # MONAI looks below model/
+    assert parser["roi_size"] == config(packed, INFERENCE)["roi_size"]
 
 
 def test_torchscript_tells_of_which_weights_it_is(packed: Path) -> None:
@@ -272,6 +275,16 @@ def test_torchscript_of_other_weights_is_caught(copy: Path) -> None:
     problems = [fault.problem for fault in check_torchscript(Bundle(copy))]
     assert any("holds /" in problem and ".py" in problem for problem in problems)
     assert any("gives other logits than models/model.pt" in problem for problem in problems)
+
+
+def test_torchscript_without_the_configs_inside_is_caught(copy: Path) -> None:
+    path = copy / "models" / "model.ts"
+    script = torch.jit.load(path)
+    content = io.BytesIO()
+    torch.jit.save(script, content, {"metadata.json": b"{}", "inference.json": b"{}"})  # the root is then archive/
+    path.write_bytes(content.getvalue())
+    (problem,) = [fault.problem for fault in check_torchscript(Bundle(copy)) if "inside" in fault.problem]
+    assert problem.startswith("has no model/extra/metadata.json and no model/extra/inference.json inside")
 
 
 def test_torchscript_that_cannot_be_loaded_is_caught(copy: Path) -> None:
@@ -587,6 +600,7 @@ def test_the_part_of_the_package_is_whole_and_no_more(tmp_path: Path) -> None:
             for path in Path(lunet_networks.__file__).parent.glob("kernels/*.[ch]pp")
         ),
         *(f"lunet_networks/bundle/report/{name}" for name in ("page.css", "page.html")),
+        "lunet_networks/py.typed",
     }
     with pytest.raises(ValueError, match=r"lunet\.nets\.UNet is not in the package lunet_networks"):
         package_part(["lunet.nets.UNet"])

