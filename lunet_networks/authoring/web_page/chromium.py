@@ -98,14 +98,13 @@ class Browser:
         node = self.send("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
         self.send("DOM.setFileInputFiles", nodeId=node, files=[str(path.resolve()) for path in paths])
 
-    def saved(self, name: str, timeout: float = 60) -> bytes:
-        """The content of a file once the page has saved it."""
-        path, end = self.downloads / name, time.monotonic() + timeout
-        while not path.is_file() or list(self.downloads.glob("*.crdownload")):
+    def wait_for_download(self, before: set[Path], timeout: float = 60) -> None:
+        """Wait until the page has saved another file than those."""
+        end = time.monotonic() + timeout
+        while set(self.downloads.iterdir()) <= before or list(self.downloads.glob("*.crdownload")):
             if time.monotonic() > end:
-                raise BrowserError(f"the page did not save {name} in {timeout:g} s")
+                raise BrowserError(f"the page saved nothing in {timeout:g} s")
             time.sleep(0.05)
-        return path.read_bytes()
 
     def _receive(self, end: float) -> dict[str, Any]:
         while b"\0" not in self._rest:
