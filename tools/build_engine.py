@@ -56,9 +56,7 @@ def compiled() -> bytes:
 
 
 def main() -> None:
-    argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    ).parse_args()
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     content = compiled()
     write_atomically(ENGINE, content)
     print(f"wrote {ENGINE} ({len(content) / 1e3:.0f} kB)")

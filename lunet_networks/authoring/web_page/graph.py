@@ -44,6 +44,7 @@ class _Conv:
     norm: fx.Node | None = None
     relu: fx.Node | None = None
     norm_first: bool = False
+    limits: list[np.ndarray] | None = None  # least and greatest value of each channel
 
     def is_kernel_of(self, size: int, padding: int) -> bool:
         """Whether the kernel is this long along all axes (along the depth 1 for a picture), with stride 1."""
@@ -84,6 +85,10 @@ class _Translation:
         self.values: dict[fx.Node, Value] = {}
         self.constants = dict(_constants(exported))
         self.done: set[fx.Node] = set()  # part of a step of another node
+        for node in exported.graph.nodes:
+            if _name(node) in ("view", "reshape") and node.args[0].name in self.constants:
+                self.constants[node.name] = self.constants[node.args[0].name]
+                self.done.add(node)
         self.perceptrons = dict(self._find_perceptrons())
 
     def run(self) -> tuple[Program, Place, Place]:
@@ -139,7 +144,9 @@ class _Translation:
         norm: list[Weight | None] = [None] * 4
         limits: list[Weight | None] = [None] * 2
         eps = 0.0
-        if conv.norm is not None and conv.relu is not None:
+        if conv.limits is not None:
+            limits = [self._put(each) for each in conv.limits]
+        elif conv.norm is not None and conv.relu is not None:
             norm, eps = [self._put(each) for each in self._norm_arrays(conv.norm)], float(conv.norm.args[7])
         elif conv.relu is not None:
             limits = [self._put(np.full(output.channels, value)) for value in (0.0, np.inf)]
@@ -203,10 +210,15 @@ class _Translation:
         return _Conv(node, kernel, self._constant(bias), _triple(stride, 1), _triple(padding, 0), groups)
 
     def _with_norm_and_relu(self, conv: _Conv) -> _Conv:
-        """With the ReLU and the batch norm behind it, in either order, or a ReLU, or nothing."""
+        """With the ReLU and the batch norm behind it, in either order, or a ReLU, or limits, or nothing."""
         first = _only_user(conv.node)
         second = _only_user(first)
         names = [_name(each) for each in (first, second)]
+        if names == ["maximum", "minimum"]:
+            limits = [self._constant_or_none(each.args[1]) for each in (first, second)]
+            if all(each is not None and each.size == conv.kernel.shape[0] for each in limits):
+                conv.limits, conv.norm, conv.relu = limits, second, first
+            return conv
         if names == ["relu", "batch_norm"]:
             conv.relu, conv.norm = first, second
         elif names == ["batch_norm", "relu"]:

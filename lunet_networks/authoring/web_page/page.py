@@ -126,7 +126,9 @@ def _invitation(model: Mapping[str, Any]) -> str:
 
 def _policy(scripts: Sequence[str], style: str) -> str:
     def digests(texts: Sequence[str]) -> str:
-        return " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in texts)
+        return " ".join(
+            f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in texts
+        )
 
     return (
         f"default-src 'none'; script-src {digests(scripts)} 'wasm-unsafe-eval'; style-src {digests([style])}; "

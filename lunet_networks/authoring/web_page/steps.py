@@ -149,9 +149,7 @@ class Program:
         last[logits.buffer] = len(self.steps)
         needed, placed = 0, []
         for buffer in sorted(first, key=lambda each: (first[each], -each.length)):
-            busy = sorted(
-                (other.start, other.start + other.length) for other in placed if last[other] >= first[buffer]
-            )
+            busy = sorted((other.start, other.start + other.length) for other in placed if last[other] >= first[buffer])
             start = 0
             for begin, end in busy:
                 if begin - start >= buffer.length:

@@ -23,9 +23,20 @@ from lunet_networks.authoring.web_page.chromium import chromium_command, opened_
 from lunet_networks.authoring.web_page.page import PageContent
 from lunet_networks.authoring.web_page.reference import run_plan
 
-__all__ = ["MOST_DIFFERENT", "Trial", "label_by_bundle", "label_in_chromium", "label_in_node", "try_page"]
+__all__ = [
+    "MOST_DIFFERENT",
+    "Trial",
+    "different_voxels",
+    "label_by_bundle",
+    "label_in_chromium",
+    "label_in_node",
+    "try_page",
+    "voxels_of",
+]
 
-MOST_DIFFERENT = 1e-4  # of the voxels, or of the largest logit: what rounding may do to labels that are equally probable
+MOST_DIFFERENT = (
+    1e-4  # of the voxels, or of the largest logit: what rounding may do to labels that are equally probable
+)
 TURNED = np.array([[0, -1.5, 0.2, 40], [1.1, 0, 0, -12], [0.1, 0, 1.3, 7], [0, 0, 0, 1.0]])  # an oblique image
 Images = Sequence[Sequence[Path]]  # a file for each channel, or one
 Labeller = Callable[[Path, Images, Path], list[Path]]
@@ -148,13 +159,14 @@ def different_voxels(first: Path, second: Path) -> tuple[int, int]:
     Raises:
         RuntimeError: if their sizes differ.
     """
-    a, b = (_values(path) for path in (first, second))
+    a, b = (voxels_of(path) for path in (first, second))
     if a.shape != b.shape:
         raise RuntimeError(f"{first.name} is {a.shape} in one and {b.shape} in the other")
     return int((a != b).sum()), a.size
 
 
-def _values(path: Path) -> np.ndarray:
+def voxels_of(path: Path) -> np.ndarray:
+    """The labels in a file, NIfTI or PNG."""
     if path.suffix == ".png":
         from PIL import Image
 

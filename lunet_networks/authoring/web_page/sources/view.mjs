@@ -28,7 +28,7 @@ export function createView(host, colours) {
     const canvas = element('canvas', { tabIndex: 0 });
     canvas.setAttribute('role', 'img');
     canvas.setAttribute('aria-label', `${plane.name || 'picture'}: arrow keys move the slice`);
-    const lines = [element('i', { className: 'line across' }), element('i', { className: 'line up' })];
+    const lines = [element('i', { className: 'line across', hidden: !plane.name }), element('i', { className: 'line up', hidden: !plane.name })];
     const box = element('div', { className: 'box' }, [canvas, ...lines]);
     if (plane.edges) box.append(element('b', { className: 'left', textContent: plane.edges[0] }), element('b', { className: 'top', textContent: plane.edges[1] }));
     const slider = element('input', { type: 'range', min: 0, max: ras.size[through] - 1, step: 1 });
@@ -95,7 +95,10 @@ export function createView(host, colours) {
       const zoom = columnLengths(linear(ras.affine)), planes = flat ? PICTURE : PLANES;
       frames = planes.map(frame);
       const extent = ras.size.map((n, k) => n * zoom[k]);
-      planes.forEach(({ axes: [across, up] }, k) => { frames[k].box.style.aspectRatio = `${extent[across]} / ${extent[up]}`; });
+      planes.forEach(({ axes: [across, up] }, k) => {
+        const ratio = extent[across] / extent[up];
+        Object.assign(frames[k].box.style, { aspectRatio: `${ratio}`, width: `min(100%, ${78 * ratio}vh)` });
+      });
       host.replaceChildren(...frames.map((each) => each.figure));
       const some = Float32Array.from({ length: 20000 }, (_, k) => image.data[Math.floor((k * labels0()) / 20000)]).sort();
       const range = { least: some[0], greatest: some[19999], low: image.picture ? 0 : some[200], high: image.picture && some[19999] <= 255 ? 255 : some[19799] };
