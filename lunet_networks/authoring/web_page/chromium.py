@@ -10,6 +10,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -19,13 +20,18 @@ from typing import Any
 __all__ = ["Browser", "chromium_command", "opened_page"]
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-# No window, no network of its own, and its pipes at the file descriptors 3 and 4, which the shell lays there.
+# No window and no network of its own. It takes its pipes at the file descriptors 3 and 4.
 OPTIONS = (
     *("--headless=new", "--remote-debugging-pipe", "--no-first-run", "--no-default-browser-check", "--disable-gpu"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-extensions"),
     *("--disable-dev-shm-usage", "--window-size=1400,900"),
 )
-SHELL = 'exec "$@" 3<&{} 4>&{}'
+LAUNCHER = """
+import fcntl, os, sys
+read, write = (fcntl.fcntl(int(each), fcntl.F_DUPFD, 10) for each in sys.argv[1:3])
+os.dup2(read, 3), os.dup2(write, 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 
 
 class BrowserError(RuntimeError):
@@ -137,7 +143,7 @@ def opened_page(url: str) -> Iterator[Browser]:
         (theirs_in, ours_out), (ours_in, theirs_out) = os.pipe(), os.pipe()
         words = [command, *OPTIONS, *sandbox, f"--user-data-dir={Path(folder, 'profile')}", "about:blank"]
         process = subprocess.Popen(
-            ["sh", "-c", SHELL.format(theirs_in, theirs_out), "sh", *words],
+            [sys.executable, "-c", LAUNCHER, str(theirs_in), str(theirs_out), *words],
             pass_fds=(theirs_in, theirs_out),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -370,7 +370,7 @@ class _Translation:
     # ---- what changes sizes
 
     def _max_pool3d(self, node: fx.Node) -> Place:
-        kernel, stride, padding, dilation, ceil = _arguments(node, 1, ((), 0, 1, False))
+        kernel, stride, padding, _dilation, ceil = _arguments(node, 1, ((), 0, 1, False))
         source, output = self._whole(node.args[0]), self.program.new(*_layout(node))
         taps = 1 if "2d" in _name(node) else 2
         twos = (taps, 2, 2)

@@ -171,7 +171,7 @@ def _places(arguments: Sequence[Argument]) -> list[Place]:
     return found
 
 
-def _named(argument: Argument) -> int | float | str | None | list:
+def _named(argument: Argument) -> int | float | str | list | None:
     if isinstance(argument, Place):
         return f"a{argument.buffer.start + argument.offset}"
     if isinstance(argument, Weight):
