@@ -339,7 +339,7 @@ class _Translation:
         return output
 
     def _find_perceptrons(self) -> Iterator[tuple[fx.Node, tuple[fx.Node, fx.Node, Any]]]:
-        """Sums whose one side is a pointwise layer, a GELU and another such layer: the package has a kernel for them."""
+        """Sums whose one side is a pointwise layer, a GELU and another such layer: the package has a kernel for it."""
         for node in self.exported.graph.nodes:
             if _name(node) != "add" or len(node.args) != 2:
                 continue
