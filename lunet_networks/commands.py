@@ -56,7 +56,7 @@ COMMANDS = {
     "verify": Command("check a bundle, as a folder or as a zip", "checking.verify", ("verify_bundle",)),
     "deploy": Command("fuse the layers of a trained bundle's network", "exporting.deploy", ("deploy_bundle",)),
     "export": Command(
-        "write a trained network for ONNX Runtime, OpenVINO, TorchScript or TensorRT",
+        "write a trained network for ONNX Runtime, OpenVINO, TorchScript, TensorRT or as a web page",
         "exporting.export",
         ("export_bundle",),
     ),

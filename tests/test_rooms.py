@@ -34,7 +34,7 @@ FLOORS = (
         "lunet_networks.authoring.subprocesses",
     ),
     ("lunet_networks.authoring.bundle_folder",),
-    ("lunet_networks.authoring.planning",),
+    ("lunet_networks.authoring.planning", "lunet_networks.authoring.web_page"),
     ("lunet_networks.authoring.checking", "lunet_networks.authoring.running"),
     ("lunet_networks.authoring.packaging", "lunet_networks.authoring.samples", "lunet_networks.authoring.crossval"),
     ("lunet_networks.authoring.exporting", "lunet_networks.authoring.comparing"),

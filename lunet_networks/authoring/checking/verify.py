@@ -20,6 +20,7 @@ from lunet_networks.authoring.checking.networks import check_networks, check_wei
 from lunet_networks.authoring.checking.own_package import brings_package, faults_by_own_package
 from lunet_networks.authoring.checking.private_paths import check_paths
 from lunet_networks.authoring.checking.torchscript import check_torchscript
+from lunet_networks.authoring.checking.web_page import check_web_page
 from lunet_networks.authoring.checking.workflows import check_workflows
 
 CHECKS: dict[str, tuple[Callable[[Bundle], Iterator[Fault]], ...]] = {
@@ -30,7 +31,7 @@ CHECKS: dict[str, tuple[Callable[[Bundle], Iterator[Fault]], ...]] = {
     "components, imports, references": (check_components, check_expressions),
     "ids and transforms for MONAI Label": (check_ids, check_steps, check_transforms),
     "set-up without data, MONAI's properties": (check_workflows,),
-    "networks and weights": (check_networks, check_weights, check_torchscript),
+    "networks and weights": (check_networks, check_weights, check_torchscript, check_web_page),
 }
 
 

@@ -1,4 +1,4 @@
-"""A trained network exported to TorchScript, ONNX, OpenVINO or TensorRT."""
+"""A trained network exported to TorchScript, ONNX, OpenVINO, TensorRT or a web page."""
 
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -6,13 +6,15 @@ from pathlib import Path
 
 from lunet_networks.authoring.checking.bundle import Bundle
 from lunet_networks.authoring.command_line import as_bool
+from lunet_networks.authoring.exporting.page import FORMAT as PAGE
+from lunet_networks.authoring.exporting.page import export_page, page_name
 from lunet_networks.authoring.exporting.quantisation import BundleData, quantise
 from lunet_networks.authoring.exporting.trained_network import export_checked, trained_network
 from lunet_networks.bundle.inference.formats import EXPORT_FILES, require_backend
 from lunet_networks.bundle.runtime.checks import check_whole_number, choose
 from lunet_networks.bundle.runtime.files import write_atomically
 
-FORMATS = [backend for backend in EXPORT_FILES if backend != "openvino_int8"]
+FORMATS = [*(backend for backend in EXPORT_FILES if backend != "openvino_int8"), PAGE]
 
 
 def export_bundle(
@@ -27,15 +29,16 @@ def export_bundle(
     max_dice_loss: float = 0.01,
     overwrite: bool = False,
 ) -> None:
-    """Export a trained network to TorchScript, ONNX, OpenVINO or TensorRT.
+    """Export a trained network to TorchScript, ONNX, OpenVINO, TensorRT or a web page.
 
     It writes model.ts, model.onnx, model.xml with model.bin, or model_trt.ts. Batch and spatial sizes stay free, with
     TensorRT only the batch. The export is compared with PyTorch on three shapes first; one that differs by more than
-    rounding is not written.
+    rounding is not written. html writes NAME.html, a page that labels images in a browser; its labels are compared
+    with the bundle's.
 
     Args:
         bundle: the bundle's folder.
-        format: torchscript, onnx, openvino or tensorrt, or several: onnx,openvino.
+        format: torchscript, onnx, openvino, tensorrt or html, or several: onnx,openvino.
         preset: preset of the weights, where it is not the bundle's own.
         ckpt_dir: folder of model.pt; without it the bundle's models, or models/PRESET where that exists.
         output_dir: folder to write to; without it ckpt_dir, where inference --backend looks for the files.
@@ -56,14 +59,18 @@ def export_bundle(
         source, None if preset is None else str(preset), None if ckpt_dir is None else Path(str(ckpt_dir))
     )
     output = trained.ckpt_dir if output_dir is None else Path(str(output_dir))
-    _check_output(output, [EXPORT_FILES[backend] for backend in backends], overwrite)  # before anything is computed
+    files = {**EXPORT_FILES, PAGE: page_name(source)}
+    _check_output(output, [files[backend] for backend in backends], overwrite)  # before anything is computed
     with tempfile.TemporaryDirectory() as folder:
         staged = {backend: Path(folder, backend) for backend in (*backends, "openvino")}
         for path in staged.values():
             path.mkdir()
         if quantize is None:
             for backend in backends:
-                export_checked(source, trained, staged[backend], backend)
+                if backend == PAGE:
+                    export_page(source, trained, None if preset is None else str(preset), staged[backend])
+                else:
+                    export_checked(source, trained, staged[backend], backend)
         else:
             data = BundleData(source, None if dataset_dir is None else str(dataset_dir), trained.ckpt_dir)
             export_checked(source, trained, staged["openvino"], "openvino")
@@ -71,7 +78,7 @@ def export_bundle(
         parts = [part.name for backend in backends for part in staged[backend].iterdir()]
         _check_output(output, parts, overwrite)
         for backend in backends:
-            _move(staged[backend], output, EXPORT_FILES[backend])
+            _move(staged[backend], output, files[backend])
 
 
 def _backends(format: str | Sequence[str], quantize: str | None) -> list[str]:
@@ -84,7 +91,8 @@ def _backends(format: str | Sequence[str], quantize: str | None) -> list[str]:
             raise ValueError("--quantize int8 needs --format openvino: it makes a model for OpenVINO")
     backends = formats if quantize is None else ["openvino_int8"]
     for backend in backends:
-        require_backend(backend, to_export=True)
+        if backend != PAGE:
+            require_backend(backend, to_export=True)
     return backends
 
 
