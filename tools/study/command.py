@@ -25,7 +25,7 @@ from tools.study.table import TABLE, Planned, read_table
 
 def study(
     run: str = "*",
-    list: bool = False,  # noqa: A002
+    list: bool = False,
     data_dir: str = str(ROOT / "data"),
     work_dir: str = str(ROOT / "study"),
     records: str = str(RECORDS),
