@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from monai.data import partition_dataset
@@ -43,6 +43,7 @@ class Dataset:
         weights_may_go: whether the terms let trained weights be passed on.
         group: of a case's name: cases of the same group stay in one fold.
         splits: file in ``folder`` with published splits, which then take the place of folds.
+        published: IoU and Dice of other networks over these splits.
     """
 
     folder: str
@@ -54,6 +55,7 @@ class Dataset:
     weights_may_go: bool = False
     group: Callable[[str], str] | None = None
     splits: str | None = None
+    published: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     @property
     def parts(self) -> list[str]:
@@ -93,6 +95,12 @@ DATASETS = {
         "ultrasound",
         None,
         splits="splits.json",
+        published={  # Medical-Image-Segmentation-Benchmarks
+            "U-Net": (0.686, 0.770),
+            "UNeXt": (0.650, 0.742),
+            "CMUNeXt": (0.716, 0.799),
+            "Mobile U-ViT": (0.729, 0.812),
+        },
     ),
 }
 
