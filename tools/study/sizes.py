@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from lunet_networks import create_network
 from lunet_networks.authoring.comparing.intervals import Difference
@@ -201,7 +202,12 @@ def draw(found: Sequence[Size], within: float) -> Figure:
         axes.plot(*zip(*places.values(), strict=True), "o", color="#2a9d6f") if places else None
         if smallest.name in places:
             axes.plot(*places[smallest.name], "o", markersize=13, markerfacecolor="none", color="#c44e52")
-        axes.set(xscale="log", xlabel=title)
+        axes.set(xlabel=title)
+        if field == "parameters":
+            axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.xaxis.set_major_formatter("{x:,.0f}")
+            axes.minorticks_off()
         axes.margins(0.15)
         axes.grid(alpha=0.3)
         drawn[axes] = places
