@@ -104,6 +104,8 @@ class Study:
         record = self.recorded()[planned.name]
         dice = ", ".join(f"{label} {record.mean('dice', label):.4f}" for label in record.labels)
         print(f"{folder}: {dice}; {record.cpu_minutes:.0f} minutes of processor time", flush=True)
+        may_go = DATASETS[planned.dataset].weights_may_go
+        print(f"weights{'' if may_go else ', which the data do not allow to pass on'}: {training.models}", flush=True)
         return True
 
     def training(self, planned: Planned) -> BundleTraining:

@@ -21,6 +21,7 @@ REFERENCE = "lunet_small_4f"  # with which networks without a lean twin are comp
 FORMATS = {"dice": ".3f", "hd95": ".2f", "nsd": ".3f", "iou": ".3f", "accuracy": ".3f"}
 LEAN, DOUBLING, MONAI = "#2a9d6f", "#4c72b0", "#c44e52"
 KINDS = {LEAN: "lean", DOUBLING: "other presets", MONAI: "MONAI's networks"}
+SHOWN_BELOW = 0.15  # of Dice, below the lowest end of a training
 SAME_RECIPE = ("batch_size", "learning_rate", "loss_name", "scheduler_name", "augment")
 
 
@@ -200,16 +201,14 @@ def draw(compared: Comparison) -> Figure:
         _draw_history(times, network, colour)
     sizes.set(xscale="log", xlabel="parameters", ylabel="Dice, mean over labels, cases and seeds")
     times.set(xlabel="minutes of processor time", ylabel="best Dice of a validation so far")
+    ends = {network.name: _end(network.records[0]) for network in compared.networks}
     for axes in (sizes, times):
         axes.margins(0.12)
         axes.grid(alpha=0.3)
     handles = [sizes.plot([], [], "o", color=colour, label=kind)[0] for colour, kind in KINDS.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(KINDS), frameon=False)
+    times.set_ylim(bottom=max(0.0, min(best for _, best in ends.values()) - SHOWN_BELOW))
     label_points(sizes, places)
-    ends = {}
-    for network in compared.networks:
-        minutes, best = _progress(network.records[0])
-        ends[network.name] = (float(minutes[-1]), float(best[-1]))
     label_points(times, ends)
     return figure
 
@@ -225,6 +224,11 @@ def _progress(record: Record) -> tuple[np.ndarray, np.ndarray]:
     dice = np.array([row.get(KEY_METRIC, math.nan) for row in record.history])
     minutes = np.cumsum([row["cpu_seconds"] for row in record.history]) / 60
     return minutes, np.fmax.accumulate(np.nan_to_num(dice))
+
+
+def _end(record: Record) -> tuple[float, float]:
+    minutes, best = _progress(record)
+    return float(minutes[-1]), float(best[-1])
 
 
 def _colour(network: str) -> str:
