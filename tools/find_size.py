@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from monai.bundle import ConfigParser
 
 from lunet_networks.authoring.command_line import run_commands
 from lunet_networks.authoring.planning.families import FAMILIES, presets_of
+from lunet_networks.authoring.running.bundle_run import BundleRun
 from lunet_networks.bundle.evaluation.tables import write_csv
 from lunet_networks.bundle.runtime.checks import check_whole_number, choose
 from lunet_networks.bundle.runtime.files import write_figure
-from lunet_networks.bundle.runtime.settings import SETTINGS, check_settings
+from lunet_networks.summary import count_parameters
 from tools.study.records import RUN, Record, read_one, read_records, write_record
 from tools.study.running import BundleTraining
 from tools.study.sizes import draw, measure_costs, rows, sizes, table, verdict
@@ -75,12 +75,7 @@ def _presets(bundle: Path, given: str | Sequence[str] | None) -> list[str]:
         FileNotFoundError: if it is no bundle.
         ValueError: if a preset is not of the bundle's family, or there is only one.
     """
-    config = bundle / "configs" / "train.json"
-    if not config.is_file():
-        raise FileNotFoundError(
-            f"{bundle} is not a bundle, there is no {config}: name a folder such as bundles/lunet_small"
-        )
-    preset = ConfigParser.load_config_file(config).get("preset")
+    preset = BundleRun.of("training", bundle, {}).value("preset")
     family = next((family for family in FAMILIES if preset in presets_of(family)), None)
     if family is None:
         raise ValueError(f"{bundle} has the network {preset!r}, which is of no family: there is no size to choose")
@@ -124,9 +119,8 @@ def _trained(
     bundle: Path, dataset_dir: Path, output: Path, presets: Sequence[str], seeds: int, given: Mapping[str, Any]
 ) -> dict[str, list[Record]]:
     """Train what is not trained yet, the smallest preset first."""
-    for name in given:
-        choose("a setting", name, dict.fromkeys(sorted(SETTINGS.keys() - OWN_SETTINGS)))
-    check_settings(**given)
+    for name in sorted(given.keys() & OWN_SETTINGS):
+        raise ValueError(f"--{name} is not for find_size, which gives it by itself")
     runs = {
         (preset, seed): BundleTraining(
             bundle, dataset_dir, output / "runs" / f"{preset}-seed{seed}", {**given, "preset": preset, "seed": seed}
@@ -134,7 +128,10 @@ def _trained(
         for preset in presets
         for seed in range(seeds)
     }
-    parameters = {preset: sum(each.numel() for each in runs[preset, 0].network().parameters()) for preset in presets}
+    for run in runs.values():
+        run.run("training").check_names()
+        run.run("training").check_values()
+    parameters = {preset: count_parameters(runs[preset, 0].make_network()) for preset in presets}
     found: dict[str, list[Record]] = {}
     for preset in sorted(presets, key=parameters.__getitem__):
         found[preset] = [_record(runs[preset, seed], output / "records") for seed in range(seeds)]
@@ -168,7 +165,7 @@ def _planned(training: BundleTraining) -> dict[str, Any]:
         "network": settings["preset"],
         "dataset": training.dataset_dir.name,
         "part": f"fold{settings.get('fold', 0)}",
-        "epochs": training.parser.get_parsed_content("epochs"),
+        "epochs": training.run("training").value("epochs"),
         "seed": settings["seed"],
         "bundle": training.bundle.name,
         "settings": settings,

@@ -10,16 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lunet_networks.authoring.command_line import as_bool
-from lunet_networks.bundle.report.summaries import read_rows
-from lunet_networks.bundle.runtime import outputs
 from lunet_networks.bundle.runtime.errors import shortened_list
 from lunet_networks.bundle.training.time_left import in_words
 from tools import ROOT
 from tools.build_bundles import HIPPOCAMPUS
 from tools.study.datasets import DATASETS, stage
-from tools.study.peers import network_def
+from tools.study.peers import peer_config
 from tools.study.records import RECORDS, Record, read_records, write_record
-from tools.study.running import BundleTraining, run_logged
+from tools.study.running import BundleTraining, epochs_done, log_command
 from tools.study.table import TABLE, Planned, read_table
 
 
@@ -120,7 +118,7 @@ class Study:
             dataset_dir,
             self.folder(planned),
             settings,
-            network_def(planned.network) if planned.is_peer else None,
+            peer_config(planned.network) if planned.is_peer else None,
         )
 
     def folder(self, planned: Planned) -> Path:
@@ -139,7 +137,7 @@ class Study:
             options |= {"licence": dataset.licence} if dataset.licence else {}
             words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
             log = folder / f"{planned.bundle}.log"
-            run_logged(["-m", "lunet_networks", "new-bundle", planned.bundle, *words], log)
+            log_command(["-m", "lunet_networks", "new-bundle", planned.bundle, *words], log)
         return bundle
 
     def listed(self, chosen: Sequence[Planned]) -> str:
@@ -151,7 +149,7 @@ class Study:
                 mean = statistics.fmean(record.mean("dice", label) for label in record.labels)
                 lines.append(f"done     {planned.name}: Dice {mean:.3f}, {record.cpu_minutes:.0f} min of CPU")
                 continue
-            rows = self._epochs(planned)
+            rows = epochs_done(self.folder(planned))
             seconds = _seconds_of_epoch(planned, rows, recorded)
             time = "time not known yet" if seconds is None else in_words(seconds * (planned.epochs - len(rows)))
             left += (seconds or 0) * (planned.epochs - len(rows))
@@ -159,10 +157,6 @@ class Study:
             lines.append(f"missing  {planned.name}: {begun}{time}")
         done = sum(planned.name in recorded for planned in chosen)
         return "\n".join([*lines, f"{done} of {len(chosen)} done; known of the rest: {in_words(left)}"])
-
-    def _epochs(self, planned: Planned) -> list[Mapping[str, str]]:
-        history = self.folder(planned) / outputs.HISTORY
-        return read_rows(history) if history.is_file() else []
 
 
 def _seconds_of_epoch(

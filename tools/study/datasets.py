@@ -175,7 +175,7 @@ def fold_of_groups(cases: Sequence[str], group: Callable[[str], str], fold: int)
     Example:
         >>> frames = [f"patient{number:03}_frame0{frame}" for number in range(10) for frame in (1, 2)]
         >>> fold_of_groups(frames, patient, 0)
-        ['patient006_frame01', 'patient006_frame02', 'patient009_frame01', 'patient009_frame02']
+        ['patient002_frame01', 'patient002_frame02', 'patient008_frame01', 'patient008_frame02']
     """
     groups = sorted({group(case) for case in cases})
     held_out = partition_dataset(groups, num_partitions=FOLDS, shuffle=True, seed=FOLD_SEED)[fold]

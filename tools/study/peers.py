@@ -6,7 +6,7 @@ from tools.tables.networks import NNUNET
 from tools.tables.networks import PEERS as MEASURED
 
 NAMES_OF_MONAI = "monai.networks.nets"
-SHAPE = {"in_channels": "@in_channels", "out_channels": "@out_channels"}  # as the bundle says
+OF_THE_BUNDLE = {"in_channels", "out_channels"}
 PLANS = {  # of nnU-Net for a dataset, without deep supervision; axes as in the bundle
     "DynUNet_hippocampus": {
         "spatial_dims": 3,
@@ -23,14 +23,14 @@ PLANS = {  # of nnU-Net for a dataset, without deep supervision; axes as in the 
 }
 
 
-def network_def(peer: str) -> dict[str, Any]:
-    """A peer as a bundle's config has its network.
+def peer_config(peer: str) -> dict[str, Any]:
+    """A peer as a bundle's config has its network, without its channels in and out, which the bundle knows.
 
     Args:
         peer: one of ``peers()``.
 
     Example:
-        >>> network_def("SegResNet")["_target_"], network_def("DynUNet_hippocampus")["upsample_kernel_size"]
+        >>> peer_config("SegResNet")["_target_"], peer_config("DynUNet_hippocampus")["upsample_kernel_size"]
         ('monai.networks.nets.SegResNet', [[2, 2, 2], [2, 2, 2], [2, 2, 2]])
     """
     if peer in PLANS:
@@ -40,7 +40,8 @@ def network_def(peer: str) -> dict[str, Any]:
     else:
         make = MEASURED[peer].make_network
         given, name = make.keywords, make.func.__name__
-    return {"_target_": f"{NAMES_OF_MONAI}.{name}", **_lists(given), **SHAPE}
+    own = {key: value for key, value in given.items() if key not in OF_THE_BUNDLE}
+    return {"_target_": f"{NAMES_OF_MONAI}.{name}", **_lists(own)}
 
 
 def peers() -> list[str]:

@@ -99,11 +99,11 @@ def write_record(name: str, planned: Mapping[str, Any], training: BundleTraining
     """
     run = read_record(training.folder / outputs.RUN_RECORD)
     history = as_rows(read_rows(training.folder / outputs.HISTORY))
-    network, shape = training.network(), training.patch_shape()
+    network, shape = training.make_network(), training.patch_shape()
     candidates = [row for row in history if row.get("candidate", 1)]
     content = {
         "planned": planned,
-        "network_def": training.network_def,
+        "network_def": training.network_def(),
         "settings": {key: value for key, value in run["settings"].items() if key not in HOW_IT_RAN},
         "cases": {section: len(cases) for section, cases in run["cases"].items()},
         "best_epoch": (best_row(candidates) or {"epoch": 0})["epoch"],

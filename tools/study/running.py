@@ -1,17 +1,15 @@
 """A training and its evaluation by the commands that a user would type, resumed wherever they were stopped."""
 
-import functools
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from monai.bundle import ConfigParser
 from torch import nn
 
-from lunet_networks.authoring.literals import literal
+from lunet_networks.authoring.running.bundle_run import BundleRun
 from lunet_networks.authoring.subprocesses import alone_in, shell
 from lunet_networks.bundle.report.summaries import read_rows
 from lunet_networks.bundle.runtime import outputs
@@ -29,7 +27,8 @@ class BundleTraining:
         dataset_dir: that holds dataset.json.
         folder: where the run's files go.
         settings: of train.json, without paths.
-        network_def: in place of the bundle's network; None: the bundle's.
+        network: a config in place of the bundle's network, without in_channels and out_channels, which are the
+            bundle's; None: the bundle's network.
 
     Example::
 
@@ -41,7 +40,7 @@ class BundleTraining:
     dataset_dir: Path
     folder: Path
     settings: Mapping[str, Any]
-    network_def: Mapping[str, Any] | None = field(default=None, hash=False)
+    network: Mapping[str, Any] | None = None
 
     @property
     def models(self) -> Path:
@@ -55,65 +54,62 @@ class BundleTraining:
             OSError: if a command fails; the message shows the end of its log.
         """
         with alone_in(self.folder) as lock:
-            self._run("training", ["train"], lock, resume=True)
-            self._run("evaluation", ["train", "evaluate"], lock, section="validation")
+            run_logged(self.run("training", resume=True), self.folder / LOG, lock)
+            run_logged(self.run("evaluation", section="validation"), self.folder / LOG, lock)
 
-    def epochs_done(self) -> int:
-        """Number of epochs that are done."""
-        history = self.folder / outputs.HISTORY
-        return len(read_rows(history)) if history.is_file() else 0
+    def run(self, name: str, **more: Any) -> BundleRun:
+        """The training or the evaluation as a run of the bundle."""
+        places = {"dataset_dir": self.dataset_dir, "output_dir": self.folder, "ckpt_dir": self.models}
+        given = {**{place: str(path) for place, path in places.items()}, **self.settings, **more}
+        network_def = self.network_def()
+        return BundleRun.of(name, self.bundle, {**given, **({"network_def": network_def} if network_def else {})})
 
-    @functools.cached_property
-    def parser(self) -> ConfigParser:
-        """The training's config with these settings."""
-        parser = ConfigParser(ConfigParser.load_config_file(self.bundle / "configs" / "train.json"))
-        parser.update(literal({"bundle_root": self.bundle, "dataset_dir": self.dataset_dir, **self.settings}))
-        if self.network_def:
-            parser.update({"network_def": dict(self.network_def)})
-        return parser
+    def network_def(self) -> dict[str, Any] | None:
+        """The whole config in place of the bundle's network."""
+        if self.network is None:
+            return None
+        bundle = BundleRun.of("training", self.bundle, self.settings)
+        return {**self.network, **{name: bundle.value(name) for name in ("in_channels", "out_channels")}}
 
-    def network(self) -> nn.Module:
+    def make_network(self) -> nn.Module:
         """The network with random weights."""
-        return self.parser.get_parsed_content("network_def")
+        return self.run("training").value("network_def")
 
     def patch_shape(self) -> tuple[int, ...]:
         """``(1, C, [D,] H, W)`` of a patch."""
-        sizes, dims = self.parser.get_parsed_content("roi_size"), self.spatial_dims()
-        sides = tuple(sizes) if isinstance(sizes, Sequence) else (sizes,) * dims
-        return (1, self.parser.get_parsed_content("in_channels"), *sides)
-
-    def spatial_dims(self) -> int:
-        """Of the images that the bundle is made for."""
-        config = ConfigParser.load_config_file(self.bundle / "configs" / "train.json")
-        return int(config["network_def"]["spatial_dims"])
-
-    def command(self, workflow: str, configs: Sequence[str], **more: Any) -> list[str]:
-        """Arguments of python that run a workflow of the bundle."""
-        files = [str(self.bundle / "configs" / f"{name}.json") for name in configs]
-        given = {
-            "config_file": files[0] if len(files) == 1 else files,
-            "bundle_root": literal(self.bundle),
-            "dataset_dir": literal(self.dataset_dir),
-            "output_dir": literal(self.folder),
-            "ckpt_dir": literal(self.models),
-            **literal(dict(self.settings)),
-            **({"network_def": dict(self.network_def)} if self.network_def else {}),
-            **more,
-        }
-        words = [word for name, value in given.items() for word in (f"--{name}", str(value))]
-        return ["-m", "monai.bundle", "run", workflow, *words]
-
-    def _run(self, workflow: str, configs: Sequence[str], lock: int, **more: Any) -> None:
-        run_logged(self.command(workflow, configs, **more), self.folder / LOG, lock)
+        bundle = BundleRun.of("training", self.bundle, self.settings)
+        sizes, dims = bundle.value("roi_size"), bundle.value("network_def#spatial_dims")
+        return (1, bundle.value("in_channels"), *(sizes if isinstance(sizes, Sequence) else [sizes] * dims))
 
 
-def run_logged(arguments: Sequence[str], log: Path, lock: int | None = None) -> None:
+def epochs_done(folder: Path) -> list[dict[str, str]]:
+    """The rows of the history of a training so far."""
+    history = folder / outputs.HISTORY
+    return read_rows(history) if history.is_file() else []
+
+
+def run_logged(run: BundleRun, log: Path, lock: int | None = None) -> None:
+    """Run a bundle; what it says goes to a log.
+
+    Args:
+        run: of a bundle.
+        log: as for ``log_command``.
+        lock: as for ``log_command``.
+
+    Raises:
+        OSError: if it fails; the message shows the end of the log.
+    """
+    log_command(run.arguments(), log, lock, run.folder)
+
+
+def log_command(arguments: Sequence[str], log: Path, lock: int | None = None, folder: Path | None = None) -> None:
     """Run a command of this Python; what it says goes to a log.
 
     Args:
         arguments: of python.
         log: to which the command and what it says are appended.
         lock: of ``alone_in``, which the command holds even if this process is killed before; or None.
+        folder: the current folder of the command; None: that of this process.
 
     Raises:
         OSError: if it fails; the message shows the end of the log.
@@ -123,7 +119,7 @@ def run_logged(arguments: Sequence[str], log: Path, lock: int | None = None) -> 
         print(f"$ {shell(['python', *arguments])}", file=file, flush=True)
         kept = [] if lock is None else [lock]
         command = [sys.executable, "-W", "ignore", *arguments]
-        status = subprocess.run(command, stdout=file, stderr=file, pass_fds=kept).returncode
+        status = subprocess.run(command, stdout=file, stderr=file, pass_fds=kept, cwd=folder).returncode
     if status:
         last = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:])
         raise OSError(f"a command failed with status {status}; its log {log} ends with\n{last}")

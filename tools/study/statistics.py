@@ -54,7 +54,7 @@ def over_seeds(values: Sequence[float]) -> tuple[float, float]:
     """Mean and standard deviation; nan for the latter if there is one value.
 
     Example:
-        >>> over_seeds([0.8, 0.9])[0], over_seeds([0.8])
-        (0.8500000000000001, (0.8, nan))
+        >>> over_seeds([0.5, 1.0])[0], over_seeds([0.8])
+        (0.75, (0.8, nan))
     """
     return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")

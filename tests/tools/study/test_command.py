@@ -1,5 +1,6 @@
 """The study's command: what is missing is done, also after it was killed."""
 
+import ast
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import yaml
 from tests.helpers.study_records import made_up
 from tools import ROOT
 from tools.study.command import Study, study
+from tools.study.peers import peer_config
 from tools.study.records import CASES, Record, read_records
 from tools.study.table import Planned, read_table
 
@@ -62,14 +64,15 @@ def test_a_record_of_another_run_under_the_same_name_is_refused(tmp_path: Path) 
 def test_the_commands_are_those_of_a_user(tmp_path: Path, data_dir: Path) -> None:
     lines = {"network": "SegResNet", **SMALL}, {"network": "lunet_small_1f", **SMALL}
     plan = Study(data_dir, tmp_path, tmp_path, read_table(Path(write_table(tmp_path / "runs.yaml", *lines))))
-    of_peer, of_preset = (plan.training(planned).command("training", ["train"], resume=True) for planned in plan.table)
+    of_peer, of_preset = (plan.training(planned).run("training", resume=True).arguments() for planned in plan.table)
     for command, planned in ((of_peer, plan.table[0]), (of_preset, plan.table[1])):
         given = dict(zip(command[4::2], command[5::2], strict=True))
         assert command[:4] == ["-m", "monai.bundle", "run", "training"]
         assert given["--config_file"] == str(ROOT / "bundles" / "lunet_small" / "configs" / "train.json")
         assert (given["--seed"], given["--fold"], given["--resume"]) == ("0", "0", "True")
         assert given["--output_dir"] == str(tmp_path / "runs" / planned.name)
-    assert "monai.networks.nets.SegResNet" in of_peer[of_peer.index("--network_def") + 1]
+    network = ast.literal_eval(of_peer[of_peer.index("--network_def") + 1])
+    assert network == {**peer_config("SegResNet"), "in_channels": 1, "out_channels": 3}
     assert "--preset" not in of_peer
     assert of_preset[of_preset.index("--preset") + 1] == "lunet_small_1f"
     assert plan.training(plan.table[0]).patch_shape() == (1, 1, 32, 32, 32)

@@ -8,10 +8,9 @@ from monai.bundle import ConfigParser
 from torch import nn
 
 from lunet_networks import PRESETS
-from lunet_networks.bundle.data.labels import count_outputs
 from tools import ROOT
 from tools.study.datasets import DATASETS
-from tools.study.peers import network_def
+from tools.study.peers import peer_config
 from tools.study.table import read_table
 
 RIGHT = {"network": "lunet_small_4f", "dataset": "hippocampus", "part": "fold0", "epochs": 2, "seeds": [0, 1]}
@@ -25,8 +24,8 @@ def test_every_run_names_a_bundle_and_a_network_that_exist() -> None:
 
 def test_every_peer_takes_the_images_of_its_datasets() -> None:
     for network, dataset in {(planned.network, planned.dataset) for planned in read_table() if planned.is_peer}:
-        dims, labels = DATASETS[dataset].spatial_dims, DATASETS[dataset].label_names
-        config = {"in_channels": 1, "out_channels": count_outputs(list(labels)), "network_def": network_def(network)}
+        dims, shape = DATASETS[dataset].spatial_dims, {"in_channels": 1, "out_channels": 2}
+        config = {"network_def": {**peer_config(network), **shape}}
         built = ConfigParser(config).get_parsed_content("network_def")
         weights = {each.weight.ndim for each in built.modules() if isinstance(each, nn.Conv2d | nn.Conv3d)}
         assert weights == {dims + 2}, f"{network} on {dataset}"
