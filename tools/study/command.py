@@ -110,7 +110,8 @@ class Study:
         """The training of a run; its dataset and its bundle are made if need be."""
         with contextlib.redirect_stdout(io.StringIO()):  # what make-datalist says
             dataset_dir, fold = stage(DATASETS[planned.dataset], planned.part, self.data_dir, self.work_dir / "data")
-        settings = {"epochs": planned.epochs, "seed": planned.seed, "fold": fold, **planned.settings}
+        settings = {**DATASETS[planned.dataset].settings, **planned.settings}
+        settings |= {"epochs": planned.epochs, "seed": planned.seed, "fold": fold}
         if not planned.is_peer:
             settings["preset"] = planned.network
         return BundleTraining(

@@ -5,8 +5,10 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from monai.data import partition_dataset
+from PIL import Image
 
 from lunet_networks.authoring.planning.make_datalist import make_datalist
 from lunet_networks.authoring.staging import write_json
@@ -44,6 +46,9 @@ class Dataset:
         group: of a case's name: cases of the same group stay in one fold.
         splits: file in ``folder`` with published splits, which then take the place of folds.
         published: IoU and Dice of other networks over these splits.
+        as_grey: whether some of the pictures are in colour, which a bundle does not mix with grey ones: then grey
+            copies are used.
+        settings: that all networks are trained with on it, where the bundles' would differ.
     """
 
     folder: str
@@ -56,6 +61,8 @@ class Dataset:
     group: Callable[[str], str] | None = None
     splits: str | None = None
     published: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    as_grey: bool = False
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def parts(self) -> list[str]:
@@ -81,9 +88,18 @@ DATASETS = {
         "MRI",
         "CC BY-NC-SA 4.0",
         group=patient,
+        # a batch that the memory allows would depend on the network; nnU-Net's plan halves an axis five times
+        settings={"batch_size": 4, "roi_size": [256, 256, 16]},
     ),
     "nuclei": Dataset(
-        "nuclei_dsb2018", "nuclei (DSB 2018, microscopy)", ("nucleus",), 2, "microscopy", "CC0", weights_may_go=True
+        "nuclei_dsb2018",
+        "nuclei (DSB 2018, microscopy)",
+        ("nucleus",),
+        2,
+        "microscopy",
+        "CC0",
+        weights_may_go=True,
+        as_grey=True,
     ),
     "polyps": Dataset("polyps_kvasir", "polyps (Kvasir-SEG, endoscopy)", ("polyp",), 2, "endoscopy", None),
     "lesions": Dataset("lesions_isic2018", "skin lesions (ISIC 2018)", ("lesion",), 2, "dermoscopy", None),
@@ -143,7 +159,7 @@ def _write(dataset: Dataset, number: int, source: Path, target: Path) -> None:
     begun.mkdir(parents=True)
     for name in IMAGES:
         if (source / name).is_dir():
-            (begun / name).symlink_to(source / name)
+            _place(source / name, begun / name, as_grey=dataset.as_grey and name == "images")
     make_datalist(str(begun), dataset.label_names, dataset.modality)
     path = begun / "dataset.json"
     description = json.loads(path.read_text(encoding="utf-8"))
@@ -157,6 +173,17 @@ def _write(dataset: Dataset, number: int, source: Path, target: Path) -> None:
         description["training"] = [cases[name] for name in cases if name not in held_out]
     write_json(path, {**description, "name": dataset.title, "numTraining": len(description["training"])})
     begun.rename(target)
+
+
+def _place(source: Path, target: Path, as_grey: bool) -> None:
+    """A link to a folder, or grey copies of its pictures."""
+    if not as_grey:
+        target.symlink_to(source)
+        return
+    target.mkdir()
+    for path in sorted(source.iterdir()):
+        with Image.open(path) as picture:
+            picture.convert("L").save(target / f"{path.stem}.png")
 
 
 def case_name(case: Mapping[str, str]) -> str:

@@ -55,6 +55,19 @@ def test_folds_are_the_bundles_own_where_nothing_groups_the_cases(pictures: Path
     assert len(load_datalist(folder, "validation", fold)) == 1
 
 
+def test_where_some_pictures_are_in_colour_grey_copies_are_used(pictures: Path, tmp_path: Path) -> None:
+    images = pictures / "ultrasound_busi" / "images"
+    coloured = np.stack([np.full((16, 16), value, np.uint8) for value in (10, 90, 200)], axis=-1)
+    Image.fromarray(coloured).save(images / "benign_0.png")
+    dataset = replace(DATASETS["ultrasound"], as_grey=True)
+    with pytest.raises(ValueError, match="3 channels, 5 of 6 images have 1"):
+        stage(replace(dataset, as_grey=False), "split1", pictures, tmp_path / "mixed")
+    folder, _ = stage(dataset, "split1", pictures, tmp_path / "work")
+    assert {Image.open(path).mode for path in (folder / "images").iterdir()} == {"L"}
+    with Image.open(images / "benign_0.png") as untouched:
+        assert untouched.mode == "RGB"
+
+
 def test_a_dataset_that_is_not_there_and_a_part_that_it_lacks(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"heart_acdc is not there: give the folder .* with --data_dir"):
         stage(DATASETS["heart"], "fold0", tmp_path, tmp_path)
