@@ -57,7 +57,7 @@ def test_folds_are_the_bundles_own_where_nothing_groups_the_cases(pictures: Path
 
 def test_where_some_pictures_are_in_colour_grey_copies_are_used(pictures: Path, tmp_path: Path) -> None:
     images = pictures / "ultrasound_busi" / "images"
-    coloured = np.stack([np.full((16, 16), value, np.uint8) for value in (10, 90, 200)], axis=-1)
+    coloured = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
     Image.fromarray(coloured).save(images / "benign_0.png")
     dataset = replace(DATASETS["ultrasound"], as_grey=True)
     with pytest.raises(ValueError, match="3 channels, 5 of 6 images have 1"):
