@@ -21,6 +21,7 @@ REFERENCE = "lunet_small_4f"  # with which networks without a lean twin are comp
 FORMATS = {"dice": ".3f", "hd95": ".2f", "nsd": ".3f", "iou": ".3f", "accuracy": ".3f"}
 LEAN, DOUBLING, MONAI = "#2a9d6f", "#4c72b0", "#c44e52"
 KINDS = {LEAN: "lean", DOUBLING: "other presets", MONAI: "MONAI's networks"}
+LEAST_SPAN = 0.04  # of an axis of Dice, so that differences that a seed makes do not look large
 SHOWN_BELOW = 0.15  # of Dice, below the lowest end of a training
 SAME_RECIPE = ("batch_size", "learning_rate", "loss_name", "scheduler_name", "augment")
 
@@ -207,7 +208,11 @@ def draw(compared: Comparison) -> Figure:
         axes.grid(alpha=0.3)
     handles = [sizes.plot([], [], "o", color=colour, label=kind)[0] for colour, kind in KINDS.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(KINDS), frameon=False)
-    times.set_ylim(bottom=max(0.0, min(best for _, best in ends.values()) - SHOWN_BELOW))
+    lowest, highest = (pick(best for _, best in ends.values()) for pick in (min, max))
+    times.set_ylim(max(0.0, lowest - SHOWN_BELOW), highest + LEAST_SPAN / 2)
+    low, high = sizes.get_ylim()
+    wider = max(0.0, LEAST_SPAN - (high - low)) / 2
+    sizes.set_ylim(low - wider, high + wider)
     label_points(sizes, places)
     label_points(times, ends)
     return figure

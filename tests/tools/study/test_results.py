@@ -45,3 +45,14 @@ def test_lean_against_twin_and_others_against_the_small_lean_one(compared) -> No
 def test_every_network_is_named_in_both_charts(compared) -> None:
     for axes in draw(compared).axes:
         assert [text.get_text() for text in axes.texts] == ["lunet_small_4f", "unet_small_4f", "SegResNet"]
+
+
+def test_pictures_have_their_own_metrics_and_what_is_published(tmp_path: Path) -> None:
+    made_up(tmp_path, "lv_unet", BASE, dataset="ultrasound", part="split1", bundle="lv_unet")
+    (compared,) = comparisons(read_records(tmp_path))
+    text = section(compared, "picture.png")
+    assert "| IoU anterior | IoU posterior |" in text
+    assert (
+        "| published, mean of the three splits | IoU | Dice (F1) |\n|---|---:|---:|\n| U-Net | 0.686 | 0.770 |" in text
+    )
+    assert "first less second" not in text  # nothing to compare it with
