@@ -48,7 +48,7 @@ class Dataset:
         published: IoU and Dice of other networks over these splits.
         as_grey: whether some of the pictures are in colour, which a bundle does not mix with grey ones: then grey
             copies are used.
-        settings: that all networks are trained with on it, where the bundles' would differ.
+        settings: that all networks are trained with on it, where those of the bundles differ.
     """
 
     folder: str
@@ -70,6 +70,10 @@ class Dataset:
         return [f"split{number}" for number in (1, 2, 3)] if self.splits else [f"fold{fold}" for fold in range(FOLDS)]
 
 
+# What a bundle plans by the memory that its network takes is set here, so that all networks are trained alike.
+SETTINGS_HEART = {"batch_size": 4, "roi_size": [256, 256, 16]}  # nnU-Net's plan for the heart halves an axis five times
+SETTINGS_PICTURES = {"batch_size": 8, "roi_size": [256, 256]}  # as most networks for pictures are published
+
 DATASETS = {
     "hippocampus": Dataset(
         "Task04_Hippocampus",
@@ -88,8 +92,7 @@ DATASETS = {
         "MRI",
         "CC BY-NC-SA 4.0",
         group=patient,
-        # a batch that the memory allows would depend on the network; nnU-Net's plan halves an axis five times
-        settings={"batch_size": 4, "roi_size": [256, 256, 16]},
+        settings=SETTINGS_HEART,
     ),
     "nuclei": Dataset(
         "nuclei_dsb2018",
@@ -100,9 +103,14 @@ DATASETS = {
         "CC0",
         weights_may_go=True,
         as_grey=True,
+        settings=SETTINGS_PICTURES,
     ),
-    "polyps": Dataset("polyps_kvasir", "polyps (Kvasir-SEG, endoscopy)", ("polyp",), 2, "endoscopy", None),
-    "lesions": Dataset("lesions_isic2018", "skin lesions (ISIC 2018)", ("lesion",), 2, "dermoscopy", None),
+    "polyps": Dataset(
+        "polyps_kvasir", "polyps (Kvasir-SEG, endoscopy)", ("polyp",), 2, "endoscopy", None, settings=SETTINGS_PICTURES
+    ),
+    "lesions": Dataset(
+        "lesions_isic2018", "skin lesions (ISIC 2018)", ("lesion",), 2, "dermoscopy", None, settings=SETTINGS_PICTURES
+    ),
     "ultrasound": Dataset(
         "ultrasound_busi",
         "breast ultrasound (BUSI)",
@@ -111,6 +119,7 @@ DATASETS = {
         "ultrasound",
         None,
         splits="splits.json",
+        settings=SETTINGS_PICTURES,
         published={  # Medical-Image-Segmentation-Benchmarks
             "U-Net": (0.686, 0.770),
             "UNeXt": (0.650, 0.742),
