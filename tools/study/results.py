@@ -21,6 +21,7 @@ REFERENCE = "lunet_small_4f"  # with which networks without a lean twin are comp
 FORMATS = {"dice": ".3f", "hd95": ".2f", "nsd": ".3f", "iou": ".3f", "accuracy": ".3f"}
 LEAN, DOUBLING, MONAI = "#2a9d6f", "#4c72b0", "#c44e52"
 KINDS = {LEAN: "lean", DOUBLING: "other presets", MONAI: "MONAI's networks"}
+FAR_BELOW = 0.3  # of Dice
 LEAST_SPAN = 0.04  # of an axis of Dice, so that differences that a seed makes do not look large
 SHOWN_BELOW = 0.15  # of Dice, below the lowest end of a training
 SAME_RECIPE = ("batch_size", "learning_rate", "loss_name", "scheduler_name", "augment")
@@ -189,11 +190,16 @@ def _records(compared: Comparison) -> list[Record]:
 
 
 def draw(compared: Comparison) -> Figure:
-    """Dice over parameters, a bar from the worst to the best seed; and the best Dice so far over the processor time."""
+    """Dice over parameters, a bar from the worst to the best seed; and the best Dice so far over the processor time.
+    Networks far below the best, as those that never left Dice 0, are named in the title instead."""
     figure = Figure(figsize=(11, 4.6), facecolor="white", layout="constrained")
     sizes, times = figure.subplots(1, 2)
+    means = {network.name: float(np.nanmean(network.dice)) for network in compared.networks}
+    drawn = [network for network in compared.networks if means[network.name] > max(means.values()) - FAR_BELOW]
+    if below := [name for name in means if name not in {network.name for network in drawn}]:
+        figure.suptitle(f"below: {', '.join(f'{name}, Dice {means[name]:.2f}' for name in below)}", fontsize=9)
     places = {}
-    for network in compared.networks:
+    for network in drawn:
         of_seeds = np.nanmean(network.dice, axis=1)
         places[network.name] = (network.parameters, float(of_seeds.mean()))
         colour = _colour(network.records[0].planned["network"])
@@ -202,7 +208,7 @@ def draw(compared: Comparison) -> Figure:
         _draw_history(times, network, colour)
     sizes.set(xscale="log", xlabel="parameters", ylabel="Dice, mean over labels, cases and seeds")
     times.set(xlabel="minutes of processor time", ylabel="best Dice of a validation so far")
-    ends = {network.name: _end(network.records[0]) for network in compared.networks}
+    ends = {network.name: _end(network.records[0]) for network in drawn}
     for axes in (sizes, times):
         axes.margins(0.12)
         axes.grid(alpha=0.3)

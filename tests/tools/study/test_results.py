@@ -47,6 +47,15 @@ def test_every_network_is_named_in_both_charts(compared) -> None:
         assert [text.get_text() for text in axes.texts] == ["lunet_small_4f", "unet_small_4f", "SegResNet"]
 
 
+def test_a_network_far_below_is_named_and_not_drawn(tmp_path: Path) -> None:
+    for network, less in {"lunet_small_4f": 0.0, "unet_small_4f": 0.01, "unet_small_1f": 0.65}.items():
+        made_up(tmp_path, network, BASE - less)
+    figure = draw(comparisons(read_records(tmp_path))[0])
+    assert figure.get_suptitle() == "below: unet_small_1f, Dice 0.15"
+    for axes in figure.axes:
+        assert {text.get_text() for text in axes.texts} == {"lunet_small_4f", "unet_small_4f"}
+
+
 def test_pictures_have_their_own_metrics_and_what_is_published(tmp_path: Path) -> None:
     made_up(tmp_path, "lv_unet", BASE, dataset="ultrasound", part="split1", bundle="lv_unet")
     (compared,) = comparisons(read_records(tmp_path))
