@@ -65,7 +65,8 @@ def test_files_that_it_names_exist(document: Path) -> None:
 def test_commands_that_it_names_exist(document: Path) -> None:
     text = document.read_text("utf-8")
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.M))
-    assert sorted(name for name in TOOL.findall(text) if not _exists(f"{name}.py", ROOT / "tools")) == []
+    tools = [(name, f"{name}.py", f"{name}/__main__.py") for name in TOOL.findall(text)]
+    assert sorted(name for name, *files in tools if not any(_exists(file, ROOT / "tools") for file in files)) == []
     assert sorted(set(LUNET.findall(text)) - set(COMMANDS)) == []
     assert sorted(set(MAKE.findall(text)) - targets) == []
 

@@ -72,7 +72,8 @@ class TrainableBundle:
     def history(self) -> list[dict[str, str]]:
         """The rows of history.csv, without the times."""
         with open(self.eval / "history.csv", newline="") as file:
-            return [{name: value for name, value in row.items() if name != "seconds"} for row in csv.DictReader(file)]
+            rows = list(csv.DictReader(file))
+        return [{name: value for name, value in row.items() if not name.endswith("seconds")} for row in rows]
 
     def weights(self) -> dict[str, torch.Tensor]:
         """Those of the last completed epoch."""

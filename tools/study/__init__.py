@@ -1,1 +1,2 @@
-"""Trainings and prunings compared: what their results become in tables and pictures."""
+"""Trainings and prunings compared: the table of runs and how they are done, their records, and what these become in
+tables and pictures."""

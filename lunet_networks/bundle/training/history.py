@@ -78,10 +78,10 @@ def best_row(rows: Sequence[Row]) -> Row | None:
 class History:
     """The rows of a training, one for each epoch, and the file ``OUTPUT_DIR/history.csv`` that holds them.
 
-    A row holds the epoch, the mean loss over its batches, the mean Dice in training, the learning rate and the seconds.
-    If the epoch was validated, it also holds the key metric, overall and for each label as ``val_NAME``; nan is what
-    cannot be measured, see ``dice_of_counts``. Handlers can add columns to the row of the current epoch with ``notes``;
-    an epoch with the note ``CANDIDATE`` 0 is never the best.
+    A row holds the epoch, the mean loss over its batches, the mean Dice in training, the learning rate, the seconds and
+    the seconds of processor time of the first process. If the epoch was validated, it also holds the key metric,
+    overall and for each label as ``val_NAME``; nan is what cannot be measured, see ``dice_of_counts``. Handlers can add
+    columns to the row of the current epoch with ``notes``; an epoch with the note ``CANDIDATE`` 0 is never the best.
 
     Args:
         output_dir: folder of the run.
@@ -136,7 +136,7 @@ class History:
 
     def write(self) -> None:
         """Write history.csv with all rows."""
-        names = ["epoch", "loss", *self.loss_terms, TRAIN_METRIC, "learning_rate", "seconds"]
+        names = ["epoch", "loss", *self.loss_terms, TRAIN_METRIC, "learning_rate", "seconds", "cpu_seconds"]
         names += [KEY_METRIC, *self.label_columns]
         names += dict.fromkeys(name for row in self.rows for name in row if name not in names)
         text = io.StringIO()
@@ -186,7 +186,7 @@ class EpochRecorder:
         self.optimizer = optimizer
         self.loss = loss
         self._losses: dict[str, list[float]] = {}
-        self._start = 0.0
+        self._start = self._cpu_start = 0.0
         self._told = False  # which labels are absent
 
     def attach(self, engine: Engine) -> None:
@@ -197,7 +197,7 @@ class EpochRecorder:
 
     def _start_epoch(self, engine: Engine) -> None:
         self._losses = {name: [] for name in ("loss", *self.history.loss_terms)}
-        self._start = time.perf_counter()
+        self._start, self._cpu_start = time.perf_counter(), time.process_time()
 
     def _note_loss(self, engine: Engine) -> None:
         loss = engine.state.output["loss"].item()
@@ -218,6 +218,7 @@ class EpochRecorder:
             TRAIN_METRIC: float(engine.state.metrics[TRAIN_METRIC]),
             "learning_rate": self.optimizer.param_groups[0]["lr"],
             "seconds": round(time.perf_counter() - self._start, 2),
+            "cpu_seconds": round(time.process_time() - self._cpu_start, 2),
             **self._validation(engine.state.epoch),
             **self.history.notes,
         }

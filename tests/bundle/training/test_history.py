@@ -61,7 +61,7 @@ def test_the_file_has_a_row_an_epoch_and_empty_cells_where_nothing_was_validated
     assert [row["val_mean_dice"] for row in rows] == ["", "0.5", "0.7", "0.7", "", "0.6"]
     assert rows[1]["val_posterior"] == "nan"
     assert list(rows[0]) == [
-        *("epoch", "loss", "train_mean_dice", "learning_rate", "seconds"),
+        *("epoch", "loss", "train_mean_dice", "learning_rate", "seconds", "cpu_seconds"),
         *("val_mean_dice", "val_anterior", "val_posterior"),
     ]
 

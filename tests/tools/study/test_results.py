@@ -1,0 +1,67 @@
+"""Tables and pictures of made-up records."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.helpers.study_records import made_up
+from tools.study.records import read_records
+from tools.study.results import comparisons, draw, section
+
+BASE = np.linspace(0.7, 0.9, 8)
+
+
+@pytest.fixture
+def compared(tmp_path: Path):
+    """A lean network with two seeds, its twin, and a peer of an unequal recipe."""
+    for seed in (0, 1):
+        made_up(tmp_path, "lunet_small_4f", BASE + 0.02 * seed, seed, parameters=500)
+    made_up(tmp_path, "unet_small_4f", BASE + 0.02, parameters=2000)
+    made_up(tmp_path, "SegResNet", BASE - 0.1, parameters=4000)
+    made_up(tmp_path, "lunet_small_1f", BASE, parameters=50, epochs=3)
+    found = comparisons(read_records(tmp_path))
+    assert [each.epochs for each in found] == [2, 3]
+    return found[0]
+
+
+def test_a_network_is_a_row_with_its_seeds(compared) -> None:
+    lines = section(compared, "picture.png").splitlines()
+    assert lines[0] == "## Hippocampus (Medical Segmentation Decathlon Task04, MR): fold0, 2 epochs"
+    assert "4 training and 8 validation cases, by the same recipe: batch size 16" in lines[2]
+    rows = [line for line in lines if line.startswith("| `")]
+    assert rows[0].startswith("| `lunet_small_4f` | 500 | 2.00 | 2 | 2 | 0.810 ± 0.014 | 0.810 ± 0.014 | 1.00 ± 0.00 |")
+    assert rows[1].startswith("| `unet_small_4f` | 2,000 | 2.00 | 2 | 1 | 0.820 | 0.820 |")
+
+
+def test_lean_against_twin_and_others_against_the_small_lean_one(compared) -> None:
+    rows = [line for line in section(compared, "picture.png").splitlines() if line.startswith("| `")][3:]
+    assert rows == [
+        "| `lunet_small_4f`, `unet_small_4f` | 0.25 | 2, 1 | -0.010 [-0.020, +0.000] |",
+        "| `SegResNet`, `lunet_small_4f` | 8 | 1, 2 | -0.110 [-0.120, -0.100] |",
+    ]
+
+
+def test_every_network_is_named_in_both_charts(compared) -> None:
+    for axes in draw(compared).axes:
+        assert [text.get_text() for text in axes.texts] == ["lunet_small_4f", "unet_small_4f", "SegResNet"]
+
+
+def test_a_network_far_below_is_named_and_not_drawn(tmp_path: Path) -> None:
+    for network, less in {"lunet_small_4f": 0.0, "unet_small_4f": 0.01, "unet_small_1f": 0.65}.items():
+        made_up(tmp_path, network, BASE - less)
+    figure = draw(comparisons(read_records(tmp_path))[0])
+    assert figure.get_suptitle() == "below: unet_small_1f, Dice 0.15"
+    for axes in figure.axes:
+        assert {text.get_text() for text in axes.texts} == {"lunet_small_4f", "unet_small_4f"}
+
+
+def test_pictures_have_their_own_metrics_and_what_is_published(tmp_path: Path) -> None:
+    made_up(tmp_path, "lv_unet", BASE, dataset="ultrasound", part="split1", bundle="lv_unet")
+    (compared,) = comparisons(read_records(tmp_path))
+    text = section(compared, "picture.png")
+    assert "| IoU anterior | IoU posterior |" in text
+    assert (
+        "| published, mean of the three splits | IoU | Dice (F1) |\n|---|---:|---:|\n| U-Net | 0.686 | 0.770 |" in text
+    )
+    assert "first less second" not in text  # nothing to compare it with

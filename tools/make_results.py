@@ -1,0 +1,74 @@
+"""Write what trained networks reach into docs/results.md, from the records of the study and of the bundles' weights."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from lunet_networks.authoring.command_line import as_bool, run_commands
+from lunet_networks.authoring.planning.families import FAMILIES
+from lunet_networks.bundle.report.summaries import TITLES, means_by_label, read_rows
+from lunet_networks.bundle.runtime import outputs
+from lunet_networks.bundle.runtime.files import write_figure
+from lunet_networks.bundle.runtime.outputs import RECORDS as RECORDS_OF_WEIGHTS
+from tools import ROOT
+from tools.study.records import RECORDS, read_records
+from tools.study.results import comparisons, draw, section
+from tools.tables.generated_sections import write_between_marks
+
+COMMAND = "python -m tools.make_results"
+FORMATS = {"dice": ".3f", "hd95_mm": ".2f", "nsd_1mm": ".3f"}
+NONE = "No run is recorded yet: `python -m tools.study` does them."
+
+
+def make_results(
+    document: str = str(ROOT / "docs" / "results.md"), records: str = str(RECORDS), check: bool = False
+) -> None:
+    """Write the tables of the study's records and of the bundles' weights between their marks, and the pictures.
+
+    Args:
+        document: with the marks; pictures go to the folder pictures beside it.
+        records: folder of the study's records.
+        check: write nothing, and fail when a table is not up to date.
+    """
+    path, check = Path(str(document)), as_bool("check", check)
+    compared = comparisons(read_records(Path(str(records))))
+    pictures = {each.name: path.parent / "pictures" / f"results_{each.name}.png" for each in compared}
+    sections = [section(each, f"pictures/{pictures[each.name].name}") for each in compared]
+    parts = {"study": "\n\n".join(sections) or NONE, "weights": weights_table()}
+    changed = [write_between_marks(path, name, COMMAND, text, check) for name, text in parts.items()]
+    if not check:
+        for each in compared:
+            write_figure(pictures[each.name], draw(each))
+    print(f"{path}: tables written" if any(changed) else f"{path} is up to date")
+
+
+def weights_table() -> str:
+    """The weights that come with the bundles: how they were trained, and their means over the validation cases."""
+    lines = []
+    for bundle, preset, folder in _recorded_weights():
+        settings = json.loads((folder / RECORDS_OF_WEIGHTS[outputs.RUN_RECORD]).read_text(encoding="utf-8"))["settings"]
+        means = means_by_label(read_rows(folder / RECORDS_OF_WEIGHTS[outputs.SUMMARY]))
+        labels = settings["label_names"]
+        figures = [f"{means[label, metric]:{FORMATS[metric]}}" for metric in TITLES for label in labels]
+        if not lines:
+            columns = [f"{title} {label}" for title in TITLES.values() for label in labels]
+            lines = [
+                f"| bundle | weights | epochs | batch size | seed | {' | '.join(columns)} |",
+                f"|---|---|{'---:|' * (3 + len(columns))}",
+            ]
+        how = f"{settings['epochs']} | {settings['batch_size']} | {settings['seed']}"
+        lines.append(f"| `{bundle}` | `{preset}` | {how} | {' | '.join(figures)} |")
+    return "\n".join(lines)
+
+
+def _recorded_weights() -> Iterator[tuple[str, str, Path]]:
+    """Bundle, preset and the folder of their records, of all weights that come with the bundles."""
+    for bundle, family in FAMILIES.items():
+        root = ROOT / "bundles" / bundle
+        for model in sorted((root / "models").glob("**/model.pt")):
+            preset = family.preset if model.parent.name == "models" else model.parent.name
+            yield bundle, preset, family.records_of(root, preset)
+
+
+if __name__ == "__main__":
+    run_commands(make_results)

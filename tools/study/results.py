@@ -1,0 +1,248 @@
+"""What the records say, as tables of docs/results.md and as pictures."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lunet_networks import PRESETS
+from lunet_networks.bundle.evaluation.tables import TABLE, TABLE_2D
+from lunet_networks.bundle.training.history import KEY_METRIC
+from lunet_networks.presets import conventional_twin, is_lean
+from tools.study.datasets import DATASETS
+from tools.study.records import Record, dice_by_seed
+from tools.study.statistics import over_seeds, paired_difference
+from tools.tables.labels import label_points
+
+REFERENCE = "lunet_small_4f"  # with which networks without a lean twin are compared
+FORMATS = {"dice": ".3f", "hd95": ".2f", "nsd": ".3f", "iou": ".3f", "accuracy": ".3f"}
+LEAN, DOUBLING, MONAI = "#2a9d6f", "#4c72b0", "#c44e52"
+KINDS = {LEAN: "lean", DOUBLING: "other presets", MONAI: "MONAI's networks"}
+FAR_BELOW = 0.3  # of Dice
+LEAST_SPAN = 0.04  # of an axis of Dice, so that differences that a seed makes do not look large
+SHOWN_BELOW = 0.15  # of Dice, below the lowest end of a training
+SAME_RECIPE = ("batch_size", "learning_rate", "loss_name", "scheduler_name", "augment")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network that was trained with one or several seeds.
+
+    Args:
+        records: one a seed.
+    """
+
+    records: Sequence[Record]
+
+    @property
+    def name(self) -> str:
+        """Of the network, and what its settings have of their own."""
+        planned = self.records[0].planned
+        return f"{planned['network']} ({planned['variant']})" if planned["variant"] else planned["network"]
+
+    @property
+    def parameters(self) -> int:
+        """Of the network."""
+        return self.records[0].run["parameters"]
+
+    @property
+    def dice(self) -> np.ndarray:
+        """Of each seed and case."""
+        return dice_by_seed(self.records)[1]
+
+    def over_seeds(self, metric: str, label: str) -> tuple[float, float]:
+        """Mean and standard deviation over the seeds of the mean over the cases."""
+        return over_seeds([record.mean(metric, label) for record in self.records])
+
+    @property
+    def cpu_minutes(self) -> float:
+        """Of a training, the mean over the seeds."""
+        return float(np.mean([record.cpu_minutes for record in self.records]))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Networks trained on the same cases with as many epochs.
+
+    Args:
+        dataset: one of ``DATASETS``.
+        part: a fold or split.
+        epochs: of each training.
+        networks: in the order of their parameters.
+    """
+
+    dataset: str
+    part: str
+    epochs: int
+    networks: Sequence[Trained]
+
+    @property
+    def name(self) -> str:
+        """Of files and marks."""
+        return f"{self.dataset}_{self.part}_{self.epochs}_epochs"
+
+    def pairs(self) -> list[tuple[Trained, Trained]]:
+        """Which networks are compared: a lean one with its twin, and any other with the small lean one."""
+        by_name = {network.name: network for network in self.networks}
+        twins = {name: conventional_twin(name) for name in by_name if name in PRESETS}
+        pairs = [(by_name[name], by_name[twin]) for name, twin in twins.items() if twin in by_name]
+        paired = {REFERENCE, *(each.name for pair in pairs for each in pair)}
+        if REFERENCE in by_name:
+            pairs += [(by_name[name], by_name[REFERENCE]) for name in by_name if name not in paired]
+        return pairs
+
+
+def comparisons(records: Sequence[Record]) -> list[Comparison]:
+    """The records by what can be compared, datasets in the order of ``DATASETS``."""
+    groups: dict[tuple[str, str, int], dict[str, list[Record]]] = {}
+    for record in records:
+        planned = record.planned
+        key = planned["dataset"], planned["part"], planned["epochs"]
+        groups.setdefault(key, {}).setdefault(record.group, []).append(record)
+    order = [*DATASETS]
+    return [
+        Comparison(*key, sorted(map(Trained, networks.values()), key=lambda each: (each.parameters, each.name)))
+        for key, networks in sorted(groups.items(), key=lambda group: (order.index(group[0][0]), *group[0][1:]))
+    ]
+
+
+def section(compared: Comparison, picture: str) -> str:
+    """The part of the document for a comparison."""
+    dataset = DATASETS[compared.dataset]
+    heading = f"## {dataset.title[0].upper()}{dataset.title[1:]}: {compared.part}, {compared.epochs} epochs"
+    parts = [heading, budget(compared), f"![Dice of the networks]({picture})", table(compared), differences(compared)]
+    return "\n\n".join(filter(None, (*parts, published(compared))))
+
+
+def budget(compared: Comparison) -> str:
+    """How the networks were trained, in a sentence or two."""
+    record = compared.networks[0].records[0]
+    cases, settings = record.run["cases"], record.run["settings"]
+    recipes = {tuple(each.run["settings"][name] for name in SAME_RECIPE) for each in _records(compared)}
+    same = (
+        f"by the same recipe: batch size {settings['batch_size']}, learning rate {settings['learning_rate']:g}, loss "
+        f"{settings['loss_name']}, schedule {settings['scheduler_name']}"
+        if len(recipes) == 1
+        else "each by the recipe of its bundle"
+    )
+    return (
+        f"{cases['training']} training and {cases['validation']} validation cases, {same}. The validation cases also "
+        "chose the best epoch. Mean over the cases, with several seeds ± the standard deviation over the seeds; CPU "
+        "minutes are the processor time of a training with its validations."
+    )
+
+
+def table(compared: Comparison) -> str:
+    """Costs and metrics of every network."""
+    labels = compared.networks[0].records[0].labels
+    titles = TABLE | (TABLE_2D if DATASETS[compared.dataset].spatial_dims == 2 else {})
+    columns = [(metric, label) for metric in titles for label in labels]
+    named = [f"{titles[metric]} {label}" if len(labels) > 1 else titles[metric] for metric, label in columns]
+    lines = [
+        f"| network | parameters | G MACs | CPU min | seeds | {' | '.join(named)} |",
+        f"|---|{'---:|' * (4 + len(columns))}",
+    ]
+    for network in compared.networks:
+        run = network.records[0].run
+        cost = f"{network.parameters:,} | {run['macs'] / 1e9:.2f} | {network.cpu_minutes:.0f} | {len(network.records)}"
+        cells = [_figure(*network.over_seeds(metric, label), metric) for metric, label in columns]
+        lines.append(f"| `{network.name}` | {cost} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _figure(mean: float, deviation: float, metric: str) -> str:
+    if math.isnan(mean):
+        return "-"
+    return f"{mean:{FORMATS[metric]}}" + ("" if math.isnan(deviation) else f" ± {deviation:{FORMATS[metric]}}")
+
+
+def differences(compared: Comparison) -> str:
+    """The pairs with the difference of their Dice; "" if there is no pair."""
+    pairs = compared.pairs()
+    if not pairs:
+        return ""
+    lines = [
+        "| first, second | parameters, first / second | seeds | Dice, first less second [95 %] |",
+        "|---|---:|---:|---|",
+    ]
+    for one, other in pairs:
+        seeds = f"{len(one.records)}, {len(other.records)}"
+        ratio = f"{one.parameters / other.parameters:.3g}"
+        found = paired_difference(one.dice, other.dice)
+        lines.append(f"| `{one.name}`, `{other.name}` | {ratio} | {seeds} | {found} |")
+    return "\n".join(lines)
+
+
+def published(compared: Comparison) -> str:
+    """What others have published on these cases; "" if nothing."""
+    figures = DATASETS[compared.dataset].published
+    if not figures:
+        return ""
+    lines = ["| published, mean of the three splits | IoU | Dice (F1) |", "|---|---:|---:|"]
+    return "\n".join([*lines, *(f"| {name} | {iou:.3f} | {dice:.3f} |" for name, (iou, dice) in figures.items())])
+
+
+def _records(compared: Comparison) -> list[Record]:
+    return [record for network in compared.networks for record in network.records]
+
+
+def draw(compared: Comparison) -> Figure:
+    """Dice over parameters, a bar from the worst to the best seed; and the best Dice so far over the processor time.
+    Networks far below the best, as those that never left Dice 0, are named in the title instead."""
+    figure = Figure(figsize=(11, 4.6), facecolor="white", layout="constrained")
+    sizes, times = figure.subplots(1, 2)
+    means = {network.name: float(np.nanmean(network.dice)) for network in compared.networks}
+    drawn = [network for network in compared.networks if means[network.name] > max(means.values()) - FAR_BELOW]
+    if below := [name for name in means if name not in {network.name for network in drawn}]:
+        figure.suptitle(f"below: {', '.join(f'{name}, Dice {means[name]:.2f}' for name in below)}", fontsize=9)
+    places = {}
+    for network in drawn:
+        of_seeds = np.nanmean(network.dice, axis=1)
+        places[network.name] = (network.parameters, float(of_seeds.mean()))
+        colour = _colour(network.records[0].planned["network"])
+        sizes.plot([network.parameters] * 2, [of_seeds.min(), of_seeds.max()], color=colour, linewidth=1.2)
+        sizes.plot(*places[network.name], "o", color=colour)
+        _draw_history(times, network, colour)
+    sizes.set(xscale="log", xlabel="parameters", ylabel="Dice, mean over labels, cases and seeds")
+    times.set(xlabel="minutes of processor time", ylabel="best Dice of a validation so far")
+    ends = {network.name: _end(network.records[0]) for network in drawn}
+    for axes in (sizes, times):
+        axes.margins(0.12)
+        axes.grid(alpha=0.3)
+    handles = [sizes.plot([], [], "o", color=colour, label=kind)[0] for colour, kind in KINDS.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(KINDS), frameon=False)
+    lowest, highest = (pick(best for _, best in ends.values()) for pick in (min, max))
+    times.set_ylim(max(0.0, lowest - SHOWN_BELOW), highest + LEAST_SPAN / 2)
+    low, high = sizes.get_ylim()
+    wider = max(0.0, LEAST_SPAN - (high - low)) / 2
+    sizes.set_ylim(low - wider, high + wider)
+    label_points(sizes, places)
+    label_points(times, ends)
+    return figure
+
+
+def _draw_history(axes: Axes, network: Trained, colour: str) -> None:
+    for record in network.records:
+        minutes, best = _progress(record)
+        axes.plot(minutes, best, color=colour, linewidth=0.9, alpha=0.8)
+
+
+def _progress(record: Record) -> tuple[np.ndarray, np.ndarray]:
+    """Minutes of processor time until each epoch, and the best mean Dice of a validation until then."""
+    dice = np.array([row.get(KEY_METRIC, math.nan) for row in record.history])
+    minutes = np.cumsum([row["cpu_seconds"] for row in record.history]) / 60
+    return minutes, np.fmax.accumulate(np.nan_to_num(dice))
+
+
+def _end(record: Record) -> tuple[float, float]:
+    minutes, best = _progress(record)
+    return float(minutes[-1]), float(best[-1])
+
+
+def _colour(network: str) -> str:
+    if network not in PRESETS:
+        return MONAI
+    return LEAN if is_lean(network) else DOUBLING
