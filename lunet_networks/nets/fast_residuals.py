@@ -8,7 +8,7 @@ channels must be multiples of 16. Between blocks, images lie channels last.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from monai.networks.blocks import ADN, Convolution, ResidualUnit, UpSample
@@ -17,9 +17,6 @@ from torch import nn
 from lunet_networks import kernels
 from lunet_networks.nets.fast_layers import is_fast, is_pointwise
 from lunet_networks.nets.layers import are_unobserved
-
-if TYPE_CHECKING:
-    from lunet_networks.nets.redundant import Branch, DownSample, RedundantModule
 
 __all__ = ["decode", "downsample", "redundant", "residual"]
 
@@ -78,7 +75,7 @@ def decode(up: nn.Module, decoder: nn.Module, x: Tensor, skip: Tensor, head: nn.
     return output if head is None else head(output)
 
 
-def downsample(block: DownSample, x: Tensor) -> Tensor | None:
+def downsample(block: nn.Module, x: Tensor) -> Tensor | None:
     """A block that halves the resolution."""
     bypass = getattr(block.bypass, "conv", None)
     if not (
@@ -102,7 +99,7 @@ def downsample(block: DownSample, x: Tensor) -> Tensor | None:
     return kernels.downsample_unit(x, *weights, first.eps, first.slope)
 
 
-def redundant(module: RedundantModule, x: Tensor, lower: Sequence[Tensor] = ()) -> Tensor | None:
+def redundant(module: nn.Module, x: Tensor, lower: Sequence[Tensor] = ()) -> Tensor | None:
     """A redundant module, perhaps after the addition of what is doubled."""
     if not (kernels.apply_to(x) and are_unobserved(module, module.branches, module.act)):
         return None
@@ -131,7 +128,7 @@ def redundant(module: RedundantModule, x: Tensor, lower: Sequence[Tensor] = ()) 
     return x
 
 
-def _units(branch: Branch) -> tuple[_Unit, _Unit] | None:
+def _units(branch: nn.Module) -> tuple[_Unit, _Unit] | None:
     if not (len(branch.units) == 2 and are_unobserved(branch, branch.units)):
         return None
     first, second = _unit(branch.units[0], (1,)), _unit(branch.units[1], (1, 3))
