@@ -13,14 +13,21 @@ from monai.bundle import ConfigParser
 from lunet_networks.bundle import data as own_data
 from lunet_networks.bundle import inference as own_inference
 from lunet_networks.bundle.evaluation.planes import LABEL_COLOURS
-from lunet_networks.bundle.inference.saving import SaveLabelsd
+from lunet_networks.bundle.inference.saving import SaveImageLabelsd
 
 __all__ = ["page_settings"]
 
 Settings = dict[str, Any]
 MOST_LABELS = 255  # a page's label maps have 8 bits
 AXES = {2: "RA", 3: "RAS"}
-POSTPROCESSING = ("Activationsd", "Invertd", "AsLabelsd", "KeepLargestComponentd", "SaveLabelsd", "SaveMasksd")
+POSTPROCESSING = (
+    "Activationsd",
+    "Invertd",
+    "AsLabelsd",
+    "KeepLargestComponentd",
+    "SaveImageLabelsd",
+    "SaveImageMasksd",
+)
 
 
 def page_settings(parser: ConfigParser, metadata: Mapping[str, Any]) -> Settings:
@@ -74,10 +81,10 @@ def _preprocessing(parser: ConfigParser, dims: int, channels: int) -> Settings:
     steps = list(parser.get_parsed_content("preprocessing").transforms)
     names = [type(step).__name__ for step in steps]
     grey = "GreyToColourd" in names
-    expected = ["LoadImaged", *["GreyToColourd"] * grey, "Orientationd", "Spacingd", names[-1]]
+    expected = ["LoadImaged", "EnsureChannelFirstd", *["GreyToColourd"] * grey, "Orientationd", "Spacingd", names[-1]]
     _require("preprocessing", names, [expected])
-    _require("preprocessing's axcodes", steps[1 + grey].ornt_transform.axcodes, [AXES[dims]])
-    spacing = steps[2 + grey]
+    _require("preprocessing's axcodes", steps[2 + grey].ornt_transform.axcodes, [AXES[dims]])
+    spacing = steps[3 + grey]
     _require("preprocessing's mode of Spacingd", [str(mode) for mode in spacing.mode], [["bilinear"]])
     kinds = {type(steps[-1]).__name__: _NORMALISATIONS.get(type(steps[-1]))}
     if None in kinds.values():
@@ -94,7 +101,7 @@ def _postprocessing(parser: ConfigParser, labels: int) -> Settings:
     steps = list(parser.get_parsed_content("postprocessing").transforms)
     names = [type(step).__name__ for step in steps if type(step).__name__ != "SqueezeDimd"]
     largest = "KeepLargestComponentd" in names
-    writer = next((step for step in steps if isinstance(step, SaveLabelsd)), None)
+    writer = next((step for step in steps if isinstance(step, SaveImageLabelsd)), None)
     expected = [name for name in POSTPROCESSING[:4] if largest or name != "KeepLargestComponentd"]
     _require("postprocessing", names, [[*expected, name] for name in POSTPROCESSING[4:]])
     if largest:

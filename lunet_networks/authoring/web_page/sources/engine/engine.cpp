@@ -18,8 +18,8 @@ int lunet_depthwise_upsample(const float*, int64_t, int, const float*, const flo
 int lunet_pool(const float*, int64_t, float*, int, int, int, int, int);
 int lunet_upsample(const float*, int64_t, int, int, const float*, const float*, float*, int, int, int, int, int);
 int lunet_instance_norm(const float*, int64_t, int, const float*, const float*, double, float*, int64_t, int);
-int lunet_perceptron(const float*, const float*, int64_t, int, int, int, const float*, const float*, const float*,
-                     const float*, float*, int64_t, int);
+int lunet_perceptron(const float*, const float*, const float*, double, const float*, int64_t, int, int, int,
+                     const float*, const float*, const float*, const float*, float*, int64_t, int);
 
 // What the C++ library asks for and a page has no use of: there is one thread, which does not end, and no exceptions.
 int __cxa_thread_atexit(void (*)(void*), void*, void*) { return 0; }
@@ -106,7 +106,8 @@ void instance_norm(const float* in, int channels, const float* weight, const flo
 void perceptron(const float* in, const float* residual, int channels, int hidden, int out_channels,
                 const float* weight, const float* bias, const float* out_weight, const float* out_bias, float* out,
                 int size) {
-  lunet_perceptron(in, residual, 1, channels, hidden, out_channels, weight, bias, out_weight, out_bias, out, size, 1);
+  lunet_perceptron(in, nullptr, nullptr, 0.0, residual, 1, channels, hidden, out_channels, weight, bias, out_weight,
+                   out_bias, out, size, 1);
 }
 
 // ---- plain layers
