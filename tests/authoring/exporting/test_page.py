@@ -71,10 +71,10 @@ def test_it_is_tried_in_node(bundle, capsys, tmp_path):
             "a page computes with gaussian as inferer's mode of inference",
         ),
         (
-            {"preprocessing#transforms#3": {"_target_": "ScaleIntensityd", "keys": "image"}},
+            {"preprocessing#transforms#4": {"_target_": "ScaleIntensityd", "keys": "image"}},
             "a page normalises by NormalizeIntensityd, ScaleIntensityRanged, NormalizeChannelsd: preprocessing has",
         ),
-        ({"preprocessing#transforms#1#axcodes": "LPS"}, "a page computes with RAS as preprocessing's axcodes"),
+        ({"preprocessing#transforms#2#axcodes": "LPS"}, "a page computes with RAS as preprocessing's axcodes"),
     ],
 )
 def test_an_inference_that_a_page_cannot_do_is_refused(bundle, change, message, without_browser):

@@ -87,7 +87,7 @@ def test_geometries_and_formats(in_folder, tmp_path):
 
 CHANNELS = {
     "in_channels": 2,
-    "preprocessing#transforms#3": {
+    "preprocessing#transforms#4": {
         "_target_": "lunet_networks.bundle.data.NormalizeChannelsd",
         "keys": "image",
         "channels": [{"lower": 100.0, "upper": 800.0, "mean": 400.0, "std": 150.0}, None],
@@ -96,8 +96,8 @@ CHANNELS = {
 CT = {"_target_": "ScaleIntensityRanged", "keys": "image", "clip": True}
 SETTINGS = {
     "flip, largest component, overlap": {"flip_tta": True, "largest_component_only": True, "overlap": 0.6},
-    "CT": {"preprocessing#transforms#3": {**CT, "a_min": 100.0, "a_max": 900.0, "b_min": -1.7, "b_max": 2.1}},
-    "not 0": {"preprocessing#transforms#3#nonzero": True, "pixdim": [1.3, 0.8, 1.0]},
+    "CT": {"preprocessing#transforms#4": {**CT, "a_min": 100.0, "a_max": 900.0, "b_min": -1.7, "b_max": 2.1}},
+    "not 0": {"preprocessing#transforms#4#nonzero": True, "pixdim": [1.3, 0.8, 1.0]},
 }
 
 
