@@ -10,7 +10,8 @@ from torch import nn
 
 from lunet_networks.nets.checks import check_arguments, check_input, check_widths
 from lunet_networks.nets.initialising import initialise_by_outputs
-from lunet_networks.nets.light_layers import GROUPS, Level, conv3, depthwise, upsample_by_two
+from lunet_networks.nets.layers import interpolation
+from lunet_networks.nets.light_layers import GROUPS, Level, conv3, depthwise
 from lunet_networks.nets.network import Network
 
 __all__ = ["EGEUNet"]
@@ -97,7 +98,7 @@ class EGEUNet(Network):
         )
         self.bottleneck = nn.Sequential(_ProductAttention(e, f), nn.GELU(), nn.Dropout2d(dropout))
         self.decoders = nn.ModuleList(
-            Level(block, width, None if k == 0 else upsample_by_two(), dropout)
+            Level(block, width, None if k == 0 else interpolation(2), dropout)
             for k, (width, block) in enumerate(
                 (
                     (e, _ProductAttention(f, e)),
@@ -110,7 +111,7 @@ class EGEUNet(Network):
         )
         self.mask_heads = nn.ModuleList(nn.Conv2d(width, out_channels, kernel_size=1) for width in (e, d, c, b, a))
         self.gates = nn.ModuleList(_Gate(*widths, out_channels) for widths in ((f, e), (e, d), (d, c), (c, b), (b, a)))
-        self.upsample = upsample_by_two()
+        self.upsample = interpolation(2)
         self.head = nn.Conv2d(a, out_channels, kernel_size=1)
         initialise_by_outputs(self)
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-__all__ = ["GROUPS", "Level", "conv3", "depthwise", "upsample_by_two"]
+__all__ = ["GROUPS", "Level", "conv3", "depthwise"]
 
 GROUPS = 4  # of the channels in a group norm, and in a block
 
@@ -41,8 +41,3 @@ def depthwise(channels: int, kernel_size: int = 3, dilation: int = 1) -> nn.Conv
     """A depthwise convolution that keeps the resolution."""
     padding = dilation * (kernel_size // 2)
     return nn.Conv2d(channels, channels, kernel_size, padding=padding, dilation=dilation, groups=channels)
-
-
-def upsample_by_two() -> nn.Upsample:
-    """Bilinear doubling of the resolution; the corners stay where they are."""
-    return nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)

@@ -10,7 +10,8 @@ from torch import nn
 
 from lunet_networks.nets.checks import check_arguments, check_input, check_widths
 from lunet_networks.nets.initialising import initialise_by_outputs
-from lunet_networks.nets.light_layers import GROUPS, Level, conv3, depthwise, upsample_by_two
+from lunet_networks.nets.layers import interpolation
+from lunet_networks.nets.light_layers import GROUPS, Level, conv3, depthwise
 from lunet_networks.nets.network import Network
 
 __all__ = ["MALUNet"]
@@ -94,7 +95,7 @@ class MALUNet(Network):
         self.channel_gates = nn.ModuleList(nn.Linear(sum(pooled), width) for width in pooled)
         self.bottleneck = nn.Sequential(_ExternalAttention(e), _DilatedGate(e, f), nn.GELU(), nn.Dropout2d(dropout))
         self.decoders = nn.ModuleList(
-            Level(block, width, None if k == 0 else upsample_by_two(), dropout)
+            Level(block, width, None if k == 0 else interpolation(2), dropout)
             for k, (width, block) in enumerate(
                 (
                     (e, nn.Sequential(_DilatedGate(f, e), _ExternalAttention(e))),
@@ -105,7 +106,7 @@ class MALUNet(Network):
                 )
             )
         )
-        self.upsample = upsample_by_two()
+        self.upsample = interpolation(2)
         self.head = nn.Conv2d(a, out_channels, kernel_size=1)
         initialise_by_outputs(self)
         for module in self.modules():
