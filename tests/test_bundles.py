@@ -91,7 +91,7 @@ def test_it_trains_evaluates_and_labels_pictures(name: str, tmp_path: Path) -> N
 
     places = {"dataset_dir": str(tmp_path / "nuclei" / "images"), "output_dir": str(tmp_path / "labels")}
     run_bundle(bundle, "inference", **places)
-    masks = [Image.open(path) for path in (tmp_path / "labels").iterdir()]
+    masks = [Image.open(path) for path in (tmp_path / "labels").glob("*.png")]
     assert [mask.size for mask in masks] == [(128, 128)] * 16
     assert all(set(np.unique(np.asarray(mask))) <= {0, 255} for mask in masks)
 

@@ -114,10 +114,12 @@ def layers() -> Iterator[Layer]:
     )
     block = create_network("mednext_small").enc_stages[0][0]
     yield (
-        "perceptron of a MedNeXt block, 4 to 8 to 4 channels, 64³",
+        "norm and perceptron of a MedNeXt block, 4 to 8 to 4 channels, 64³",
         _Residual(block),
         image,
-        lambda: kernels.perceptron(image, *_tensors(block.conv2), *_tensors(block.conv3), image),
+        lambda: kernels.perceptron(
+            image, _tensors(block.norm), block.norm.eps, *_tensors(block.conv2), *_tensors(block.conv3), image
+        ),
     )
 
 

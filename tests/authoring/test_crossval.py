@@ -131,7 +131,7 @@ def test_the_ensemble_command_labels_images(
     places = {"IMAGES": str(dataset / "imagesTs"), "LABELS": str(tmp_path / "labels")}
     arguments = [places.get(word, word) for word in command[4:]]
     fire.Fire(monai.bundle.run, command=[*arguments, "--logging_file", "False"])
-    assert [path.name for path in (tmp_path / "labels").iterdir()] == ["phantom_ts001_seg.nii.gz"]
+    assert [path.name for path in (tmp_path / "labels").glob("*.nii.gz")] == ["phantom_ts001_seg.nii.gz"]
 
 
 def test_what_has_changed_is_done_again(again: Callable, output: Path, in_this_process: list[str]) -> None:

@@ -36,7 +36,7 @@ def make_phantom(folder: Path) -> Path:
 def label_phantom(name: str, image: Path, output_dir: Path) -> np.ndarray:
     """The label map of the phantom."""
     label(name, image, output_dir)
-    (path,) = output_dir.iterdir()
+    (path,) = output_dir.glob("*.nii.gz")
     return np.asarray(nibabel.load(path).dataobj).astype(np.uint8)
 
 

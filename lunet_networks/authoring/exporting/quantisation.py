@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from monai.engines import SupervisedEvaluator
 from monai.transforms import Compose
+from monai.utils import convert_to_numpy
 from torch import nn
 from tqdm import tqdm
 
@@ -77,7 +78,7 @@ class BundleData:
         transform = Compose(transforms).set_random_state(seed=0)
         cases = [self.training[number % len(self.training)] for number in range(num_samples)]
         shown = tqdm(cases, desc="reading", unit="patch", leave=False, disable=None)
-        return [transform(case)[0]["image"].as_tensor()[None].numpy() for case in shown]
+        return [convert_to_numpy(transform(case)[0]["image"])[None] for case in shown]
 
     def dice(self, network: nn.Module, shown_as: str) -> dict[str, float]:
         """Mean over the validation cases, as the training computes it to choose its best epoch, for every label that

@@ -16,8 +16,6 @@ from lunet_networks.bundle.training.history import KEY_METRIC, History
 
 __all__ = ["track_evaluation", "track_run", "track_training"]
 
-mlflow_entities, _ = optional_import("mlflow.entities")
-
 LONGEST = 6000  # characters of a parameter that mlflow takes
 ELSEWHERE = dict.fromkeys(("epoch", KEY_METRIC), math.nan)  # not recorded: MONAI's handler of the validation does it
 
@@ -83,19 +81,18 @@ def _record(
     handler: MLFlowHandler, settings: Mapping[str, Any], values: Callable[[Engine], Mapping[str, float]]
 ) -> None:
     """Set what a handler records when its run is open, and after each epoch."""
+    entities, _ = optional_import("mlflow.entities")
 
     def log_settings(_: Any) -> None:  # MONAI calls it after it has opened the run
         known = handler.client.get_run(handler.cur_run.info.run_id).data.params  # mlflow refuses to change them
         new = {name: str(value)[:LONGEST] for name, value in settings.items() if name not in known}
-        params = [mlflow_entities.Param(name, value) for name, value in new.items()]
+        params = [entities.Param(name, value) for name, value in new.items()]
         handler.client.log_batch(handler.cur_run.info.run_id, params=params)
 
     def log_values(engine: Engine) -> None:
         now, epoch = int(time.time() * 1000), engine.state.epoch
         metrics = [
-            mlflow_entities.Metric(name, value, now, epoch)
-            for name, value in values(engine).items()
-            if math.isfinite(value)
+            entities.Metric(name, value, now, epoch) for name, value in values(engine).items() if math.isfinite(value)
         ]
         handler.client.log_batch(handler.cur_run.info.run_id, metrics=metrics)
 

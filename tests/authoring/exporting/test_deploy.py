@@ -44,7 +44,7 @@ def write_weights(bundle: Path, slope: float) -> None:
 
 def masks(bundle: Path, images: Path, output: Path) -> dict[str, np.ndarray]:
     run_bundle(bundle, "inference", dataset_dir=str(images), output_dir=str(output))
-    return {path.name: np.asarray(Image.open(path)) for path in sorted(output.iterdir())}
+    return {path.name: np.asarray(Image.open(path)) for path in sorted(output.glob("*.png"))}
 
 
 def test_the_deployed_bundle_gives_the_same_masks_and_figures(trained: Path, tmp_path: Path) -> None:

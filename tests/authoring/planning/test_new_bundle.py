@@ -64,7 +64,7 @@ def test_a_bundle_trains_evaluates_and_labels(name, tmp_path):
     assert (bundle / "eval" / "overlay.png").is_file()
     run_bundle(bundle, "inference", dataset_dir=str(data), output_dir=str(tmp_path / "labels"))
     (image,) = sorted((data / "imagesTs").glob("*_0000.nii.gz")) or sorted((data / "imagesTs").iterdir())
-    (labels,) = (tmp_path / "labels").iterdir()
+    (labels,) = (tmp_path / "labels").glob("*.nii.gz")
     image, labels = nib.load(image), nib.load(labels)
     dims = len(metadata["network_data_format"]["inputs"]["image"]["spatial_shape"])
     assert labels.shape[:dims] == image.shape[:dims]
@@ -98,7 +98,7 @@ def test_a_bundle_for_pictures(mode, tmp_path):
     run_bundle(bundle, "train", "evaluate", dataset_dir=str(tmp_path / "data"), save_predictions=True)
     assert (bundle / "eval" / "overlay.png").is_file()
     run_bundle(bundle, "inference", dataset_dir=str(tmp_path / "data" / "images"), output_dir=str(tmp_path / "labels"))
-    written = [*(tmp_path / "labels").iterdir(), *(bundle / "eval" / "predictions").iterdir()]
+    written = [path for place in (tmp_path / "labels", bundle / "eval" / "predictions") for path in place.glob("*.png")]
     assert len(written) == 6
     for path in written:
         label_map = Image.open(path)
@@ -120,7 +120,7 @@ def test_a_bundle_for_a_dataset_of_nnunet(tmp_path):
     with open(bundle / "eval" / "cases.csv", newline="") as file:
         assert {row["case"] for row in csv.DictReader(file)} < {f"case_{number}" for number in range(5)}
     run_bundle(bundle, "inference", dataset_dir=str(data), output_dir=str(tmp_path / "labels"))
-    (labels,) = (tmp_path / "labels").iterdir()
+    (labels,) = (tmp_path / "labels").glob("*.nii.gz")
     assert nib.load(labels).shape == (32, 40, 32)
     assert (data / "dataset.json").read_bytes() == before
 

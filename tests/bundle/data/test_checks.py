@@ -175,7 +175,7 @@ def test_files_that_cannot_be_read(case, tmp_path):
     broken["label"] = str(tmp_path / "notes.txt")
     message = fault([broken, {"image": str(tmp_path / "gone.nii.gz"), "label": str(tmp_path / "gone.nii.gz")}])
     assert f"{broken['image']} cannot be read: " in message
-    assert "notes.txt has a format that cannot be read: use NIfTI (.nii, .nii.gz) or NRRD (.nrrd)" in message
+    assert "notes.txt has a format that cannot be read: use NIfTI (.nii, .nii.gz), NRRD (.nrrd) or MetaImage" in message
     assert "gone.nii.gz does not exist" in message
     assert "(cases: 2, faults: 4)" in message
 

@@ -156,7 +156,7 @@ def test_a_wrong_number_of_cases_is_told_once(dataset, caplog):
         ({"labels": {"1": 0, "0": 1}}, "labels have to be names by voxel value"),
         ({"channel_names": {"0": "T1", "2": "T2"}}, "channel_names has to name the channels, numbered from 0"),
         ({"channel_names": ["T1", "T2"]}, r"not \['T1', 'T2'\]"),
-        ({"file_ending": ".mha"}, r"file_ending is '.mha': files can be read that end in .nii.gz, .nii, .nrrd"),
+        ({"file_ending": ".npz"}, r"file_ending is '.npz': files can be read that end in .nii.gz, .nii, .nrrd"),
         ({"file_ending": None}, "file_ending is None"),
         ({"file_ending": ".nrrd"}, r"there are no images in .*imagesTr that end in .nrrd"),
         ({"dataset": ["a"]}, r"dataset has to be \{\"CASE\": .* not \['a'\]"),
