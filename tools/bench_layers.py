@@ -23,7 +23,10 @@ from tools.speed.setup import describe_setup, machine_text, times_text
 from tools.tables.generated_sections import write_between_marks
 
 COMMAND = "python -m tools.bench_layers"
-UNITS = [(1, 4, 64), (4, 4, 64), (8, 4, 64), (24, 24, 64), (16, 16, 16), (64, 64, 16), (64, 64, 8)]
+UNITS = [  # dimensions, channels, edge
+    *((3, 1, 4, 64), (3, 4, 4, 64), (3, 8, 4, 64), (3, 24, 24, 64), (3, 16, 16, 16), (3, 64, 64, 16), (3, 64, 64, 8)),
+    *((2, 64, 64, 64), (2, 256, 256, 64)),
+]
 Layer = tuple[str, nn.Module, torch.Tensor, Callable[[], torch.Tensor]]  # name, itself, its input, its kernel
 
 
@@ -66,12 +69,12 @@ def bench_layers(
 
 def layers() -> Iterator[Layer]:
     """Layers of every kind that has a kernel."""
-    for channels, out_channels, edge in UNITS:
-        unit, image = conv_unit(3, channels, out_channels, None).eval(), torch.randn(1, channels, edge, edge, edge)
+    for dims, channels, out_channels, edge in UNITS:
+        unit, image = conv_unit(dims, channels, out_channels, None).eval(), torch.randn(1, channels, *[edge] * dims)
         unit = use_fast_layers(nn.ModuleList([unit]))[0]
         conv, norm = unit.conv, unit.adn.N
         yield (
-            f"convolution, ReLU and batch norm, {channels} to {out_channels} channels, {edge}³",
+            f"convolution, ReLU and batch norm, {channels} to {out_channels} channels, {edge}{'²³'[dims - 2]}",
             _OfList(unit),
             image,
             lambda image=image, conv=conv, norm=norm: kernels.convolve(
@@ -120,6 +123,18 @@ def layers() -> Iterator[Layer]:
         lambda: kernels.perceptron(
             image, _tensors(block.norm), block.norm.eps, *_tensors(block.conv2), *_tensors(block.conv3), image
         ),
+    )
+    module, wide = create_network("pspseg_s").encoders[1].eval(), torch.randn(1, 32, 32, 32, 32)
+    wide = wide.to(memory_format=torch.channels_last_3d)  # as the block before leaves it
+    for branch in module.branches.values():
+        nn.init.ones_(branch.scale)
+    weights = [[branch.units[place].conv.weight for branch in module.branches.values()] for place in (0, 1)]
+    scales, slope = [branch.scale for branch in module.branches.values()], module.act.negative_slope
+    yield (
+        "redundant module of PSP-Seg, 4 branches, 32 channels, 32³",
+        module,
+        wide,
+        lambda: kernels.redundant_module(wide, [], *weights, scales, 1e-5, slope, slope),
     )
 
 

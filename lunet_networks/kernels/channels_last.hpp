@@ -173,7 +173,8 @@ void tile(const Window& in, int64_t offset, const float* weights, const float* b
 template <int VECTORS, int STRIDE, int WIDTH_TAPS>
 void tiles(const Window& in, int64_t offset, const float* weights, const float* bias, float* out, int64_t out_voxel,
            int width) {
-  constexpr int most = (REGISTERS == 32 ? 16 : 8) / VECTORS;
+  constexpr int sums = WIDTH_TAPS == 1 ? 24 : 16;  // the more taps, the more registers hold weights
+  constexpr int most = (REGISTERS == 32 ? sums : sums / 2) / VECTORS;
   while (width > 0) {
     int count = width >= most ? most : width >= 8 && most > 8 ? 8 : width >= 4 ? 4 : width >= 2 ? 2 : 1;
     auto some = tile<VECTORS, 1, STRIDE, WIDTH_TAPS>;
