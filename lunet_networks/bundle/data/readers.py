@@ -93,6 +93,7 @@ class LoadImaged(transforms.LoadImaged):
         self.in_channels = in_channels
         self.spatial_dims = spatial_dims
         self.label_values = None if label_values is None else list(label_values)
+        self._loader.readers.clear()  # of MONAI; they would try files of formats that are not listed here
         self.register(NiftiReader())
         with suppress(OptionalImportError):  # NIfTI can be read without pynrrd
             self.register(NrrdReader())
