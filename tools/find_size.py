@@ -12,9 +12,8 @@ import torch
 from lunet_networks.authoring.command_line import run_commands
 from lunet_networks.authoring.planning.families import FAMILIES, presets_of
 from lunet_networks.authoring.running.bundle_run import BundleRun
-from lunet_networks.bundle.evaluation.tables import write_csv
 from lunet_networks.bundle.runtime.checks import check_whole_number, choose
-from lunet_networks.bundle.runtime.files import write_figure
+from lunet_networks.bundle.runtime.files import write_csv, write_figure
 from lunet_networks.summary import count_parameters
 from tools.study.records import RUN, Record, read_one, read_records, write_record
 from tools.study.running import BundleTraining

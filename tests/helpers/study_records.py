@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lunet_networks.bundle.evaluation.metrics import WHOLE, CaseMetrics
-from lunet_networks.bundle.evaluation.tables import case_rows, write_csv
+from lunet_networks.bundle.evaluation.tables import case_rows
+from lunet_networks.bundle.runtime.files import write_csv
 from tools.study.records import CASES, HISTORY, RUN, Record, read_one
 from tools.study.table import Planned
 

@@ -12,10 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 from torch import nn
 
-from lunet_networks.bundle.evaluation.tables import write_csv
 from lunet_networks.bundle.report.summaries import read_rows
 from lunet_networks.bundle.runtime import outputs
-from lunet_networks.bundle.runtime.files import write_figure
+from lunet_networks.bundle.runtime.files import write_csv, write_figure
 from lunet_networks.bundle.training.history import KEY_METRIC
 from lunet_networks.presets import PRESETS, is_lean
 from lunet_networks.summary import count_macs, count_parameters

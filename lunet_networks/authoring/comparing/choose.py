@@ -17,10 +17,9 @@ from lunet_networks.authoring.literals import literal
 from lunet_networks.authoring.running.bundle_run import BundleRun
 from lunet_networks.authoring.subprocesses import shell
 from lunet_networks.bundle.data.case_files import case_names, image_files, image_name
-from lunet_networks.bundle.evaluation.tables import write_csv
 from lunet_networks.bundle.inference.label_maps import keep_largest_component
 from lunet_networks.bundle.runtime import outputs
-from lunet_networks.bundle.runtime.files import as_path, write_atomically
+from lunet_networks.bundle.runtime.files import as_path, write_atomically, write_csv
 
 TABLE = "choice.csv"
 WINNER = "inference_settings.json"

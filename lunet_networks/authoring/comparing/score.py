@@ -17,11 +17,11 @@ from lunet_networks.authoring.comparing.pairs import Pairs, find_pairs
 from lunet_networks.bundle.data.readable import UnreadableFileError
 from lunet_networks.bundle.evaluation.metrics import CaseMetrics
 from lunet_networks.bundle.evaluation.ranking import mean_dice
-from lunet_networks.bundle.evaluation.tables import case_rows, summary_rows, summary_table, write_csv
+from lunet_networks.bundle.evaluation.tables import case_rows, summary_rows, summary_table
 from lunet_networks.bundle.report.page import ReportContent, report_page
 from lunet_networks.bundle.runtime import outputs
 from lunet_networks.bundle.runtime.errors import shortened_list
-from lunet_networks.bundle.runtime.files import as_path, write_atomically
+from lunet_networks.bundle.runtime.files import as_path, write_atomically, write_csv
 
 PAGE = "report.html"
 OUTPUTS = (outputs.CASES, outputs.SUMMARY, PAGE)

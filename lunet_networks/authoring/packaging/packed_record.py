@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lunet_networks.bundle.evaluation.tables import as_csv
 from lunet_networks.bundle.report.summaries import (
     TITLES,
     best_epoch,
@@ -19,6 +18,7 @@ from lunet_networks.bundle.report.summaries import (
     other_settings,
 )
 from lunet_networks.bundle.runtime import outputs
+from lunet_networks.bundle.runtime.files import as_csv
 from lunet_networks.bundle.runtime.outputs import RECORDS
 from lunet_networks.bundle.training.records import DATASET_DIR, WEIGHTS
 from lunet_networks.bundle.training.trained_cases import OF_THE_MODEL

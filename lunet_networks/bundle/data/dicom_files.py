@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from monai.config import PathLike
 from monai.data import image_reader
+from monai.data.utils import orientation_ras_lps
 from monai.utils import MetaKeys, SpaceKeys, ensure_tuple, optional_import, require_pkg
 
 from lunet_networks.bundle.data.dicom_series import DicomSeries, is_series, series_at
@@ -17,8 +18,6 @@ from lunet_networks.bundle.data.grids import join_channels
 __all__ = ["DicomReader"]
 
 highdicom, _ = optional_import("highdicom")
-
-TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 @require_pkg(pkg_name="pydicom")
@@ -69,4 +68,4 @@ def _values(series: DicomSeries, number: int) -> np.ndarray:
 def _frames(series: DicomSeries) -> tuple[np.ndarray, np.ndarray]:
     """A file of several frames, as highdicom orders and scales them."""
     volume = highdicom.Image.from_dataset(series.read(0)).get_volume(apply_voi_transform=False)
-    return volume.array.transpose(2, 1, 0), TO_RAS @ volume.affine[:, [2, 1, 0, 3]]
+    return volume.array.transpose(2, 1, 0), orientation_ras_lps(volume.affine[:, [2, 1, 0, 3]])

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from monai.data.utils import orientation_ras_lps
 from monai.utils import optional_import
 
 pydicom, _ = optional_import("pydicom")
@@ -278,4 +279,4 @@ def _affine(headers: Sequence[Dataset]) -> np.ndarray:
         thickness = float(first.get("SliceThickness", None) or rows)
         affine[:3, 2] = np.cross(directions[:3], directions[3:]) * thickness
     affine[:3, 3] = start
-    return np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine  # DICOM's axes run to the left and to the back
+    return orientation_ras_lps(affine)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from monai.config import PathLike
 from monai.data import image_reader
+from monai.data.utils import orientation_ras_lps
 from monai.utils import MetaKeys, SpaceKeys, ensure_tuple, optional_import, require_pkg
 
 from lunet_networks.bundle.data.grids import join_channels
@@ -44,7 +45,7 @@ def _volume(image: Any) -> tuple[np.ndarray, dict[str, Any]]:
     affine = np.eye(rank + 1)
     affine[:rank, :rank] = np.reshape(image.GetDirection(), (rank, rank)) * image.GetSpacing()
     affine[:rank, rank] = image.GetOrigin()
-    affine[:2] *= -1  # ITK's axes run to the left and to the back
+    affine = orientation_ras_lps(affine)
     meta = {
         MetaKeys.AFFINE: affine,
         MetaKeys.ORIGINAL_AFFINE: affine.copy(),

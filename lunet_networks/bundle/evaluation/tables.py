@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import logging
 import math
 import statistics
@@ -19,13 +18,12 @@ from lunet_networks.bundle.data.datalist import load_datalist
 from lunet_networks.bundle.evaluation.metrics import CaseMetrics, measure_case
 from lunet_networks.bundle.evaluation.ranking import has_truth
 from lunet_networks.bundle.runtime import outputs
-from lunet_networks.bundle.runtime.files import as_path, write_atomically
+from lunet_networks.bundle.runtime.files import as_path, write_csv
 from lunet_networks.bundle.training.records import WEIGHTS
 from lunet_networks.bundle.training.weights import CheckpointLoader
 
 __all__ = [
     "EvaluationReport",
-    "as_csv",
     "case_names",
     "case_rows",
     "evaluated_section",
@@ -33,7 +31,6 @@ __all__ = [
     "read_cases",
     "summary_rows",
     "summary_table",
-    "write_csv",
 ]
 
 Measured = Mapping[str, Mapping[str, CaseMetrics]]  # by case, then by label
@@ -252,22 +249,3 @@ def _mean_and_sd(row: Mapping[str, Any]) -> str:
         return "-"
     missing = f" ({row['missing']} missing)" if row["missing"] else ""
     return f"{mean:.3f}{'' if math.isnan(sd) else f' ± {sd:.3f}'}{missing}"
-
-
-def write_csv(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write a table atomically; its columns are the keys of the first row."""
-    write_atomically(path, as_csv(rows).encode())
-
-
-def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """A table as text; its columns are the keys of the first row.
-
-    Example:
-        >>> as_csv([{"label": "tumour", "dice": 0.5}])
-        'label,dice\\r\\ntumour,0.5\\r\\n'
-    """
-    text = io.StringIO(newline="")
-    table = csv.DictWriter(text, rows[0].keys())
-    table.writeheader()
-    table.writerows(rows)
-    return text.getvalue()

@@ -6,13 +6,11 @@ import io
 from collections.abc import Sequence
 
 import numpy as np
-from monai.data.utils import to_affine_nd
+from monai.data.utils import orientation_ras_lps, to_affine_nd
 
 from lunet_networks.bundle.inference.segments import Code, Segment
 
 __all__ = ["seg_nrrd_content"]
-
-TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def seg_nrrd_content(labels: np.ndarray, affine: np.ndarray, segments: Sequence[Segment]) -> bytes:
@@ -29,7 +27,7 @@ def seg_nrrd_content(labels: np.ndarray, affine: np.ndarray, segments: Sequence[
     """
     import nrrd
 
-    placed = TO_LPS @ to_affine_nd(3, np.asarray(affine, float))
+    placed = orientation_ras_lps(to_affine_nd(3, np.asarray(affine, float)))
     header = {
         "space": "left-posterior-superior",
         "space directions": placed[:3, :3].T,

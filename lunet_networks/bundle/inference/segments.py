@@ -13,6 +13,7 @@ from lunet_networks.bundle.runtime.files import as_path
 
 __all__ = [
     "PRIVATE",
+    "TISSUE",
     "Code",
     "Segment",
     "default_colour",

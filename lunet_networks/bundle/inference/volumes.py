@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from monai.data import MetaTensor
 
-from lunet_networks.bundle.runtime.files import as_path, write_atomically
+from lunet_networks.bundle.runtime.files import as_path, write_csv
 
 __all__ = ["VolumeTable"]
 
@@ -48,11 +46,7 @@ class VolumeTable:
         counts = np.bincount(values, minlength=len(self.label_names) + 1)
         for name, count in zip(self.label_names, counts[1:].tolist(), strict=True):
             self.rows.append({"case": case, "label": name, **_size(count, labels)})
-        text = io.StringIO(newline="")
-        table = csv.DictWriter(text, self.rows[0].keys())
-        table.writeheader()
-        table.writerows(self.rows)
-        write_atomically(self.path, text.getvalue().encode())
+        write_csv(self.path, self.rows)
 
 
 def _size(count: int, labels: MetaTensor) -> dict[str, str | int]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import os
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["as_path", "config_text", "figure_bytes", "next_numbered", "write_atomically", "write_figure"]
+__all__ = [
+    "as_csv",
+    "as_path",
+    "config_text",
+    "figure_bytes",
+    "next_numbered",
+    "write_atomically",
+    "write_csv",
+    "write_figure",
+]
 
 
 def as_path(path: str | int | Path) -> Path:
@@ -149,3 +159,22 @@ def _draw_texts_as_they_are(figure: Figure) -> None:
     powers = {id(label) for axis in logarithmic for label in axis.get_ticklabels(which="both")}
     for text in figure.findobj(Text):
         text.set_parse_math(id(text) in powers)
+
+
+def write_csv(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write a table atomically; its columns are the keys of the first row."""
+    write_atomically(path, as_csv(rows).encode())
+
+
+def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """A table as text; its columns are the keys of the first row.
+
+    Example:
+        >>> as_csv([{"label": "tumour", "dice": 0.5}])
+        'label,dice\\r\\ntumour,0.5\\r\\n'
+    """
+    text = io.StringIO(newline="")
+    table = csv.DictWriter(text, rows[0].keys())
+    table.writeheader()
+    table.writerows(rows)
+    return text.getvalue()

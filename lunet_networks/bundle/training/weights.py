@@ -50,8 +50,9 @@ class CheckpointLoader:
         Raises:
             FileNotFoundError, ValueError: as for :py:func:`read_weights`.
         """
-        load_weights(self.network, self.path)
-        self.digest = weights_digest(read_state_dict(self.path))
+        state = read_state_dict(self.path)
+        self.network.load_state_dict(_fitting(self.network, state, self.path))
+        self.digest = weights_digest(state)
 
 
 def load_weights(network: nn.Module, path: str | Path) -> None:
@@ -86,7 +87,11 @@ def read_weights(network: nn.Module, path: str | Path) -> dict[str, torch.Tensor
         Traceback (most recent call last):
         ValueError: ...model.pt is from another network: weight is 1 x 2 in the file, not 1 x 3; is the preset right?
     """
-    own, state = network.state_dict(), without_supervision(network, read_state_dict(path))
+    return _fitting(network, read_state_dict(path), path)
+
+
+def _fitting(network: nn.Module, state: Mapping[str, torch.Tensor], path: str | Path) -> dict[str, torch.Tensor]:
+    own, state = network.state_dict(), without_supervision(network, state)
     for name in [*own, *state]:
         if name not in state or name not in own:
             where = "is missing in the file" if name not in state else "is not part of this network"

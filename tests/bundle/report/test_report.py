@@ -21,8 +21,9 @@ from lunet_networks.authoring.literals import literal
 from lunet_networks.authoring.planning.new_bundle import new_bundle
 from lunet_networks.authoring.samples.get_data import phantom
 from lunet_networks.bundle.evaluation.metrics import WHOLE, CaseMetrics
-from lunet_networks.bundle.evaluation.tables import case_rows, read_cases, write_csv
+from lunet_networks.bundle.evaluation.tables import case_rows, read_cases
 from lunet_networks.bundle.report.found_training import find_training, read_history
+from lunet_networks.bundle.runtime.files import write_csv
 from tests.helpers.runnable import RunnableBundle, save_label
 from tests.helpers.running import run_bundle
 from tests.helpers.trainable import TrainableBundle
