@@ -3,6 +3,7 @@
 import statistics
 from pathlib import Path
 
+from lunet_networks.authoring.command_help import columns
 from lunet_networks.authoring.command_line import as_bool
 from lunet_networks.authoring.literals import literal
 from lunet_networks.authoring.subprocesses import run_python
@@ -39,14 +40,15 @@ def demo(output_dir: str = "demo", num_cases: int = 40, epochs: int = 24, overwr
     labels = ["--dataset_dir", data / "imagesTs", "--output_dir", output / "labels"]
     _run(bundle, ["inference"], "inference", *labels, "--ckpt_dir", output / "models")
     mean_dice = statistics.fmean(label_dice(read_rows(run / outputs.SUMMARY)).values())
-    print(
-        f"\nmean Dice {mean_dice:.3f} on 8 cases that were not used in training. Look at:\n"
-        f"  {run / 'report.html'}  in a browser: figures, pictures of cases, how the training went\n"
-        f"  {run / 'overlay.png'}  outlines of truth and prediction in the median case\n"
-        f"  {run / outputs.CASES}    the metrics of every case\n"
-        f"  {output / 'labels'}        label maps of the new images\n"
-        f"  {bundle}   the bundle, which docs/README.md explains"
-    )
+    made = {
+        run / "report.html": "in a browser: figures, pictures of cases, how the training went",
+        run / "overlay.png": "outlines of truth and prediction in the median case",
+        run / outputs.CASES: "the metrics of every case",
+        output / "labels": "label maps of the new images, their volumes, and colours for viewers",
+        bundle: "the bundle, which docs/README.md explains",
+    }
+    print(f"\nmean Dice {mean_dice:.3f} on 8 cases that were not used in training. Look at:")
+    print(*columns((str(path), text) for path, text in made.items()), sep="\n")
 
 
 def _lunet(*arguments: object) -> None:

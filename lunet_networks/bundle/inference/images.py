@@ -120,7 +120,8 @@ class InferenceImages:
             write_atomically(self.output_dir / "labels.txt", snap_table(segments).encode())
         if series := [series_at(case["image"]) for case in self.data if is_series(case["image"])]:
             write_atomically(self.output_dir / "series.csv", series_table(series).encode())
-        logger.info("%d label maps are in %s", self.count - len(self.refused), self.output_dir.resolve())
+        more = f", the size of each label in {self.volumes.path.name}" if self.volumes.rows else ""
+        logger.info("%d label maps are in %s%s", self.count - len(self.refused), self.output_dir.resolve(), more)
         if self.refused:
             sys.exit(f"error: {len(self.refused)} of {self.count} images could not be labelled:\n{self._reasons()}")
 
