@@ -37,11 +37,14 @@ def _side(coder: str) -> str:
     return "d" if coder == "decoder" else ""
 
 
+_EMBEDDING_RULES: Rules = {  # of UNeXt and U-KAN
+    r"embeddings\.(\d)\.conv\.(\w+)": lambda _, i, entry: f"patch_embed{i + 3}.proj.{entry}",
+    r"embeddings\.(\d)\.norm\.(\w+)": lambda _, i, entry: f"patch_embed{i + 3}.norm.{entry}",
+}
 UNEXT_RULES: Rules = {
     r"(encoder|decoder)s\.(\d)\.conv\.0\.(\w+)": lambda _, coder, i, entry: f"{coder}{i + 1}.{entry}",
     r"(encoder|decoder)s\.(\d)\.conv\.1\.(\w+)": lambda _, coder, i, entry: f"{coder[0]}bn{i + 1}.{entry}",
-    r"embeddings\.(\d)\.conv\.(\w+)": lambda _, i, entry: f"patch_embed{i + 3}.proj.{entry}",
-    r"embeddings\.(\d)\.norm\.(\w+)": lambda _, i, entry: f"patch_embed{i + 3}.norm.{entry}",
+    **_EMBEDDING_RULES,
     r"token_(encoder|decoder)s\.(\d)\.block\.(\w+)\.(\w+)": lambda _, coder, i, layer, entry: (
         f"{_side(coder)}block{i + 1}.0.{_UNEXT_LAYERS[layer]}.{entry}"
     ),
@@ -61,8 +64,7 @@ U_KAN_RULES: Rules = {
     rf"(encoder|decoder)s\.(\d)\.(\d)\.{_UNIT}": lambda _, coder, i, k, layer, entry: (
         f"{coder}{i + 1}.conv.{_PLACES[layer] + 3 * k}.{entry}"
     ),
-    r"embeddings\.(\d)\.project\.(\w+)": lambda _, i, entry: f"patch_embed{i + 3}.proj.{entry}",
-    r"embeddings\.(\d)\.norm\.(\w+)": lambda _, i, entry: f"patch_embed{i + 3}.norm.{entry}",
+    **_EMBEDDING_RULES,
     r"token_(encoder|decoder)s\.(\d)\.norm\.(\w+)": lambda _, coder, i, entry: (
         f"{_side(coder)}block{i + 1}.0.norm2.{entry}"
     ),

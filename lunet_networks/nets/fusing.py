@@ -30,7 +30,9 @@ def fuse_units(network: nn.Module, form: nn.Module) -> nn.Module:
         source = network.get_submodule(name)
         if isinstance(module, FusedUnit):
             _fuse(source, module)
-        elif isinstance(module, (nn.modules.conv._ConvNd, nn.LayerNorm)) and not name.endswith(".conv"):
+        elif isinstance(module, (nn.modules.conv._ConvNd, nn.LayerNorm)) and not isinstance(
+            form.get_submodule(name.rpartition(".")[0]), FusedUnit
+        ):
             module.load_state_dict(source.state_dict())
     return form
 

@@ -1,4 +1,4 @@
-"""Layers that MALUNet and EGE-UNet share."""
+"""Layers that the light networks for pictures share: MALUNet and EGE-UNet, UNeXt and U-KAN."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-__all__ = ["GROUPS", "Level", "conv3", "depthwise"]
+__all__ = ["GROUPS", "Level", "PatchEmbedding", "conv3", "depthwise"]
 
 GROUPS = 4  # of the channels in a group norm, and in a block
 
@@ -30,6 +30,18 @@ class Level(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.dropout(F.gelu(self.resize(self.norm(self.block(x)))))
+
+
+class PatchEmbedding(nn.Module):
+    """Halve the resolution with a strided convolution, and normalise every position over its channels."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels, kernel_size=3, stride=2, padding=1)
+        self.norm = nn.LayerNorm(out_channels)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.norm(self.conv(x).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 def conv3(in_channels: int, out_channels: int) -> nn.Conv2d:

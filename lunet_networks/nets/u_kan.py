@@ -9,11 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lunet_networks.nets.checks import check_arguments, check_input, check_widths
+from lunet_networks.nets.checks import check_arguments, check_input, check_is_2d, check_widths
 from lunet_networks.nets.fast_layers import use_fast_layers
 from lunet_networks.nets.fusing import fuse_units
 from lunet_networks.nets.initialising import initialise_by_outputs
 from lunet_networks.nets.layers import Block, BlockMaker, ConvUnit, FusedUnit, mark_order, pointwise, pooling
+from lunet_networks.nets.light_layers import PatchEmbedding
 from lunet_networks.nets.network import Network
 
 __all__ = ["UKAN"]
@@ -70,8 +71,7 @@ class UKAN(Network):
         deployed: bool = False,
     ) -> None:
         super().__init__()
-        if spatial_dims != 2:
-            raise ValueError(f"spatial_dims must be 2, U-KAN has no other form; got {spatial_dims!r}")
+        check_is_2d("U-KAN", spatial_dims)
         check_arguments(spatial_dims, dropout, in_channels=in_channels, out_channels=out_channels)
         check_widths(channels, _LEVELS)
         self.spatial_dims = spatial_dims
@@ -87,7 +87,7 @@ class UKAN(Network):
         down, up = ((in_channels, a), (a, b), (b, c)), ((e, d), (d, c), (c, b), (b, a), (a, a))
         self.encoders = nn.ModuleList(make_block(f"encoders.{k}", *widths, 2) for k, widths in enumerate(down))
         self.pool = pooling(spatial_dims)
-        self.embeddings = nn.ModuleList(_PatchEmbedding(*widths) for widths in ((c, d), (d, e)))
+        self.embeddings = nn.ModuleList(PatchEmbedding(*widths) for widths in ((c, d), (d, e)))
         self.token_encoders = nn.ModuleList(_TokenLevel(width, dropout, deployed) for width in (d, e))
         self.decoders = nn.ModuleList(
             Block(*make_block(f"decoders.{k}.0", width, width, 1), *make_block(f"decoders.{k}.1", width, out, 1))
@@ -127,18 +127,6 @@ class UKAN(Network):
             if isinstance(module, _KolmogorovArnold):
                 module.take(self.get_submodule(name))
         return form
-
-
-class _PatchEmbedding(nn.Module):
-    """Halve the resolution with a strided convolution, and normalise every position over its channels."""
-
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__()
-        self.project = nn.Conv2d(in_channels, out_channels, kernel_size=3, stride=2, padding=1)
-        self.norm = nn.LayerNorm(out_channels)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.norm(self.project(x).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 class _TokenLevel(nn.Module):

@@ -8,9 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lunet_networks.nets.checks import check_arguments, check_input, check_widths
+from lunet_networks.nets.checks import check_arguments, check_input, check_is_2d, check_widths
 from lunet_networks.nets.fusing import fuse_norms
 from lunet_networks.nets.initialising import initialise_by_outputs
+from lunet_networks.nets.light_layers import PatchEmbedding
 from lunet_networks.nets.network import Network
 
 __all__ = ["UNeXt"]
@@ -62,8 +63,7 @@ class UNeXt(Network):
         deployed: bool = False,
     ) -> None:
         super().__init__()
-        if spatial_dims != 2:
-            raise ValueError(f"spatial_dims must be 2, UNeXt has no other form; got {spatial_dims!r}")
+        check_is_2d("UNeXt", spatial_dims)
         check_arguments(spatial_dims, dropout, in_channels=in_channels, out_channels=out_channels)
         check_widths(channels, _LEVELS)
         self.spatial_dims = spatial_dims
@@ -77,7 +77,7 @@ class UNeXt(Network):
         a, b, c, d, e = channels
         down = [_Unit(*widths, nn.MaxPool2d(2), dropout, deployed) for widths in ((in_channels, a), (a, b), (b, c))]
         self.encoders = nn.ModuleList(down)
-        self.embeddings = nn.ModuleList(_PatchEmbedding(*widths) for widths in ((c, d), (d, e)))
+        self.embeddings = nn.ModuleList(PatchEmbedding(*widths) for widths in ((c, d), (d, e)))
         self.token_encoders = nn.ModuleList(_TokenLevel(width, dropout) for width in (d, e))
         self.decoders = nn.ModuleList(_up(*widths, dropout, deployed) for widths in ((e, d), (d, c), (c, b), (b, a)))
         self.decoders.append(_up(a, a, dropout, deployed, normalised=False))
@@ -136,18 +136,6 @@ class _Unit(nn.Module):
 def _up(in_channels: int, out_channels: int, dropout: float, deployed: bool, normalised: bool = True) -> _Unit:
     upsample = nn.Upsample(scale_factor=2, mode="bilinear")
     return _Unit(in_channels, out_channels, upsample, dropout, deployed, normalised)
-
-
-class _PatchEmbedding(nn.Module):
-    """Halve the resolution with a strided convolution, and normalise every position over its channels."""
-
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(in_channels, out_channels, kernel_size=3, stride=2, padding=1)
-        self.norm = nn.LayerNorm(out_channels)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.norm(self.conv(x).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 class _TokenLevel(nn.Module):
