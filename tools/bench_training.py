@@ -17,7 +17,6 @@ from torch.utils.benchmark import set_torch_threads
 
 from lunet_networks import create_network
 from lunet_networks.authoring.command_line import run_commands
-from lunet_networks.authoring.literals import literal
 from lunet_networks.authoring.planning.families import FAMILIES, presets_of
 from lunet_networks.bundle.benchmark.memory import measure_peak_memory
 from lunet_networks.bundle.benchmark.steps import TrainingStep
@@ -25,6 +24,7 @@ from lunet_networks.bundle.data.datalist import load_datalist
 from lunet_networks.kernels.choice import describe_kernels, use_kernels
 from tools import ROOT
 from tools.speed.setup import Setup, describe_setup, load_average, machine_text
+from tools.speed.training import training_of
 from tools.tables.generated_sections import write_between_marks
 
 COMMAND = "python -m tools.bench_training"
@@ -186,13 +186,9 @@ def _use(kernels: str) -> None:
 def _workflow(
     preset: str, dataset_dir: str, folder: Path, batch_size: int, epochs: int, data: list[Any], settings: dict[str, Any]
 ) -> ConfigWorkflow:
-    root = _bundle_of(preset)
     override = {
         "preset": preset,
-        "bundle_root": root,
         "dataset_dir": dataset_dir,
-        "output_dir": folder / "eval",
-        "ckpt_dir": folder / "models",
         "batch_size": batch_size,
         "epochs": epochs,
         "val_interval": epochs + 1,
@@ -200,14 +196,7 @@ def _workflow(
         "validate#dataset#data": data[:1],
         **settings,
     }
-    workflow = ConfigWorkflow(
-        config_file=str(root / "configs" / "train.json"),
-        logging_file=False,
-        workflow_type="train",
-        **literal(override),
-    )
-    workflow.initialize()
-    return workflow
+    return training_of(_bundle_of(preset), folder, override)
 
 
 def _bundle_of(preset: str) -> Path:

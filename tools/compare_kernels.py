@@ -12,15 +12,14 @@ from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
-from monai.bundle import ConfigWorkflow
 
 from lunet_networks.authoring.command_line import run_commands
-from lunet_networks.authoring.literals import literal
 from lunet_networks.bundle.runtime.checks import choose
 from lunet_networks.bundle.runtime.files import write_atomically
 from lunet_networks.bundle.training.history import KEY_METRIC
 from lunet_networks.kernels.choice import KERNELS
 from tools import ROOT
+from tools.speed.training import training_of
 from tools.tables.generated_sections import write_between_marks
 
 RECORDS = ROOT / "docs" / "engineering" / "kernel_trainings.csv"
@@ -69,7 +68,7 @@ def train(
     elapsed, processor = time.perf_counter(), time.process_time()
     settings = {"dataset_dir": str(dataset_dir), "kernels": kernels, "seed": seed, "batch_size": batch_size}
     with tempfile.TemporaryDirectory() as folder:
-        workflow = _workflow(Path(str(bundle)), Path(folder), {**settings, "epochs": epochs})
+        workflow = training_of(Path(str(bundle)), Path(folder), {**settings, "epochs": epochs})
         history, network = (workflow.parser.get_parsed_content(name) for name in ("history", "preset"))
         training = {**settings, "dataset": Path(str(dataset_dir)).name, "network": network}
 
@@ -86,18 +85,6 @@ def train(
 
         workflow.parser.get_parsed_content("train#trainer").add_event_handler(Events.EPOCH_COMPLETED, record)
         workflow.run()
-
-
-def _workflow(bundle: Path, folder: Path, settings: Row) -> ConfigWorkflow:
-    places = {"bundle_root": bundle, "output_dir": folder / "eval", "ckpt_dir": folder / "models"}
-    workflow = ConfigWorkflow(
-        config_file=str(bundle / "configs" / "train.json"),
-        logging_file=False,
-        workflow_type="train",
-        **literal({**places, **settings}),
-    )
-    workflow.initialize()
-    return workflow
 
 
 def add_row(path: Path, row: Row) -> None:
@@ -132,7 +119,7 @@ def table(records: str = str(RECORDS), document: str = str(ROOT / "docs" / "spee
     text = (
         f"Dice of the validation cases of fold 0, after each epoch. To be reached: {told}. Processor seconds count the "
         f"work of all threads from the start of the command, reading and validation included; threads: "
-        f"{', '.join(map(str, threads))}."
+        f"{', '.join(map(str, threads))}.{not_run(rows)}"
     )
     write_between_marks(str(document), NAME, COMMAND, "\n".join([*lines, "", text]))
 
@@ -143,6 +130,20 @@ def _trainings(rows: Sequence[Row]) -> Iterator[list[Row]]:
 
     for _, epochs in groupby(sorted(rows, key=key), key):
         yield list(epochs)
+
+
+def not_run(rows: Sequence[Row]) -> str:
+    """The trainings without their counterpart, which the table cannot compare; nothing if all have one.
+
+    Example:
+        >>> of = {"dataset": "phantom", "network": "net", "batch_size": "4", "seed": "1"}
+        >>> not_run([{**of, "kernels": "auto"}])
+        ' Not run: phantom, `net`, 4, seed 1 with `--kernels off`.'
+    """
+    found = {tuple(row[name] for name in TRAINING) for row in rows}
+    missing = sorted({(*of, kernels) for *of, _ in found for kernels in KERNELS} - found)
+    told = [f"{of[0]}, `{of[1]}`, {of[2]}, seed {of[3]} with `--kernels {of[4]}`" for of in missing]
+    return f" Not run: {'; '.join(told)}." if told else ""
 
 
 def describe(epochs: Sequence[Row]) -> str:

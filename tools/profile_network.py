@@ -22,7 +22,8 @@ from lunet_networks.presets import input_shape
 def profile_network(preset: str, rounds: int = 10) -> None:
     """Print the milliseconds that each kind of layers of a preset takes, in one thread; medians.
 
-    The rest is computed without calling a layer, such as sums and units that a single kernel computes.
+    The rest is computed without calling a layer: sums, and what one kernel computes in place of several layers, such as
+    a unit, the norm and both convolutions of one voxel of a MedNeXt block, or a block of PSP-Seg.
 
     Args:
         preset: its name.

@@ -17,14 +17,14 @@ from torch.autograd import Function
 from torch.utils.flop_counter import register_flop_formula
 
 from lunet_networks.kernels import training_calls as calls
-from lunet_networks.kernels.operators import is_unwatched
+from lunet_networks.kernels.operators import NAMESPACE, is_unwatched
 from lunet_networks.kernels.training_calls import NONE, Arrays
 from lunet_networks.kernels.training_plain import plain_head, plain_pool, plain_unit, plain_upsample, scaled
 
 __all__ = ["Scaled", "train_head", "train_pool", "train_unit", "train_upsample"]
 
 Tensor = torch.Tensor
-_LIBRARY = torch.library.Library("lunet", "FRAGMENT")
+_LIBRARY = torch.library.Library(NAMESPACE, "FRAGMENT")
 
 
 @dataclass(frozen=True)
@@ -116,6 +116,9 @@ _LAYER_BACKWARD = f"({_ARRAYS}, Tensor weight, Tensor d_out, bool[] wanted) -> T
 class _Operator:
     """An operator on a CPU, without gradients.
 
+    Unlike a layer that only predicts (:class:`~lunet_networks.kernels.operators.Operator`), it gives several results,
+    and is called only where the kernel computes: it has no plain form to fall back on.
+
     Args:
         schema: name, arguments and result, as PyTorch writes them.
         kernel: computes it.
@@ -126,8 +129,8 @@ class _Operator:
         self.name, self.kernel = schema.partition("(")[0], kernel
         _LIBRARY.define(schema, tags=(torch.Tag.pt2_compliant_tag,))
         _LIBRARY.impl(self.name, kernel, "CPU")
-        torch.library.register_fake(f"lunet::{self.name}", fake, lib=_LIBRARY)
-        self.overload = getattr(torch.ops.lunet, self.name).default
+        torch.library.register_fake(f"{NAMESPACE}::{self.name}", fake, lib=_LIBRARY)
+        self.overload = getattr(getattr(torch.ops, NAMESPACE), self.name).default
 
     def __call__(self, values: list[Tensor] | Tensor, *arguments: Any) -> Any:
         first = values[0] if isinstance(values, list) else values

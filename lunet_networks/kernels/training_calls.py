@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import ctypes
-import functools
 import math
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
-from lunet_networks.kernels.library import library
+from lunet_networks.kernels.layers import LONGEST
+from lunet_networks.kernels.operators import call
 
 __all__ = [
     "NONE",
@@ -29,9 +28,6 @@ __all__ = [
 
 Tensor = torch.Tensor
 NONE = torch.empty(0, dtype=torch.float64)  # stands for no scale in a list of tensors
-LONGEST = 2**31 - 1  # of what is an int in the kernels
-
-
 Arrays = tuple[list[Tensor], list[Tensor], list[Tensor]]  # values, scales, shifts
 
 
@@ -108,9 +104,6 @@ def _check_type(tensor: Tensor) -> None:
         raise TypeError("a kernel for training takes float32 tensors on a CPU")
 
 
-_TYPES = {"p": ctypes.c_void_p, "i": ctypes.c_int, "l": ctypes.c_int64, "d": ctypes.c_double}
-
-
 def _call(name: str, types: str, *arguments: Any) -> None:
     plain = []
     for each in arguments:
@@ -118,15 +111,7 @@ def _call(name: str, types: str, *arguments: Any) -> None:
             plain.append(_address(each))
         else:
             plain.append(each.buffer_info()[0] if type(each) is array else each)
-    if _function(name, types)(*plain, torch.get_num_threads()) != 0:
-        raise MemoryError(f"not enough memory for the kernel {name}: use a smaller batch or patch")
-
-
-@functools.cache
-def _function(name: str, types: str) -> Callable[..., int]:
-    function = getattr(library(), name)
-    function.argtypes = [_TYPES[letter] for letter in types + "i"]
-    return function
+    call(name, types, *plain)
 
 
 def unit(values, scales, shifts, weight, bias, norm_weight, norm_bias, mask, eps) -> tuple[Tensor, ...]:
@@ -189,7 +174,7 @@ def upsample(values, scales, shifts, weight, bias) -> Tensor:
     arrays, out = _contiguous((values, scales, shifts)), weight.shape[1]
     _check(arrays, weight, len(weight), (bias, (out,)))
     output = values[0].new_empty((len(values[0]), out, *(2 * length for length in values[0].shape[2:])))
-    weight = weight.contiguous()
+    weight, bias = weight.contiguous(), _plain(bias)
     _call("lunet_up_forward", "piiiiiippp", _describe(arrays), *_size(values[0]), out, weight, bias, output)
     return output
 
@@ -207,7 +192,7 @@ def head(values, scales, shifts, weight, bias) -> Tensor:
     arrays, out = _contiguous((values, scales, shifts)), len(weight)
     _check(arrays, weight, weight.shape[1], (bias, (out,)))
     output = values[0].new_empty((len(values[0]), out, *values[0].shape[2:]))
-    size, weight = values[0][0, 0].numel(), weight.contiguous()
+    size, weight, bias = values[0][0, 0].numel(), weight.contiguous(), _plain(bias)
     _call("lunet_head_forward", "pilippp", _describe(arrays), len(values[0]), size, out, weight, bias, output)
     return output
 

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 import torch
 from monai.networks.blocks import ADN
 from torch import nn
-from torch.autograd import forward_ad
 from torch.nn.modules import module as torch_module
 
 from lunet_networks.kernels.library import library
+from lunet_networks.kernels.operators import in_plain_eager_mode
 from lunet_networks.kernels.training import Scaled, train_head, train_pool, train_unit, train_upsample
 from lunet_networks.nets.fast_layers import is_standard
 
@@ -41,14 +41,7 @@ def trains_on_kernels(network: nn.Module, x: torch.Tensor) -> bool:
         network.training
         and network.channels[0] <= WIDEST_UNIT
         and type(x) is torch.Tensor
-        and _is_plain(x)
-        and not (
-            torch.compiler.is_compiling()
-            or torch.jit.is_tracing()
-            or torch._C._are_functorch_transforms_active()
-            or forward_ad._current_level >= 0
-            or torch.is_autocast_enabled("cpu")
-        )
+        and in_plain_eager_mode(x)
         and not any(getattr(torch_module, name) for name in GLOBAL_HOOKS)
         and library() is not None
     )

@@ -78,6 +78,17 @@ def test_upsample_and_head(size: tuple[int, ...], bias: bool) -> None:
         _compare((layer(input, weight, offset),), (expected,), _leaves([input], parameters))
 
 
+def test_parameters_may_lie_apart_in_memory() -> None:
+    input, apart = _scaled(2, 3, (4, 4, 4)), torch.randn(10)[::2]
+    for layer, plain, shape in (
+        (train_upsample, training_plain.plain_upsample, (3, 5, 2, 2, 2)),
+        (train_head, training_plain.plain_head, (5, 3, 1, 1, 1)),
+    ):
+        weight = torch.randn(shape[::-1]).permute(4, 3, 2, 1, 0)
+        expected = plain(*training._arrays([input]), weight, apart)
+        torch.testing.assert_close(layer(input, weight, apart), expected, rtol=1e-4, atol=1e-4)
+
+
 def test_wrong_shapes_and_types_are_refused() -> None:
     input, (weight, head, each) = _scaled(2, 3, (4, 4, 4)), _parameters((2, 3, 3, 3, 3), (2, 4, 1, 1, 1), (2,))
     with pytest.raises(ValueError, match="do not fit 3 input channels"):

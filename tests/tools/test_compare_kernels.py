@@ -13,8 +13,9 @@ def test_a_training_leaves_a_row_for_each_epoch_and_a_line_of_the_table(tiny_dat
     assert [(row["seed"], row["kernels"], row["epoch"]) for row in rows] == [("3", "auto", "1"), ("3", "auto", "2")]
     assert 0 < float(rows[0]["processor"]) < float(rows[1]["processor"])
     table(str(records), str(document))
-    (line,) = (line for line in document.read_text().splitlines() if "`lunet_small_4f`" in line)
+    (line, below) = (line for line in document.read_text().splitlines() if "`lunet_small_4f`" in line)
     assert line.startswith(f"| {tiny_dataset.name}, `lunet_small_4f`, 3 | 3 | auto | 2 |")
+    assert below.endswith(f" Not run: {tiny_dataset.name}, `lunet_small_4f`, 3, seed 3 with `--kernels off`.")
 
 
 def test_a_training_that_is_done_again_replaces_its_rows(tmp_path):

@@ -9,11 +9,11 @@ from typing import Any
 import monai.transforms
 import numpy as np
 import torch
-from monai.data import MetaTensor
 from monai.transforms import SpatialCrop
 from monai.transforms.utils import fall_back_tuple
 from monai.utils import GridSamplePadMode
 
+from lunet_networks.bundle.runtime.memory_format import plain
 from lunet_networks.kernels.affine import resample, resamples
 
 __all__ = ["RandAffined", "RandCropByPosNegLabeld"]
@@ -136,11 +136,6 @@ class Voxels:
         row = int(np.searchsorted(self.up_to, place, side="right"))
         before = self.up_to[row - 1] if row else 0
         return np.flatnonzero(self.rows[row] == self.value)[place - before] + row * self.rows.shape[1]
-
-
-def plain(value: Any) -> Any:
-    """A tensor without its metadata; anything else as it is."""
-    return value.as_tensor() if isinstance(value, MetaTensor) else value
 
 
 def between_voxels(matrix: torch.Tensor, size_in: torch.Size, size_out: tuple[int, ...]) -> torch.Tensor:

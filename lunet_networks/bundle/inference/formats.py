@@ -20,11 +20,11 @@ from types import ModuleType
 from typing import Any
 
 import torch
-from monai.data import MetaTensor
 from monai.networks.utils import convert_to_onnx, convert_to_torchscript, convert_to_trt
 from torch import nn
 
 from lunet_networks.bundle.runtime.checks import choose
+from lunet_networks.bundle.runtime.memory_format import plain
 
 __all__ = [
     "BACKENDS",
@@ -68,7 +68,7 @@ def read_torchscript(path: str, device: torch.device) -> tuple[Run, Facts]:
 
     def run(x: torch.Tensor) -> torch.Tensor:
         with torch.no_grad(), torch.jit.optimized_execution(False):  # otherwise it recompiles for every size
-            return (single if x.shape[0] == 1 else script)(_plain(x).to(device)).to(x.device)
+            return (single if x.shape[0] == 1 else script)(plain(x).to(device)).to(x.device)
 
     return run, facts
 
@@ -178,17 +178,13 @@ def read_tensorrt(path: str, device: torch.device) -> tuple[Run, Facts]:
 
     def run(x: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
-            return script(_plain(x).cuda()).to(x.device)
+            return script(plain(x).cuda()).to(x.device)
 
     return run, {}
 
 
 def _array(x: torch.Tensor) -> Any:
-    return _plain(x).detach().cpu().contiguous().numpy()
-
-
-def _plain(x: torch.Tensor) -> torch.Tensor:
-    return x.as_tensor() if isinstance(x, MetaTensor) else x
+    return plain(x).detach().cpu().contiguous().numpy()
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,10 @@ from collections.abc import Hashable, Mapping, Sequence
 import numpy as np
 import torch
 from monai.config import KeysCollection
-from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from monai.utils import convert_to_dst_type, optional_import
+
+from lunet_networks.bundle.runtime.memory_format import plain
 
 __all__ = [
     "AsLabelsd",
@@ -76,7 +77,7 @@ def most_probable(probabilities: torch.Tensor) -> torch.Tensor:
         >>> most_probable(torch.tensor([[[0.4, 0.5]]]))
         tensor([[[0, 1]]], dtype=torch.uint8)
     """
-    values = probabilities.as_tensor() if isinstance(probabilities, MetaTensor) else probabilities
+    values = plain(probabilities)
     dtype = torch.uint8 if len(values) <= 256 else torch.int32
     if len(values) == 1:
         labels = (values >= 0.5).to(dtype)

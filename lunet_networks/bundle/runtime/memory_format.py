@@ -1,4 +1,4 @@
-"""The memory format in which networks compute fastest, and training batches in that format."""
+"""The memory format in which networks compute fastest, training batches in it, and tensors without metadata."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from monai.data import MetaTensor
 
-__all__ = ["channels_last", "prepare_batch"]
+__all__ = ["channels_last", "plain", "prepare_batch"]
 
 
 def channels_last(spatial_dims: int) -> torch.memory_format:
@@ -18,6 +18,18 @@ def channels_last(spatial_dims: int) -> torch.memory_format:
         torch.channels_last_3d
     """
     return {2: torch.channels_last, 3: torch.channels_last_3d}[spatial_dims]
+
+
+def plain(value: Any) -> Any:
+    """A tensor without its metadata; anything else as it is.
+
+    MONAI's ``convert_to_tensor`` would also lose the memory format, and make tensors of arrays and numbers.
+
+    Example:
+        >>> plain(MetaTensor([1.0])), plain("liver")
+        (tensor([1.]), 'liver')
+    """
+    return value.as_tensor() if isinstance(value, MetaTensor) else value
 
 
 def prepare_batch(
@@ -38,9 +50,6 @@ def prepare_batch(
         >>> type(image).__name__, image.is_contiguous(memory_format=torch.channels_last_3d)
         ('Tensor', True)
     """
-    image, label = (
-        value.as_tensor() if isinstance(value, MetaTensor) else value
-        for value in (batchdata["image"], batchdata["label"])
-    )
+    image, label = plain(batchdata["image"]), plain(batchdata["label"])
     image = image.to(device, non_blocking=non_blocking, memory_format=channels_last(image.ndim - 2))
     return image, label.to(device, non_blocking=non_blocking)
