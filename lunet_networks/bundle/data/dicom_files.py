@@ -10,17 +10,14 @@ import numpy as np
 from monai.config import PathLike
 from monai.data import image_reader
 from monai.data.utils import orientation_ras_lps
-from monai.utils import MetaKeys, SpaceKeys, ensure_tuple, optional_import, require_pkg
+from monai.utils import MetaKeys, SpaceKeys, ensure_tuple, optional_import
 
 from lunet_networks.bundle.data.dicom_series import DicomSeries, is_series, series_at
 from lunet_networks.bundle.data.grids import join_channels
 
 __all__ = ["DicomReader"]
 
-highdicom, _ = optional_import("highdicom")
 
-
-@require_pkg(pkg_name="pydicom")
 class DicomReader(image_reader.ImageReader):
     """Reads DICOM series by their names, see :py:mod:`lunet_networks.bundle.data.dicom_series`.
 
@@ -67,5 +64,6 @@ def _values(series: DicomSeries, number: int) -> np.ndarray:
 
 def _frames(series: DicomSeries) -> tuple[np.ndarray, np.ndarray]:
     """A file of several frames, as highdicom orders and scales them."""
+    highdicom, _ = optional_import("highdicom")
     volume = highdicom.Image.from_dataset(series.read(0)).get_volume(apply_voi_transform=False)
     return volume.array.transpose(2, 1, 0), orientation_ras_lps(volume.affine[:, [2, 1, 0, 3]])

@@ -22,8 +22,6 @@ import numpy as np
 from monai.data.utils import orientation_ras_lps
 from monai.utils import optional_import
 
-pydicom, _ = optional_import("pydicom")
-
 __all__ = ["DicomSeries", "find_series", "holds_dicom", "is_series", "series_at", "series_table"]
 
 MARK, MARK_AT = b"DICM", 128  # what every DICOM file holds, and where
@@ -166,6 +164,7 @@ def _if_dicom(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _read(file: tuple[str, str], **options: Any) -> Dataset:
+    pydicom, _ = optional_import("pydicom")
     path, member = file
     if not member:
         return pydicom.dcmread(path, **options)

@@ -10,16 +10,13 @@ import numpy as np
 from monai.config import PathLike
 from monai.data import image_reader
 from monai.data.utils import orientation_ras_lps
-from monai.utils import MetaKeys, SpaceKeys, ensure_tuple, optional_import, require_pkg
+from monai.utils import MetaKeys, SpaceKeys, ensure_tuple, optional_import
 
 from lunet_networks.bundle.data.grids import join_channels
 
 __all__ = ["MetaImageReader"]
 
-sitk, _ = optional_import("SimpleITK")
 
-
-@require_pkg(pkg_name="SimpleITK")
 class MetaImageReader(image_reader.ImageReader):
     """Reads MetaImage files. Several files are the channels of one image."""
 
@@ -27,6 +24,7 @@ class MetaImageReader(image_reader.ImageReader):
         return all(str(name).lower().endswith((".mha", ".mhd")) for name in ensure_tuple(filename))
 
     def read(self, data: Sequence[PathLike] | PathLike, **kwargs: Any) -> list[Any]:
+        sitk, _ = optional_import("SimpleITK")  # not for other files: it takes 90 MiB
         images = []
         for path in ensure_tuple(data):
             with open(path, "rb"):  # a file that is not there is said to be so
@@ -39,6 +37,7 @@ class MetaImageReader(image_reader.ImageReader):
 
 def _volume(image: Any) -> tuple[np.ndarray, dict[str, Any]]:
     rank = image.GetDimension()
+    sitk, _ = optional_import("SimpleITK")
     stored = sitk.GetArrayFromImage(image)  # (D, H, W[, C])
     axes = tuple(reversed(range(rank)))
     voxels = stored.transpose(*axes, rank) if stored.ndim > rank else stored.transpose(axes)

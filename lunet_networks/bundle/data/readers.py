@@ -6,6 +6,7 @@ import logging
 import warnings
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -99,9 +100,9 @@ class LoadImaged(transforms.LoadImaged):
             self.register(NrrdReader())
         with suppress(OptionalImportError):  # and without Pillow
             self.register(PictureReader())
-        with suppress(OptionalImportError):  # without SimpleITK
+        if find_spec("SimpleITK"):
             self.register(MetaImageReader())
-        with suppress(OptionalImportError):  # and without pydicom
+        if find_spec("pydicom"):
             self.register(DicomReader())
 
     def __call__(

@@ -17,9 +17,6 @@ from lunet_networks.bundle.inference.segments import Segment
 
 __all__ = ["DICOM_SEG", "dicom_seg_content", "require_highdicom"]
 
-highdicom, _ = optional_import("highdicom")
-Code, _ = optional_import("pydicom.sr.coding", name="Code")
-
 DICOM_SEG = "dicom_seg"
 NUMBER = 300  # of the new series, beside those of the scanner
 LONGEST = 64  # characters that DICOM allows in a label or a meaning
@@ -43,6 +40,7 @@ def dicom_seg_content(labels: np.ndarray, series: DicomSeries, segments: Sequenc
 
         dicom_seg_content(labels, find_series("dicom")[0], read_segments("bundles/liver", ["liver"]))
     """
+    highdicom, _ = optional_import("highdicom")
     logging.getLogger("highdicom").setLevel(logging.WARNING)  # it tells of each attribute that it copies
     sources = [series.read(number, stop_before_pixels=True) for number in range(len(series.files))]
     frames = np.ascontiguousarray(labels.transpose(2, 1, 0))
@@ -71,13 +69,15 @@ def dicom_seg_content(labels: np.ndarray, series: DicomSeries, segments: Sequenc
 
 
 def _description(segment: Segment) -> Any:
+    highdicom, _ = optional_import("highdicom")
+    code, _ = optional_import("pydicom.sr.coding", name="Code")
     category, kind = (
-        Code(value, scheme, meaning[:LONGEST]) for value, scheme, meaning in (segment.category, segment.kind)
+        code(value, scheme, meaning[:LONGEST]) for value, scheme, meaning in (segment.category, segment.kind)
     )
     algorithm = highdicom.AlgorithmIdentificationSequence(
         name="lunet_networks",
         version=lunet_networks.__version__,
-        family=Code("123109", "DCM", "Artificial Intelligence"),
+        family=code("123109", "DCM", "Artificial Intelligence"),
     )
     return highdicom.seg.SegmentDescription(
         segment_number=segment.value,
