@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-__all__ = ["check_arguments", "check_channels", "check_input", "check_is_2d", "check_ordering", "check_widths"]
+__all__ = ["check_2d", "check_arguments", "check_channels", "check_input", "check_ordering", "check_widths"]
 
 
 def check_arguments(spatial_dims: int, dropout: float | Mapping[str, float], **counts: int) -> None:
@@ -27,10 +27,10 @@ def check_arguments(spatial_dims: int, dropout: float | Mapping[str, float], **c
             raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
 
 
-def check_is_2d(name: str, spatial_dims: int) -> None:
-    """Raise ValueError unless a network that is published in 2D only is asked for in 2D."""
+def check_2d(network: str, spatial_dims: int) -> None:
+    """Raise ValueError unless ``spatial_dims`` is 2, for a network that has no other form."""
     if spatial_dims != 2:
-        raise ValueError(f"spatial_dims must be 2, {name} has no other form; got {spatial_dims!r}")
+        raise ValueError(f"spatial_dims must be 2, {network} has no other form; got {spatial_dims!r}")
 
 
 def check_channels(channels: Sequence[int], conv_channels: Mapping[str, int] | None = None) -> None:

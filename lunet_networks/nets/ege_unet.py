@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lunet_networks.nets.checks import check_arguments, check_input, check_is_2d, check_widths
+from lunet_networks.nets.checks import check_2d, check_arguments, check_input, check_widths
 from lunet_networks.nets.initialising import initialise_by_outputs
 from lunet_networks.nets.layers import interpolation
 from lunet_networks.nets.light_layers import GROUPS, Level, conv3, depthwise
@@ -72,7 +72,7 @@ class EGEUNet(Network):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        check_is_2d("EGE-UNet", spatial_dims)
+        check_2d("EGE-UNet", spatial_dims)
         check_arguments(spatial_dims, dropout, in_channels=in_channels, out_channels=out_channels)
         check_widths(channels, _POOLED + 1, divisor=GROUPS)
         self.spatial_dims = spatial_dims

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lunet_networks.nets.checks import check_arguments, check_input, check_is_2d, check_widths
+from lunet_networks.nets.checks import check_2d, check_arguments, check_input, check_widths
 from lunet_networks.nets.fast_layers import use_fast_layers
 from lunet_networks.nets.fusing import fuse_units
 from lunet_networks.nets.initialising import initialise_by_outputs
@@ -71,7 +71,7 @@ class UKAN(Network):
         deployed: bool = False,
     ) -> None:
         super().__init__()
-        check_is_2d("U-KAN", spatial_dims)
+        check_2d("U-KAN", spatial_dims)
         check_arguments(spatial_dims, dropout, in_channels=in_channels, out_channels=out_channels)
         check_widths(channels, _LEVELS)
         self.spatial_dims = spatial_dims

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lunet_networks.nets.checks import check_arguments, check_input, check_is_2d, check_widths
+from lunet_networks.nets.checks import check_2d, check_arguments, check_input, check_widths
 from lunet_networks.nets.fusing import fuse_norms
 from lunet_networks.nets.initialising import initialise_by_outputs
 from lunet_networks.nets.light_layers import PatchEmbedding
@@ -63,7 +63,7 @@ class UNeXt(Network):
         deployed: bool = False,
     ) -> None:
         super().__init__()
-        check_is_2d("UNeXt", spatial_dims)
+        check_2d("UNeXt", spatial_dims)
         check_arguments(spatial_dims, dropout, in_channels=in_channels, out_channels=out_channels)
         check_widths(channels, _LEVELS)
         self.spatial_dims = spatial_dims
