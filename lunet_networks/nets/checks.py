@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-__all__ = ["check_arguments", "check_channels", "check_input", "check_ordering", "check_widths"]
+__all__ = ["check_2d", "check_arguments", "check_channels", "check_input", "check_ordering", "check_widths"]
 
 
 def check_arguments(spatial_dims: int, dropout: float | Mapping[str, float], **counts: int) -> None:
@@ -25,6 +25,12 @@ def check_arguments(spatial_dims: int, dropout: float | Mapping[str, float], **c
     for name, value in counts.items():
         if not _is_count(value):
             raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
+
+
+def check_2d(network: str, spatial_dims: int) -> None:
+    """Raise ValueError unless ``spatial_dims`` is 2, for a network that has no other form."""
+    if spatial_dims != 2:
+        raise ValueError(f"spatial_dims must be 2, {network} has no other form; got {spatial_dims!r}")
 
 
 def check_channels(channels: Sequence[int], conv_channels: Mapping[str, int] | None = None) -> None:

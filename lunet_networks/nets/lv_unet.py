@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lunet_networks.nets.checks import check_arguments, check_input
+from lunet_networks.nets.checks import check_2d, check_arguments, check_input
 from lunet_networks.nets.fusing import Affine, fold_norm, merge_pointwise
 from lunet_networks.nets.mobilenet_v3 import load_imagenet_weights, mobilenet_v3_large
 from lunet_networks.nets.network import Network
@@ -83,8 +83,7 @@ class LVUNet(Network):
         deployed: bool = False,
     ) -> None:
         super().__init__()
-        if spatial_dims != 2:
-            raise ValueError(f"spatial_dims must be 2, LV-UNet has no other form; got {spatial_dims!r}")
+        check_2d("LV-UNet", spatial_dims)
         check_arguments(spatial_dims, dropout, in_channels=in_channels, out_channels=out_channels, act_num=act_num)
         if mobilenet_blocks not in (5, 9, 14):
             raise ValueError(f"mobilenet_blocks must be 5, 9 or 14, got {mobilenet_blocks!r}")

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from lunet_networks.nets.checks import check_arguments, check_input
+from lunet_networks.nets.checks import check_2d, check_arguments, check_input
 from lunet_networks.nets.fast_layers import use_fast_layers
 from lunet_networks.nets.fusing import fuse_norms, fuse_units
 from lunet_networks.nets.layers import BlockMaker, pointwise, upsampling
@@ -69,8 +69,7 @@ class MobileNetV3UNet(Network):
         deployed: bool = False,
     ) -> None:
         super().__init__()
-        if spatial_dims != 2:
-            raise ValueError(f"spatial_dims must be 2, MobileNetV3-UNet has no other form; got {spatial_dims!r}")
+        check_2d("MobileNetV3-UNet", spatial_dims)
         check_arguments(spatial_dims, dropout, in_channels=in_channels, out_channels=out_channels)
         if not width_mult > 0:
             raise ValueError(f"width_mult must be above 0, got {width_mult!r}")

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lunet_networks.nets.checks import check_arguments, check_input, check_widths
+from lunet_networks.nets.checks import check_2d, check_arguments, check_input, check_widths
 from lunet_networks.nets.fusing import fuse_norms
 from lunet_networks.nets.initialising import initialise_by_outputs
 from lunet_networks.nets.network import Network
@@ -62,8 +62,7 @@ class UNeXt(Network):
         deployed: bool = False,
     ) -> None:
         super().__init__()
-        if spatial_dims != 2:
-            raise ValueError(f"spatial_dims must be 2, UNeXt has no other form; got {spatial_dims!r}")
+        check_2d("UNeXt", spatial_dims)
         check_arguments(spatial_dims, dropout, in_channels=in_channels, out_channels=out_channels)
         check_widths(channels, _LEVELS)
         self.spatial_dims = spatial_dims
