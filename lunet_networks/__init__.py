@@ -26,26 +26,6 @@ if TYPE_CHECKING:
     from lunet_networks.presets import PRESETS, create_network, list_presets
     from lunet_networks.published import load_published_weights
 
-MODULES = {  # that have the names above
-    "deployment": ("deploy",),
-    "nets": (
-        "UKAN",
-        "AttentionUNet",
-        "EGEUNet",
-        "LMSCUNet",
-        "LVUNet",
-        "MALUNet",
-        "MedNeXt",
-        "MobileNetV3UNet",
-        "PSPSeg",
-        "UNeXt",
-        "UNet",
-        "UNetPlusPlus",
-    ),
-    "presets": ("PRESETS", "create_network", "list_presets"),
-    "published": ("load_published_weights",),
-}
-
 __all__ = [
     "PRESETS",
     "UKAN",
@@ -66,14 +46,21 @@ __all__ = [
     "load_published_weights",
 ]
 
+_MODULES = {  # that have the names above; all others are networks
+    "PRESETS": "presets",
+    "create_network": "presets",
+    "deploy": "deployment",
+    "list_presets": "presets",
+    "load_published_weights": "published",
+}
+
 
 def __getattr__(name: str) -> Any:
     """Import what is asked for. Torch and MONAI take seconds, and ``lunet --help`` does without them."""
-    for module, names in MODULES.items():
-        if name in names:
-            found = globals()[name] = getattr(import_module(f"{__name__}.{module}"), name)
-            return found
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(f"{__name__}.{_MODULES.get(name, 'nets')}"), name)
+    return found
 
 
 def __dir__() -> list[str]:

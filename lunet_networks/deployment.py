@@ -16,10 +16,10 @@ def deploy(network: nn.Module) -> Network:
     """The form of a trained network that only predicts.
 
     Batch norms are fused into the convolutions beside them. A batch norm after a ReLU (U-Net, UNet++) turns into
-    limits to which the channels are clamped, one before it (LMSC-UNet, LV-UNet, UNeXt) into weights. In an LV-UNet
-    the two 1 x 1 convolutions of every block become one as well. Other norms (PSP-Seg, MedNeXt, MALUNet, EGE-UNet)
-    depend on the image and stay: a PSP-Seg only loses the heads of its deep supervision, an EGE-UNet its argument for
-    it, and the others are copied.
+    limits to which the channels are clamped, one before it (most 2D networks) into weights. In an LV-UNet the two
+    1 x 1 convolutions of every block become one as well, in a U-KAN every spline takes up its scale. Other norms depend
+    on the image and stay: a PSP-Seg only loses the heads of its deep supervision, an EGE-UNet its argument for it, and
+    MedNeXt and MALUNet are copied.
 
     Args:
         network: a network of this package in evaluation mode; it is not changed. An LV-UNet needs a slope of 1.

@@ -28,12 +28,11 @@ from lunet_networks.published_rules_2d import (
     NESTED_UNET_RULES,
     U_KAN_RULES,
     UNEXT_RULES,
-    check_not_deployed,
+    Rules,
 )
 
-__all__ = ["PUBLISHED", "Published", "Rules", "find_published", "published_key"]
+__all__ = ["PUBLISHED", "Published", "find_published", "published_key"]
 
-Rules = dict[str, Callable[..., str]]
 NO_KEY = re.compile(r"(?!)")
 
 
@@ -191,7 +190,6 @@ _LV_UNET_RULES: Rules = {
 
 
 def _check_plain(network: UNet | UNetPlusPlus) -> None:
-    check_not_deployed(network)
     bias, upsample = getattr(network, "bias", False), getattr(network, "upsample", "bilinear")
     if (network.adn_ordering, network.convs_per_block, bias, upsample) != ("NDA", 2, False, "bilinear"):
         raise ValueError(
@@ -225,8 +223,8 @@ def _convert_pspseg(network: PSPSeg, key: str, tensor: torch.Tensor) -> torch.Te
 
 
 def _check_lv_unet(network: LVUNet) -> None:
-    if network.mobilenet_blocks != 9 or network.skip != "add" or network.deployed:
-        raise ValueError("published weights need an LVUNet with mobilenet_blocks=9 and skip='add' before deployment")
+    if network.mobilenet_blocks != 9 or network.skip != "add":
+        raise ValueError("published weights need an LVUNet with mobilenet_blocks=9 and skip='add'")
 
 
 def _warn_of_lv_unet(network: LVUNet) -> str:
@@ -251,9 +249,9 @@ PUBLISHED: dict[type[nn.Module], Published] = {
         unpublished=re.compile(r".+\.slope"),
         warning=_warn_of_lv_unet,
     ),
-    UNeXt: Published(UNEXT_RULES, upsamplings="decoders", check=check_not_deployed),
-    AttentionUNet: Published(ATTENTION_UNET_RULES, check=check_not_deployed, upsamplings="decoders"),
-    UKAN: Published(U_KAN_RULES, upsamplings="decoders", check=check_not_deployed),
+    UNeXt: Published(UNEXT_RULES, upsamplings="decoders"),
+    AttentionUNet: Published(ATTENTION_UNET_RULES, upsamplings="decoders"),
+    UKAN: Published(U_KAN_RULES, upsamplings="decoders"),
     MALUNet: Published(MALUNET_RULES, upsamplings="decoders"),
     EGEUNet: Published(EGE_UNET_RULES, upsamplings="decoders"),
 }
@@ -268,10 +266,13 @@ def find_published(network: nn.Module) -> Published:
 
     Raises:
         TypeError: if nothing is published of its class.
+        ValueError: if it is deployed, and has no batch norms to take the published ones.
     """
     kind = type(network)
     if kind not in PUBLISHED:
         known = ", ".join(network_class.__name__ for network_class in PUBLISHED)
         raise TypeError(f"published weights are known for {known}, not for {kind.__name__}")
+    if network.deployed:
+        raise ValueError("published weights need a network before deployment")
     is_plain = kind in _PLAIN and (network.adn_ordering != "AND" or getattr(network, "upsample", "deconv") != "deconv")
     return _PLAIN[kind] if is_plain else PUBLISHED[kind]

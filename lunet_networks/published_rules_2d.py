@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from torch import nn
-
 __all__ = [
     "ATTENTION_UNET_RULES",
     "EGE_UNET_RULES",
@@ -13,17 +11,10 @@ __all__ = [
     "NESTED_UNET_RULES",
     "UNEXT_RULES",
     "U_KAN_RULES",
-    "check_not_deployed",
+    "Rules",
 ]
 
 Rules = dict[str, Callable[..., str]]
-
-
-def check_not_deployed(network: nn.Module) -> None:
-    """Raise ValueError for a deployed network, which has no batch norms to take the published ones."""
-    if network.deployed:
-        raise ValueError("published weights need a network before deployment")
-
 
 _UNEXT_LAYERS = {  # of a shifted block
     "norm": "norm2",

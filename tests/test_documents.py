@@ -1,12 +1,19 @@
-"""What the documents name exists: links, files, commands, functions; and their pages stay short."""
+"""What the documents name exists: links, files, commands, functions; the sizes of networks that they give by hand are
+right; and their pages stay short."""
 
 import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from pydoc import locate
 
 import pytest
+import torch
+from monai.networks.nets import AttentionUnet, BasicUNet, BasicUNetPlusPlus
 
+from lunet_networks import create_network
 from lunet_networks.commands import COMMANDS
+from lunet_networks.summary import count_macs, count_parameters
 
 ROOT = Path(__file__).parents[1]
 BUNDLE = ROOT / "bundles" / "lunet_small"  # documents also name files as seen from a bundle's folder
@@ -93,3 +100,56 @@ def test_python_that_needs_no_files_runs(name: str) -> None:
     assert blocks
     for block in blocks:
         exec(compile(block, name, "exec"), {"__name__": "__main__"})
+
+
+WIDTHS = (32, 64, 128, 256, 512)
+PLUS_PLUS = partial(BasicUNetPlusPlus, 2, 3, 1, features=(*WIDTHS, 32))
+SENTENCES = [  # the document, what stands in it, the network of which {0} are the parameters and {1} the operations
+    (
+        "2d",
+        "LV-UNet has {0} parameters and {1} MACs for 3 x 256 x 256 in training form",
+        partial(create_network, "lv_unet"),
+    ),
+    ("2d", "in training form, {0} and {1} deployed", partial(create_network, "lv_unet", deployed=True)),
+    ("2d_networks", "`u_kan_small` is left with {0} parameters", partial(create_network, "u_kan_small", deployed=True)),
+    (
+        "2d_networks",
+        "`AttentionUnet` has {0} parameters and {1}: it strides",
+        partial(AttentionUnet, 2, 3, 1, channels=WIDTHS, strides=(2, 2, 2, 2)),
+    ),
+    ("2d_networks", "`BasicUNetPlusPlus` has {0} and {1} with transposed convolutions", PLUS_PLUS),
+    (
+        "2d_networks",
+        "with transposed convolutions, {0} and {1} with interpolation",
+        partial(PLUS_PLUS, upsample="nontrainable"),
+    ),
+    ("2d_networks", "`BasicUNet` has {0} and {1}: its last", partial(BasicUNet, 2, 3, 1, features=(*WIDTHS, 32))),
+]
+
+
+def _sizes(make: Callable[[], torch.nn.Module]) -> tuple[str, str]:
+    """Parameters, and multiply-accumulates at 3 x 256 x 256, as documents write them."""
+    with torch.device("meta"):
+        network = make()
+    return f"{count_parameters(network):,}", f"{count_macs(network, (1, 3, 256, 256)) / 1e9:.3f} G"
+
+
+@pytest.mark.parametrize(("document", "sentence", "make"), SENTENCES)
+def test_sizes_in_sentences_are_right(document: str, sentence: str, make: Callable[[], torch.nn.Module]) -> None:
+    text = " ".join((ROOT / "docs" / f"{document}.md").read_text("utf-8").split())
+    assert sentence.format(*_sizes(make)) in text
+
+
+def test_sizes_in_tables_of_2d_networks_are_right() -> None:
+    text = (ROOT / "docs" / "2d_networks.md").read_text("utf-8")
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("|")]
+    found: dict[str, list[str]] = {}
+    for name, *cells in rows:
+        if name.startswith(("parameters", "multiply")):  # a column for each bundle, and other presets of its family
+            for bundle, cell in zip(rows[0][1:], cells, strict=True):
+                for preset, size in re.findall(r"`(\w+)`\D*([\d.,]+(?: G)?)", f"{bundle} {cell}"):
+                    found.setdefault(preset, []).append(size)
+        elif match := re.match(r"`(\w+)`", name):
+            found[match[1]] = cells[-2:]
+    assert len(found) == 4 + 6
+    assert found == {preset: [*_sizes(partial(create_network, preset))] for preset in found}

@@ -287,6 +287,7 @@ def test_a_network_of_another_class() -> None:
         (UNet(channels=(2, 2), adn_ordering="NDA", bias=False, deployed=True), "before deployment"),
         (LVUNet(mobilenet_blocks=5), "need an LVUNet with mobilenet_blocks=9 and skip='add'"),
         (LVUNet(deployed=True), "before deployment"),
+        (UNet(channels=(2, 2), deployed=True), "before deployment"),
         (UNeXt(deployed=True), "before deployment"),
     ],
 )

@@ -10,7 +10,7 @@ from torch import nn
 from lunet_networks.nets.checks import check_arguments, check_channels, check_input
 from lunet_networks.nets.fast_layers import use_fast_layers
 from lunet_networks.nets.fusing import fuse_units
-from lunet_networks.nets.layers import BlockMaker, ConvUnit, FusedUnit, pointwise, pooling
+from lunet_networks.nets.layers import BlockMaker, conv_unit, pointwise, pooling
 from lunet_networks.nets.network import Network
 
 __all__ = ["AttentionUNet"]
@@ -107,15 +107,11 @@ class _Gate(nn.Module):
     def __init__(self, spatial_dims: int, channels: int, deployed: bool) -> None:
         super().__init__()
         inside = max(1, channels // 2)
-        self.of_map = _projection(spatial_dims, channels, inside, deployed)
-        self.of_skip = _projection(spatial_dims, channels, inside, deployed)
-        self.weight = _projection(spatial_dims, inside, 1, deployed)
+        form = {"dropout": None, "adn_ordering": "N", "deployed": deployed, "kernel_size": 1}
+        self.of_map = conv_unit(spatial_dims, channels, inside, **form)
+        self.of_skip = conv_unit(spatial_dims, channels, inside, **form)
+        self.weight = conv_unit(spatial_dims, inside, 1, **form)
 
     def forward(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
         joined = torch.relu(self.of_map([x]) + self.of_skip([skip]))
         return skip * torch.sigmoid(self.weight([joined]))
-
-
-def _projection(spatial_dims: int, in_channels: int, out_channels: int, deployed: bool) -> ConvUnit | FusedUnit:
-    unit = ConvUnit(spatial_dims, in_channels, out_channels, kernel_size=1, adn_ordering="N", norm="batch")
-    return FusedUnit(unit.conv, limited=False) if deployed else unit

@@ -11,12 +11,11 @@ from torch import nn
 from lunet_networks.nets.checks import check_2d, check_arguments, check_input, check_widths
 from lunet_networks.nets.initialising import initialise_by_outputs
 from lunet_networks.nets.layers import interpolation
-from lunet_networks.nets.light_layers import GROUPS, Level, conv3, depthwise
+from lunet_networks.nets.light_layers import GROUPS, POOLED, depthwise, levels_down, levels_up
 from lunet_networks.nets.network import Network
 
 __all__ = ["EGEUNet"]
 
-_POOLED = 5  # levels behind a max pooling; the bottleneck has none
 _DILATIONS = (1, 2, 5, 7)
 _FACTORS = 8  # positions along an axis at which the factors of a product attention are learned
 _EPSILON = 1e-6  # of layer norms
@@ -74,40 +73,20 @@ class EGEUNet(Network):
         super().__init__()
         check_2d("EGE-UNet", spatial_dims)
         check_arguments(spatial_dims, dropout, in_channels=in_channels, out_channels=out_channels)
-        check_widths(channels, _POOLED + 1, divisor=GROUPS)
+        check_widths(channels, POOLED + 1, divisor=GROUPS)
         self.spatial_dims = spatial_dims
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.channels = list(channels)
         self.deep_supervision = deep_supervision
         self.dropout = dropout
-        self.size_multiple = 2**_POOLED
+        self.size_multiple = 2**POOLED
         self.normalised = "instance" if channels[-2] == GROUPS else ""  # a channel a group at the lowest resolution
 
         a, b, c, d, e, f = channels
-        self.encoders = nn.ModuleList(
-            Level(block, width, nn.MaxPool2d(2), dropout)
-            for width, block in (
-                (a, conv3(in_channels, a)),
-                (b, conv3(a, b)),
-                (c, conv3(b, c)),
-                (d, _ProductAttention(c, d)),
-                (e, _ProductAttention(d, e)),
-            )
-        )
+        self.encoders = levels_down(in_channels, channels, _ProductAttention, dropout)
         self.bottleneck = nn.Sequential(_ProductAttention(e, f), nn.GELU(), nn.Dropout2d(dropout))
-        self.decoders = nn.ModuleList(
-            Level(block, width, None if k == 0 else interpolation(2), dropout)
-            for k, (width, block) in enumerate(
-                (
-                    (e, _ProductAttention(f, e)),
-                    (d, _ProductAttention(e, d)),
-                    (c, _ProductAttention(d, c)),
-                    (b, conv3(c, b)),
-                    (a, conv3(b, a)),
-                )
-            )
-        )
+        self.decoders = levels_up(channels, _ProductAttention, dropout)
         self.mask_heads = nn.ModuleList(nn.Conv2d(width, out_channels, kernel_size=1) for width in (e, d, c, b, a))
         self.gates = nn.ModuleList(_Gate(*widths, out_channels) for widths in ((f, e), (e, d), (d, c), (c, b), (b, a)))
         self.upsample = interpolation(2)

@@ -24,7 +24,6 @@ __all__ = [
     "conv_unit",
     "describe_units",
     "interpolation",
-    "mark_order",
     "pointwise",
     "pooling",
     "upsampling",
@@ -119,37 +118,37 @@ def conv_unit(
     adn_ordering: str = "AND",
     deployed: bool = False,
     bias: bool = True,
+    kernel_size: int = 3,
+    groups: int = 1,
 ) -> ConvUnit | FusedUnit:
-    """Convolution (kernel 3) -> ReLU -> batch norm -> channel dropout, or these in the order of ``adn_ordering``; or
-    what is left of them in a deployed network, whose convolutions have a bias in any case.
+    """Convolution -> ReLU -> batch norm -> channel dropout, or these in the order of ``adn_ordering``; or what is left
+    of them in a deployed network, whose convolutions have a bias in any case.
 
-    ``dropout=None`` leaves the dropout layer out.
+    ``dropout=None`` leaves the dropout layer out, and an ``adn_ordering`` without "A" the ReLU.
     """
     unit = ConvUnit(
         spatial_dims,
         in_channels,
         out_channels,
-        kernel_size=3,
+        kernel_size=kernel_size,
         adn_ordering=adn_ordering,
         act="relu",
         norm="batch",
         dropout=dropout,
         dropout_dim=spatial_dims,  # whole channels; MONAI's default of 1 drops single voxels
+        groups=groups,
         bias=bias,
     )
-    return FusedUnit(unit.conv) if deployed else mark_order(unit, adn_ordering)
+    if deployed:
+        return FusedUnit(unit.conv, limited="A" in adn_ordering)
+    if adn_ordering.startswith("N") and "A" in adn_ordering:
+        unit.adn.__class__ = NormFirst
+    return unit
 
 
 class NormFirst(ADN):
     """Norm before activation, as a separate class: TorchScript reuses the code of the first module for all modules of
     the same class with the same layers, even if the order of their layers differs."""
-
-
-def mark_order(unit: Convolution, adn_ordering: str) -> Convolution:
-    """Make TorchScript keep the order of layers in a unit whose norm comes first."""
-    if adn_ordering.startswith("N") and "A" in adn_ordering:
-        unit.adn.__class__ = NormFirst
-    return unit
 
 
 class Block(nn.Sequential):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -11,19 +12,12 @@ from torch import nn
 from lunet_networks.nets.checks import check_arguments, check_channels, check_input
 from lunet_networks.nets.fast_layers import use_fast_layers
 from lunet_networks.nets.fusing import fuse_units
-from lunet_networks.nets.layers import (
-    Block,
-    BlockMaker,
-    ConvUnit,
-    FusedUnit,
-    mark_order,
-    pointwise,
-    pooling,
-    upsampling,
-)
+from lunet_networks.nets.layers import Block, BlockMaker, conv_unit, pointwise, pooling, upsampling
 from lunet_networks.nets.network import Network
 
 __all__ = ["LMSCUNet"]
+
+_unit = partial(conv_unit, dropout=None, adn_ordering="NA", bias=False)  # of all blocks with 1 x 1 convolutions
 
 
 class LMSCUNet(Network):
@@ -149,11 +143,11 @@ class _ResidualBottleneck(nn.Module):
         narrow = max(1, channels // 4)
         form = {"deployed": deployed}
         self.bottleneck = Block(
-            _convolution(spatial_dims, channels, narrow, kernel_size=1, **form),
-            _convolution(spatial_dims, narrow, narrow, kernel_size=3, **form),
-            _convolution(spatial_dims, narrow, channels, kernel_size=1, adn_ordering="N", **form),
+            _unit(spatial_dims, channels, narrow, kernel_size=1, **form),
+            _unit(spatial_dims, narrow, narrow, kernel_size=3, **form),
+            _unit(spatial_dims, narrow, channels, kernel_size=1, adn_ordering="N", **form),
         )
-        self.projection = _convolution(spatial_dims, channels, channels, kernel_size=1, adn_ordering="N", **form)
+        self.projection = _unit(spatial_dims, channels, channels, kernel_size=1, adn_ordering="N", **form)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.relu(self.bottleneck([x]) + self.projection([x]))
@@ -166,33 +160,10 @@ def _inverted_bottleneck(
     wide = expansion_ratio * in_channels
     form = {"deployed": deployed}
     return Block(
-        _convolution(spatial_dims, in_channels, wide, kernel_size=1, **form),
-        _convolution(spatial_dims, wide, wide, kernel_size=3, groups=wide, **form),
-        _convolution(spatial_dims, wide, out_channels, kernel_size=1, adn_ordering="N", **form),
+        _unit(spatial_dims, in_channels, wide, kernel_size=1, **form),
+        _unit(spatial_dims, wide, wide, kernel_size=3, groups=wide, **form),
+        _unit(spatial_dims, wide, out_channels, kernel_size=1, adn_ordering="N", **form),
     )
-
-
-def _convolution(
-    spatial_dims: int,
-    in_channels: int,
-    out_channels: int,
-    kernel_size: int,
-    deployed: bool,
-    groups: int = 1,
-    adn_ordering: str = "NA",
-) -> ConvUnit | FusedUnit:
-    unit = ConvUnit(
-        spatial_dims,
-        in_channels,
-        out_channels,
-        kernel_size=kernel_size,
-        adn_ordering=adn_ordering,
-        act="relu",
-        norm="batch",
-        groups=groups,
-        bias=False,
-    )
-    return FusedUnit(unit.conv, "A" in adn_ordering) if deployed else mark_order(unit, adn_ordering)
 
 
 def _check_brb_levels(brb_levels: Collection[int], channels: Sequence[int]) -> None:

@@ -11,12 +11,11 @@ from torch import nn
 from lunet_networks.nets.checks import check_2d, check_arguments, check_input, check_widths
 from lunet_networks.nets.initialising import initialise_by_outputs
 from lunet_networks.nets.layers import interpolation
-from lunet_networks.nets.light_layers import GROUPS, Level, conv3, depthwise
+from lunet_networks.nets.light_layers import GROUPS, POOLED, depthwise, levels_down, levels_up
 from lunet_networks.nets.network import Network
 
 __all__ = ["MALUNet"]
 
-_POOLED = 5  # levels behind a max pooling; the bottleneck has none
 _DILATIONS = (7, 5, 2, 1)
 _MEMORY = 4  # rows of an external memory, as a multiple of the channels
 
@@ -68,45 +67,24 @@ class MALUNet(Network):
         super().__init__()
         check_2d("MALUNet", spatial_dims)
         check_arguments(spatial_dims, dropout, in_channels=in_channels, out_channels=out_channels)
-        check_widths(channels, _POOLED + 1, divisor=GROUPS)
+        check_widths(channels, POOLED + 1, divisor=GROUPS)
         self.spatial_dims = spatial_dims
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.channels = list(channels)
         self.dropout = dropout
-        self.size_multiple = 2**_POOLED
+        self.size_multiple = 2**POOLED
         self.normalised = "instance" if GROUPS in channels[-2:] else ""  # a channel a group at the lowest resolution
 
-        a, b, c, d, e, f = channels
-        self.encoders = nn.ModuleList(
-            Level(block, width, nn.MaxPool2d(2), dropout)
-            for width, block in (
-                (a, conv3(in_channels, a)),
-                (b, conv3(a, b)),
-                (c, conv3(b, c)),
-                (d, nn.Sequential(_ExternalAttention(c), _DilatedGate(c, d))),
-                (e, nn.Sequential(_ExternalAttention(d), _DilatedGate(d, e))),
-            )
-        )
+        self.encoders = levels_down(in_channels, channels, _attend_then_gate, dropout)
         self.spatial_gate = _SpatialGate()
         self.mixing = nn.Conv1d(1, 1, kernel_size=3, padding=1, bias=False)
-        pooled = channels[:_POOLED]
+        pooled = channels[:POOLED]
         self.channel_gates = nn.ModuleList(nn.Linear(sum(pooled), width) for width in pooled)
-        self.bottleneck = nn.Sequential(_ExternalAttention(e), _DilatedGate(e, f), nn.GELU(), nn.Dropout2d(dropout))
-        self.decoders = nn.ModuleList(
-            Level(block, width, None if k == 0 else interpolation(2), dropout)
-            for k, (width, block) in enumerate(
-                (
-                    (e, nn.Sequential(_DilatedGate(f, e), _ExternalAttention(e))),
-                    (d, nn.Sequential(_DilatedGate(e, d), _ExternalAttention(d))),
-                    (c, nn.Sequential(_DilatedGate(d, c), _ExternalAttention(c))),
-                    (b, conv3(c, b)),
-                    (a, conv3(b, a)),
-                )
-            )
-        )
+        self.bottleneck = _attend_then_gate(*channels[-2:]).extend((nn.GELU(), nn.Dropout2d(dropout)))
+        self.decoders = levels_up(channels, _gate_then_attend, dropout)
         self.upsample = interpolation(2)
-        self.head = nn.Conv2d(a, out_channels, kernel_size=1)
+        self.head = nn.Conv2d(channels[0], out_channels, kernel_size=1)
         initialise_by_outputs(self)
         for module in self.modules():
             if isinstance(module, _ExternalAttention):
@@ -134,6 +112,14 @@ class MALUNet(Network):
         for k, gate in enumerate(self.channel_gates):
             bridged.append(torch.sigmoid(gate(means))[:, :, None, None] * added[k] + gated[k])
         return bridged
+
+
+def _attend_then_gate(in_channels: int, out_channels: int) -> nn.Sequential:
+    return nn.Sequential(_ExternalAttention(in_channels), _DilatedGate(in_channels, out_channels))
+
+
+def _gate_then_attend(in_channels: int, out_channels: int) -> nn.Sequential:
+    return nn.Sequential(_DilatedGate(in_channels, out_channels), _ExternalAttention(out_channels))
 
 
 class _DilatedGate(nn.Module):

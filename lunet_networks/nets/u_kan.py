@@ -13,7 +13,7 @@ from lunet_networks.nets.checks import check_2d, check_arguments, check_input, c
 from lunet_networks.nets.fast_layers import use_fast_layers
 from lunet_networks.nets.fusing import fuse_units
 from lunet_networks.nets.initialising import initialise_by_outputs
-from lunet_networks.nets.layers import Block, BlockMaker, ConvUnit, FusedUnit, mark_order, pointwise, pooling
+from lunet_networks.nets.layers import Block, BlockMaker, conv_unit, pointwise, pooling
 from lunet_networks.nets.light_layers import PatchEmbedding
 from lunet_networks.nets.network import Network
 
@@ -137,7 +137,9 @@ class _TokenLevel(nn.Module):
         super().__init__()
         self.norm = nn.LayerNorm(channels)
         self.layers = nn.ModuleList(_KolmogorovArnold(channels, channels, deployed) for _ in range(3))
-        self.units = nn.ModuleList(_depthwise_unit(channels, dropout, deployed) for _ in range(3))
+        self.units = nn.ModuleList(
+            conv_unit(2, channels, channels, dropout, "NDA", deployed, groups=channels) for _ in range(3)
+        )
         self.last_norm = nn.LayerNorm(channels)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -146,22 +148,6 @@ class _TokenLevel(nn.Module):
         for layer, unit in zip(self.layers, self.units):  # noqa: B905, TorchScript knows no strict=
             y = unit([layer(y).permute(0, 3, 1, 2)]).permute(0, 2, 3, 1)
         return self.last_norm(tokens + y).permute(0, 3, 1, 2)
-
-
-def _depthwise_unit(channels: int, dropout: float, deployed: bool) -> ConvUnit | FusedUnit:
-    unit = ConvUnit(
-        2,
-        channels,
-        channels,
-        kernel_size=3,
-        adn_ordering="NDA",
-        act="relu",
-        norm="batch",
-        dropout=dropout,
-        dropout_dim=2,
-        groups=channels,
-    )
-    return FusedUnit(unit.conv) if deployed else mark_order(unit, "NDA")
 
 
 class _KolmogorovArnold(nn.Module):

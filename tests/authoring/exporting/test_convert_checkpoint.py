@@ -13,6 +13,7 @@ from lunet_networks.commands import main
 from lunet_networks.published import published_keys
 
 SLOW = re.compile(r"large_24f|pspseg_[bl]|u_kan$")  # tens of megabytes, and no other architecture than smaller ones
+WITHOUT_CODE = {"unet_2d"}  # the form that a paper tells of, of a class of which others were published
 
 
 def _published(preset: str, stamp: bool = False, **keywords: int) -> OrderedDict:
@@ -34,12 +35,14 @@ def _checkpoint(path: Path, weights: OrderedDict) -> Path:
 
 
 @pytest.mark.filterwarnings("ignore:published weights of LV-UNet do not include their slope")
-@pytest.mark.parametrize("preset", [name for name in list_presets() if not SLOW.search(name)])
+@pytest.mark.parametrize(
+    "preset", [name for name in list_presets() if not SLOW.search(name) and name not in WITHOUT_CODE]
+)
 def test_every_published_preset_is_recognised(preset: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     try:
         weights = _published(preset, in_channels=2, out_channels=3)
-    except (TypeError, ValueError) as error:
-        pytest.skip(f"nothing was published of it: {error}")
+    except TypeError as error:
+        pytest.skip(f"nothing was published of its class: {error}")
     output = tmp_path / "models" / "model.pt"
     convert_checkpoint(str(_checkpoint(tmp_path / "best_model.pt", weights)), str(output), accept_changed_order=True)
     network = create_network(preset, in_channels=2, out_channels=3)
