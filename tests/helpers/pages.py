@@ -35,7 +35,7 @@ class Page:
         self.folder, self.changes, self.root = folder, dict(changes), root
         self.network = self._trained() if network is None else network.eval()
         metadata = json.loads((root / "configs" / "metadata.json").read_text())
-        self.content = bundle_content(root, self.parser(), metadata, self.network, None)
+        self.content = bundle_content(root, self.parser(), metadata, self.network)
         self.path = folder / "page.html"
         self.path.write_text(page_html(self.content), encoding="utf-8")
 

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 from lunet_networks import PRESETS
 from lunet_networks.authoring.checking.bundle import INFERENCE, Bundle, Fault
@@ -27,31 +26,23 @@ def check_web_page(bundle: Bundle) -> Iterator[Fault]:
 
 
 def _faults(bundle: Bundle, file: str, html: str) -> Iterator[Fault]:
-    folder = Path(file).parent.name
-    preset = folder if folder in PRESETS.names else None
-
-    def parser():
-        made = bundle.parser(INFERENCE)
-        if preset is not None:
-            made["preset"] = preset
-        return made
-
+    folder, parser = (bundle.root / file).parent, bundle.parser(INFERENCE)
+    if folder.name in PRESETS.names:
+        parser["preset"] = folder.name
     try:
         with isolated_folder():
-            read = parser()
-            network = read.get_parsed_content("network_def")
-            load_weights(network, bundle.root / file.rpartition("/")[0] / "model.pt")
-            named = read.get("preset")
-            named = named if named in PRESETS.names else None
-            content = bundle_content(bundle.root, parser(), bundle.metadata or {}, network.eval(), named)
+            network = parser.get_parsed_content("network_def")
+            load_weights(network, folder / "model.pt")
+            content = bundle_content(bundle.root, parser, bundle.metadata or {}, network.eval())
     except Exception as error:  # weights or settings that a page cannot have
         yield Fault(file, "", f"cannot be made of this bundle ({root_cause(error)})", "remove it")
         return
-    if html != page_html(content):
-        yield Fault(file, _part_that_differs(html, page_html(content)), "is not what this bundle gives", EXPORT)
+    expected = page_html(content)
+    if html != expected:
+        yield Fault(file, _part_that_differs(html, expected), "is not what this bundle gives", EXPORT)
         return
     try:
-        trial = try_page(bundle.root / file, content, parser(), bundle.root, network)
+        trial = try_page(bundle.root / file, content, parser, bundle.root, network)
     except RuntimeError as error:
         yield Fault(file, "", f"does not label ({str(error).splitlines()[0]})", EXPORT)
         return

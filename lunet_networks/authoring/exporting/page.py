@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from lunet_networks import PRESETS
 from lunet_networks.authoring.checking.bundle import INFERENCE, Bundle
 from lunet_networks.authoring.exporting.trained_network import TrainedNetwork
 from lunet_networks.authoring.web_page.content import bundle_content
@@ -32,16 +31,10 @@ def export_page(source: Bundle, trained: TrainedNetwork, preset: str | None, fol
     parser = source.parser(INFERENCE)
     if preset is not None:
         parser["preset"] = preset
-    named = parser.get("preset")
-    content = bundle_content(
-        source.root, parser, source.metadata or {}, trained.network, named if named in PRESETS.names else None
-    )
+    content = bundle_content(source.root, parser, source.metadata or {}, trained.network)
     path = folder / page_name(source)
     path.write_text(page_html(content), encoding="utf-8")
-    fresh = source.parser(INFERENCE)
-    if preset is not None:
-        fresh["preset"] = preset
-    trial = try_page(path, content, fresh, source.root, trained.network)
+    trial = try_page(path, content, parser, source.root, trained.network)
     print(f"html: tried in {trial.where}: {trial.text}")
     if not trial.share <= MOST_DIFFERENT:
         raise ValueError(

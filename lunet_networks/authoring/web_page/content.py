@@ -10,6 +10,7 @@ from monai.bundle import ConfigParser
 from torch import nn
 
 import lunet_networks
+from lunet_networks import PRESETS
 from lunet_networks.authoring.web_page import SOURCES
 from lunet_networks.authoring.web_page.graph import network_program
 from lunet_networks.authoring.web_page.page import PageContent
@@ -25,9 +26,7 @@ DOCUMENTS = {  # by the heading: a file of the bundle
 }
 
 
-def bundle_content(
-    root: Path, parser: ConfigParser, metadata: Mapping[str, Any], network: nn.Module, preset: str | None
-) -> PageContent:
+def bundle_content(root: Path, parser: ConfigParser, metadata: Mapping[str, Any], network: nn.Module) -> PageContent:
     """What the page of a bundle holds.
 
     Args:
@@ -35,17 +34,18 @@ def bundle_content(
         parser: of inference.json, with the preset of the network.
         metadata: metadata.json.
         network: with its weights.
-        preset: of the network; None where the bundle names a class.
 
     Raises:
         ValueError: if a page cannot compute what the bundle does; the message says what.
     """
-    settings = page_settings(parser, metadata)
+    settings = page_settings(root, parser, metadata)
     shape = (1, settings["channels"], *settings["roi"][: settings["dims"]])
     program, image, logits = network_program(network.cpu(), shape)
     title = str(metadata.get("name") or root.name)
     digest = weights_digest(network)
-    made = f"{preset or type(network).__name__}, weights {digest[:12]}, lunet_networks {lunet_networks.__version__}."
+    preset = parser.get("preset")
+    named = preset if preset in PRESETS.names else type(network).__name__
+    made = f"{named}, weights {digest[:12]}, lunet_networks {lunet_networks.__version__}."
     texts = {heading: root / file for heading, file in DOCUMENTS.items()} | {"Notices": SOURCES / "notices.txt"}
     return PageContent(
         title=title,

@@ -4,6 +4,7 @@ compute is refused."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,28 +13,21 @@ from monai.bundle import ConfigParser
 
 from lunet_networks.bundle import data as own_data
 from lunet_networks.bundle import inference as own_inference
-from lunet_networks.bundle.evaluation.planes import LABEL_COLOURS
-from lunet_networks.bundle.inference.saving import SaveImageLabelsd
+from lunet_networks.bundle.inference.saving import NIFTI
+from lunet_networks.bundle.inference.segments import nifti_labels, read_segments
 
 __all__ = ["page_settings"]
 
 Settings = dict[str, Any]
 MOST_LABELS = 255  # a page's label maps have 8 bits
 AXES = {2: "RA", 3: "RAS"}
-POSTPROCESSING = (
-    "Activationsd",
-    "Invertd",
-    "AsLabelsd",
-    "KeepLargestComponentd",
-    "SaveImageLabelsd",
-    "SaveImageMasksd",
-)
 
 
-def page_settings(parser: ConfigParser, metadata: Mapping[str, Any]) -> Settings:
+def page_settings(root: Path, parser: ConfigParser, metadata: Mapping[str, Any]) -> Settings:
     """The settings of a page's inference, as JSON.
 
     Args:
+        root: the bundle's folder, whose metadata.json describes the labels.
         parser: of inference.json.
         metadata: metadata.json.
 
@@ -48,13 +42,14 @@ def page_settings(parser: ConfigParser, metadata: Mapping[str, Any]) -> Settings
         raise ValueError(f"a page writes label maps of 8 bits: label_names has {len(names)}, at most {MOST_LABELS}")
     if parser.get_parsed_content("save_probabilities"):
         raise ValueError("a page saves labels only: set save_probabilities to false in inference.json")
-    colours = [LABEL_COLOURS[number % len(LABEL_COLOURS)] for number in range(len(names))]
+    segments = read_segments(root, names)
     flat = [1] * (3 - dims)
     return {
         "dims": dims,
         "channels": channels,
         "outputs": outputs,
-        "labels": [{"name": name, "colour": colour} for name, colour in zip(names, colours, strict=True)],
+        "labels": [{"name": segment.name, "colour": list(segment.colour)} for segment in segments],
+        "extension": nifti_labels(segments).decode(),
         "channelNames": _channel_names(metadata, channels),
         "roi": [*roi, *flat],
         **_windows(parser, roi),
@@ -86,27 +81,27 @@ def _preprocessing(parser: ConfigParser, dims: int, channels: int) -> Settings:
     _require("preprocessing's axcodes", steps[2 + grey].ornt_transform.axcodes, [AXES[dims]])
     spacing = steps[3 + grey]
     _require("preprocessing's mode of Spacingd", [str(mode) for mode in spacing.mode], [["bilinear"]])
-    kinds = {type(steps[-1]).__name__: _NORMALISATIONS.get(type(steps[-1]))}
-    if None in kinds.values():
+    normalisation = _NORMALISATIONS.get(type(steps[-1]))
+    if normalisation is None:
         known = ", ".join(kind.__name__ for kind in _NORMALISATIONS)
         raise ValueError(f"a page normalises by {known}: preprocessing has {names[-1]}")
     return {
         "pixdim": [*(float(step) for step in spacing.spacing_transform.pixdim[:dims]), *[1.0] * (3 - dims)],
-        "normalisation": kinds[names[-1]](steps[-1], channels),
+        "normalisation": normalisation(steps[-1], channels),
         "greyToColour": grey,
     }
 
 
 def _postprocessing(parser: ConfigParser, labels: int) -> Settings:
-    steps = list(parser.get_parsed_content("postprocessing").transforms)
-    names = [type(step).__name__ for step in steps if type(step).__name__ != "SqueezeDimd"]
+    transforms = parser.get_parsed_content("postprocessing").transforms
+    steps = [step for step in transforms if not isinstance(step, monai_transforms.SqueezeDimd)]
+    names, writer = [type(step).__name__ for step in steps], steps[-1]
     largest = "KeepLargestComponentd" in names
-    writer = next((step for step in steps if isinstance(step, SaveImageLabelsd)), None)
-    expected = [name for name in POSTPROCESSING[:4] if largest or name != "KeepLargestComponentd"]
-    _require("postprocessing", names, [[*expected, name] for name in POSTPROCESSING[4:]])
+    expected = ["Activationsd", "Invertd", "AsLabelsd", *["KeepLargestComponentd"] * largest]
+    _require("postprocessing", names, [[*expected, name] for name in ("SaveImageLabelsd", "SaveImageMasksd")])
+    _require("output_format", writer.output_format, [NIFTI])
     if largest:
-        kept = sorted(next(step for step in steps if hasattr(step, "label_values")).label_values)
-        _require("postprocessing's label_values", kept, [list(range(1, labels + 1))])
+        _require("postprocessing's label_values", sorted(steps[-2].label_values), [list(range(1, labels + 1))])
     return {"largest": largest, "white": writer.white}
 
 

@@ -64,7 +64,7 @@ def try_page(page: Path, content: PageContent, parser: ConfigParser, root: Path,
     Args:
         page: the file.
         content: of the page.
-        parser: of inference.json with the preset of the network, not yet parsed.
+        parser: of inference.json with the preset of the network; paths and device in it are changed.
         root: the bundle's folder.
         network: with its weights.
 
@@ -89,7 +89,7 @@ def label_by_bundle(parser: ConfigParser, root: Path, network: nn.Module, images
     """The label maps of images by the bundle's own inference, on the CPU.
 
     Args:
-        parser: of inference.json, not yet parsed.
+        parser: of inference.json; paths and device in it are changed.
         root: the bundle's folder.
         network: with its weights.
         images: a list of files for each.

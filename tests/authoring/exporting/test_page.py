@@ -27,11 +27,18 @@ def without_browser(monkeypatch):
 
 
 def test_it_is_tried_by_its_plan_where_nothing_else_is(bundle, capsys, without_browser):
+    metadata = bundle / "configs" / "metadata.json"
+    described = json.loads(metadata.read_text())
+    described["segments"][1]["color"] = [1, 2, 3]
+    metadata.write_text(json.dumps(described))
     export_bundle(str(bundle), "html")
     assert "html: tried in Python, by its plan: logits differ by " in capsys.readouterr().out
     html = (bundle / "models" / "lunet_small.html").read_text()
     model = json.loads(page_part(html, "model"))
-    assert [label["name"] for label in model["labels"]] == ["anterior", "posterior"]
+    assert model["labels"] == [
+        {"name": "anterior", "colour": [86, 180, 233]},
+        {"name": "posterior", "colour": [1, 2, 3]},
+    ]
     for text in ("For research only. Not a medical device.", "CC-BY-SA", "Apache License", "Model Description"):
         assert text in html
     assert not list(check_web_page(Bundle(bundle)))
@@ -66,6 +73,7 @@ def test_it_is_tried_in_node(bundle, capsys, tmp_path):
     ("change", "message"),
     [
         ({"save_probabilities": True}, "a page saves labels only: set save_probabilities to false"),
+        ({"output_format": "seg.nrrd"}, r"a page computes with nifti as output_format of inference\.json: it is seg"),
         (
             {"inferer#inferer#mode": "constant"},
             "a page computes with gaussian as inferer's mode of inference",
@@ -94,8 +102,6 @@ def test_an_inference_that_a_page_cannot_do_is_refused(bundle, change, message, 
 def test_the_page_in_the_documents_is_that_of_the_bundle(repository):
     bundle = Bundle(repository / "bundles" / "lunet_small")
     trained = trained_network(bundle, None, None)
-    content = bundle_content(
-        bundle.root, bundle.parser(INFERENCE), bundle.metadata, trained.network, bundle.configs[INFERENCE]["preset"]
-    )
+    content = bundle_content(bundle.root, bundle.parser(INFERENCE), bundle.metadata, trained.network)
     found = (repository / "docs" / "lunet_small.html").read_text(encoding="utf-8")
     assert found == page_html(content), "CONTRIBUTING.md names the command that writes it"

@@ -83,6 +83,8 @@ def test_geometries_and_formats(in_folder, tmp_path):
         by_python, by_page = (nib.load(tmp_path / folder / name) for folder in ("by_python", "by_page"))
         for field, value in by_python.header.items():
             np.testing.assert_array_equal(by_page.header[field], value, f"{name}: {field}")
+        assert by_page.header.extensions == by_python.header.extensions
+        assert b">posterior</Label>" in by_page.header.extensions[0].get_content()
 
 
 CHANNELS = {

@@ -8,8 +8,7 @@ const text = (id) => $(id).textContent;
 const model = JSON.parse(text('model'));
 const content = Promise.all(['engine', 'plan', 'weights'].map((id) => gunzip(fromBase64(text(id)))));
 const source = URL.createObjectURL(new Blob([text('library'), text('worker')], { type: 'text/javascript' }));
-const hex = (colour) => [1, 3, 5].map((k) => parseInt(colour.slice(k, k + 2), 16));
-const view = createView($('view'), model.labels.map(({ colour }) => hex(colour)));
+const view = createView($('view'), model.labels.map(({ colour }) => colour));
 let workers = [], names = '', saved = null, began = 0, round = 0;
 
 function say(words, kind = '') {
@@ -107,7 +106,7 @@ function row({ name, colour }, label, { counts, millilitres }) {
   box.type = 'checkbox';
   box.checked = true;
   box.onchange = () => view.hide(label, !box.checked);
-  patch.style.background = colour;
+  patch.style.background = `rgb(${colour})`;
   const title = document.createElement('label');
   title.append(box, patch, name);
   const size = model.dims === 3 ? `${millilitres[label].toFixed(2)} mL` : `${counts[label]} pixels`;

@@ -10,14 +10,14 @@ const MM = { 1: 1000, 3: 0.001 }; // a unit of length in mm by its code: metre, 
 // Where the fields of a header are, by version: offset and kind (s: 16 bits, i: 32 bits, l: 64 bits, f, d), count.
 const FIELDS = {
   1: {
-    size: 348, start: 352, dim: [40, 's', 8], pixdim: [76, 'f', 8], offset: [108, 'f'], slope: [112, 'f'], inter: [116, 'f'],
+    size: 348, dim: [40, 's', 8], pixdim: [76, 'f', 8], offset: [108, 'f'], slope: [112, 'f'], inter: [116, 'f'],
     type: [70, 's'], bits: [72, 's'], units: [123, 'b'], qform: [252, 's'], sform: [254, 's'], quatern: [256, 'f', 6],
     rows: [280, 'f', 12], intent: [68, 's'], intents: [56, 'f', 3], calibration: [124, 'f', 2], magic: [344, 'n+1\0'],
     texts: [[148, 80], [228, 24], [328, 16]],
     others: [[74, 's'], [120, 's'], [132, 'f', 2], [32, 'i'], [36, 's'], [140, 'i', 2], [0, 'i']],
   },
   2: {
-    size: 540, start: 544, dim: [16, 'l', 8], pixdim: [104, 'd', 8], offset: [168, 'l'], slope: [176, 'd'], inter: [184, 'd'],
+    size: 540, dim: [16, 'l', 8], pixdim: [104, 'd', 8], offset: [168, 'l'], slope: [176, 'd'], inter: [184, 'd'],
     type: [12, 's'], bits: [14, 's'], units: [500, 'i'], qform: [344, 'i'], sform: [348, 'i'], quatern: [352, 'd', 6],
     rows: [400, 'd', 12], intent: [504, 'i'], intents: [80, 'd', 3], calibration: [192, 'd', 2], magic: [4, 'n+2\0\r\n\x1a\n'],
     texts: [[240, 80], [320, 24], [508, 16]],
@@ -96,7 +96,7 @@ function affineOf(one, all, fields, dims) {
 // The header in little-endian order.
 function littleHeader(v, fields, little) {
   const header = new Uint8Array(v.buffer, v.byteOffset, fields.size).slice(), to = view(header);
-  const { size, start, magic, texts, others, ...named } = fields;
+  const { size, magic, texts, others, ...named } = fields;
   for (const [offset, kind, count = 1] of [...Object.values(named), ...others])
     for (let k = 0; k < count; k++) {
       const [length, get, set] = KINDS[kind];
@@ -105,11 +105,24 @@ function littleHeader(v, fields, little) {
   return header;
 }
 
-// A label map (Uint8Array, in the order of the image's voxels) as the content of a .nii file in the place of its image.
-export function writeNifti(image, labels) {
+// The bytes behind a header: a text, such as the names of labels, as nibabel writes an extension.
+function extended(text) {
+  const content = new TextEncoder().encode(text), length = 16 * Math.ceil((8 + content.length) / 16);
+  const bytes = new Uint8Array(4 + length);
+  bytes[0] = 1;
+  view(bytes).setInt32(4, length, true);
+  bytes.set(content, 12);
+  return bytes;
+}
+
+// A label map (Uint8Array, in the order of the image's voxels) as the content of a .nii file in the place of its image;
+// text: content of an extension of its header.
+export function writeNifti(image, labels, text) {
   const { version, header, shape } = image.nifti ?? newHeader(image), fields = FIELDS[version];
-  const bytes = new Uint8Array(fields.start + labels.length);
+  const extension = extended(text), start = fields.size + extension.length;
+  const bytes = new Uint8Array(start + labels.length);
   bytes.set(header);
+  bytes.set(extension, fields.size);
   const v = view(bytes);
   const set = ([offset, kind, count = 1], ...numbers) =>
     Array.from({ length: count }, (_, k) => KINDS[kind][2](v, offset + k * KINDS[kind][0], numbers[k] ?? 0));
@@ -117,11 +130,11 @@ export function writeNifti(image, labels) {
   set(fields.dim, kept.length, ...kept, ...Array(7 - kept.length).fill(1));
   const [first, kind, count] = fields.pixdim;
   for (let k = kept.length + 1; k < count; k++) set([first + k * KINDS[kind][0], kind], 1);
-  set(fields.type, 2); set(fields.bits, 8); set(fields.offset, fields.start); set(fields.slope, 1); set(fields.inter, 0);
+  set(fields.type, 2); set(fields.bits, 8); set(fields.offset, start); set(fields.slope, 1); set(fields.inter, 0);
   set(fields.intent); set(fields.intents); set(fields.calibration);
   for (const [offset, length] of fields.texts) bytes.fill(0, offset, offset + length); // they may name a patient
   [...fields.magic[1]].forEach((letter, k) => { bytes[fields.magic[0] + k] = letter.charCodeAt(0); });
-  bytes.set(labels, fields.start);
+  bytes.set(labels, start);
   return bytes;
 }
 

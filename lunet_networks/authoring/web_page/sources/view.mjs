@@ -65,7 +65,7 @@ export function createView(host, colours) {
         const x = mirrored ? width - 1 - i : i;
         const v = ras.start + x * ras.step[across] + (height - 1 - j) * ras.step[up] + place[through] * ras.step[through];
         const at = 4 * (j * width + i), label = labels && !state.hidden.has(labels[v]) ? labels[v] : 0;
-        const share = label ? state.opacity : 0, colour = label ? colours[(label - 1) % colours.length] : [0, 0, 0];
+        const share = label ? state.opacity : 0, colour = label ? colours[label - 1] : [0, 0, 0];
         for (let c = 0; c < 3; c++) {
           const value = image.data[v + (channels > 1 ? c * size : 0)];
           out[at + c] = 255 * Math.min(Math.max((value - state.low) / span, 0), 1) * (1 - share) + colour[c] * share;

@@ -11,7 +11,7 @@ import { writePng } from './png.mjs';
 export async function labelFile(image, labels, names, model) {
   const name = `${caseName(names)}_seg`;
   if (image.picture) return { name: `${name}.png`, bytes: await writePng(image, labels, model.white), type: 'image/png' };
-  return { name: `${name}.nii.gz`, bytes: await gzip(writeNifti(image, labels)), type: 'application/gzip' };
+  return { name: `${name}.nii.gz`, bytes: await gzip(writeNifti(image, labels, model.extension)), type: 'application/gzip' };
 }
 
 function reason(error) {
