@@ -96,14 +96,16 @@ def _runs(
     settings: Mapping[str, Any] | None = None,
     variant: str | None = None,
 ) -> list[Planned]:
-    families = {preset: family for family in FAMILIES for preset in presets_of(family)}
+    families = {preset: name for name, family in FAMILIES.items() for preset in family.others}
+    families |= {preset: name for name in FAMILIES for preset in presets_of(name)}
     choose("network", network, {**families, **dict.fromkeys(peers())})
     bundle = bundle or families.get(network, RECIPE_OF_PEERS)
     family = choose("bundle", bundle, FAMILIES)
     chosen = choose("dataset", dataset, DATASETS)
     choose("part", part, dict.fromkeys(chosen.parts))
-    if network in families and network not in presets_of(bundle):
-        raise ValueError(f"network {network} is not of the bundle {bundle}: it has {', '.join(presets_of(bundle))}")
+    presets = [*presets_of(bundle), *family.others]
+    if network in families and network not in presets:
+        raise ValueError(f"network {network} is not of the bundle {bundle}: it has {', '.join(presets)}")
     if chosen.spatial_dims in family.cannot_train:
         raise ValueError(f"{bundle} cannot be trained on {dataset}: {family.cannot_train[chosen.spatial_dims]}")
     check_whole_number("epochs", epochs, least=1)

@@ -43,6 +43,13 @@ def test_a_line_is_a_run_a_seed(tmp_path: Path) -> None:
     assert {planned.bundle for planned in read_table(path)} == {"lunet_small"}
 
 
+def test_a_network_without_a_family_is_trained_by_the_recipe_that_goes_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "runs.yaml"
+    picture = {**RIGHT, "dataset": "ultrasound", "part": "split1", "seeds": [0]}
+    path.write_text(yaml.safe_dump([{**picture, "network": name} for name in ("unet_2d_32f", "unext", "malunet")]))
+    assert [planned.bundle for planned in read_table(path)] == ["unext", "unext", "malunet"]
+
+
 @pytest.mark.parametrize(
     ("changed", "error"),
     [
