@@ -79,6 +79,11 @@ class TrainableBundle:
         """Those of the last completed epoch."""
         return torch.load(self.checkpoint, weights_only=True)["network"]
 
+    def averaged_weights(self) -> dict[str, torch.Tensor]:
+        """Their average after the last completed epoch; nothing if it is off."""
+        average = torch.load(self.checkpoint, weights_only=True)["average"]
+        return {name.removeprefix("module."): value for name, value in average.items() if name != "n_averaged"}
+
 
 def same_results(one: TrainableBundle, other: TrainableBundle) -> bool:
     """Whether two trainings left the same weights, bit for bit, and the same history."""

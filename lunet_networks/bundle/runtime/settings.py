@@ -6,7 +6,7 @@ The templates in ``lunet_networks/authoring/planning/templates`` define the defa
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -43,12 +43,29 @@ def check_settings(**settings: Any) -> dict[str, Any]:
         ValueError: resume is 'yes': it has to be True or False
     """
     checked = {name: choose("a setting", name, SETTINGS).check(name, value) for name, value in settings.items()}
-    if "ckpt_dirs" in checked and checked["backend"] != "eager":
+    _check_together(checked)
+    return checked
+
+
+def _check_together(settings: Mapping[str, Any]) -> None:
+    """Raise ValueError for checked settings that do not go together."""
+    if "ckpt_dirs" in settings and settings["backend"] != "eager":
         raise ValueError(
-            f"backend is {checked['backend']!r}: use eager for an ensemble, as the weights of an exported network are "
+            f"backend is {settings['backend']!r}: use eager for an ensemble, as the weights of an exported network are "
             "fixed"
         )
-    return checked
+    if not settings.get("ema_decay"):
+        return
+    if settings.get("deep_training", "none") != "none":
+        raise ValueError(
+            f"ema_decay is {settings['ema_decay']}: blocks that change during deep training cannot be averaged: give "
+            "--ema_decay 0, or --deep_training none"
+        )
+    if not settings.keys().isdisjoint(("channels_per_step", "branches_per_step")):
+        raise ValueError(
+            f"ema_decay is {settings['ema_decay']}: a network that loses layers cannot be averaged: give --ema_decay 0 "
+            "for a pruning"
+        )
 
 
 def _any(name: str, value: Any) -> Any:
@@ -136,12 +153,14 @@ class Setting:
             in run.json; paths and the device do not.
         may_change: whether a training may be resumed with another value.
         changes_result: whether the weights or the figures of a run depend on it.
+        before: its value in a record from before there was this setting.
     """
 
     check: Check = _any
     recorded: bool = True
     may_change: bool = False
     changes_result: bool = True
+    before: Any = None
 
 
 def _unrecorded() -> Setting:
@@ -191,6 +210,7 @@ SETTINGS: dict[str, Setting] = {
     "loss_name": Setting(_one_of("bundle.training.losses.LOSSES")),
     "optimizer_name": Setting(_one_of("bundle.training.optimizers.OPTIMIZERS")),
     "scheduler_name": Setting(_one_of("bundle.training.schedules.SCHEDULES")),
+    "ema_decay": Setting(_as_text(_share_below_1), before=0.0),
     "deep_training": Setting(_one_of("bundle.training.deep_training.SLOPES", "none")),
     "deep_supervision": Setting(_boolean),
     "decoupling_weight": Setting(_as_text(_at_least_0)),

@@ -17,6 +17,7 @@ from torch.optim import Optimizer
 from lunet_networks.bundle.runtime import outputs
 from lunet_networks.bundle.runtime.distributed import from_rank_0
 from lunet_networks.bundle.runtime.files import as_path, next_numbered, write_atomically
+from lunet_networks.bundle.training.averaging import WeightAverage
 from lunet_networks.bundle.training.history import History
 from lunet_networks.bundle.training.records import is_model_of, note_weights, read_record
 from lunet_networks.bundle.training.replaced_outputs import discard_replaced
@@ -50,8 +51,10 @@ class Checkpoints:
     - ``CKPT_DIR/model.pt``: the weights of the best epoch as a plain state dict; the newest weights until the first
       validation. A model.pt from before the run is copied to ``OUTPUT_DIR/model_before_N.pt`` first.
     - ``OUTPUT_DIR/checkpoint.pt``: the state after the last completed epoch: network, optimizer, gradient scaler,
-      epoch, history. Random states are not needed, see ``seeding``.
+      average of the weights, epoch, history. Random states are not needed, see ``seeding``.
     - ``OUTPUT_DIR/model_epochNNNN.pt``: the weights of every ``save_interval``-th epoch.
+
+    Where the weights are averaged, model.pt and model_epochNNNN.pt hold the average.
 
     The checkpoint is written before model.pt. A model.pt without a checkpoint is therefore from another run, and if the
     process is killed between the two, the checkpoint holds the weights that belong into model.pt. Between the two the
@@ -68,6 +71,7 @@ class Checkpoints:
         output_dir: folder of the run.
         save_interval: keep the weights of every so many epochs; 0: keep none.
         resume: continue from checkpoint.pt if there is one.
+        average: of the weights; None: the newest weights are kept.
 
     Raises:
         OSError: during the training, if a file cannot be written; the message names it.
@@ -87,8 +91,10 @@ class Checkpoints:
         output_dir: str | Path,
         save_interval: int = 0,
         resume: bool = False,
+        average: WeightAverage | None = None,
     ) -> None:
         self.network = network
+        self.average = WeightAverage(network) if average is None else average
         self.optimizer = optimizer
         self.history = history
         self.model_path = as_path(ckpt_dir) / "model.pt"
@@ -120,6 +126,7 @@ class Checkpoints:
             state = torch.load(io.BytesIO(checkpoint), map_location="cpu", weights_only=True)
             self.restore_form(state)
             self.network.load_state_dict(state["network"])
+            self.average.load_state_dict(state.get("average", {}))
         except Exception as error:  # pickle, zip and torch raise many kinds of errors for a damaged file
             raise ValueError(
                 f"{self.checkpoint_path} cannot be resumed, it is damaged or from another network; "
@@ -145,6 +152,7 @@ class Checkpoints:
             "network": get_state_dict(self.network),
             "optimizer": self.optimizer.state_dict(),
             "scaler": engine.scaler.state_dict() if engine.scaler is not None else {},
+            "average": self.average.state_dict(),
             "epoch": epoch,
             "history": self.history.rows,
             **self.form(),
@@ -154,7 +162,7 @@ class Checkpoints:
         self.save_model(epoch)
         if self.save_interval and epoch % self.save_interval == 0:
             name = outputs.EPOCH_MODELS.replace("*", f"{epoch:04d}")
-            save_atomically(get_state_dict(self.network), self.output_dir / name)
+            save_atomically(get_state_dict(self.average.network), self.output_dir / name)
 
     def form(self) -> dict[str, Any]:
         """Additional state to save if a training changes the structure of its network."""
@@ -167,8 +175,9 @@ class Checkpoints:
         """Write model.pt if this epoch is the best so far."""
         best = self.history.best
         if best is None or best["epoch"] == epoch:
-            note_weights(self.output_dir, get_state_dict(self.network), epoch)
-            save_atomically(get_state_dict(self.network), self.model_path)
+            weights = get_state_dict(self.average.network)
+            note_weights(self.output_dir, weights, epoch)
+            save_atomically(weights, self.model_path)
 
     def _tell_lost_model(self) -> None:
         """Say it if the best weights so far are not where the resumed training would leave better ones."""

@@ -38,12 +38,27 @@ def test_booleans_of_the_command_line(given, meant):
         ("label_names", [], "a list of names"),
         ("ignore_label", 0, "at least 1"),
         ("overlap", 1, "below 1"),
+        ("ema_decay", 1, "below 1"),
     ],
 )
 def test_a_wrong_value_is_named_with_what_would_be_right(name, value, right):
     with pytest.raises(ValueError, match=right) as caught:
         check_settings(**{name: value})
     assert str(caught.value).startswith(f"{name} is {value!r}: ")
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"deep_training": "cosine"}, "ema_decay is 0.9: blocks that change .* or --deep_training none"),
+        ({"channels_per_step": 4}, "ema_decay is 0.9: a network that loses layers cannot be averaged"),
+        ({"branches_per_step": 1}, "ema_decay is 0.9: a network that loses layers cannot be averaged"),
+    ],
+)
+def test_what_cannot_be_averaged(other, message):
+    assert check_settings(ema_decay=0, **other) == {"ema_decay": 0.0, **other}
+    with pytest.raises(ValueError, match=message):
+        check_settings(ema_decay=0.9, **other)
 
 
 def test_settings_without_a_check_pass():

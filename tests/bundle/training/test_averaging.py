@@ -1,0 +1,91 @@
+"""The moving average of the weights: what it is, what is saved of it, and that it does not touch the training."""
+
+import pytest
+import torch
+from monai.bundle import ConfigWorkflow
+from torch import nn
+
+from lunet_networks.bundle.runtime.errors import root_cause
+from lunet_networks.bundle.training import WeightAverage
+from tests.helpers.trainable import same_results
+
+DECAY = 0.75
+
+
+def test_it_is_the_average_computed_by_hand_statistics_of_batch_norm_included():
+    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU(), nn.Conv2d(2, 1, 1)).double()
+    average = WeightAverage(network, DECAY)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.5)
+    steps = []
+    for _ in range(5):
+        optimizer.zero_grad()
+        network(torch.randn(2, 1, 8, 8, dtype=torch.float64)).square().mean().backward()
+        optimizer.step()
+        average.update()
+        steps.append({name: value.clone() for name, value in network.state_dict().items()})
+    shares = [DECAY**4, *((1 - DECAY) * DECAY**later for later in (3, 2, 1, 0))]  # the first step starts it
+    for name, found in average.network.state_dict().items():
+        if found.is_floating_point():
+            by_hand = sum(share * step[name] for share, step in zip(shares, steps, strict=True))
+            torch.testing.assert_close(found, by_hand, rtol=1e-12, atol=1e-12)
+    assert not torch.equal(average.network[1].running_mean, network[1].running_mean)
+
+
+def test_without_decay_the_network_itself_is_validated_and_nothing_is_saved():
+    network = nn.Linear(1, 1)
+    average = WeightAverage(network)
+    average.update()
+    assert average.network is network
+    assert average.state_dict() == {}
+
+
+def test_the_average_is_validated_and_saved_and_the_training_goes_on_as_without_it(new_bundle):
+    plain, averaged = new_bundle("plain"), new_bundle("averaged")
+    plain.train(epochs=3)
+    averaged.train(epochs=3, ema_decay=DECAY)
+    weights, others = averaged.weights(), plain.weights()
+    assert all(torch.equal(weights[name], value) for name, value in others.items())
+    rows = averaged.history()
+    assert [row["loss"] for row in rows] == [row["loss"] for row in plain.history()]
+    assert [row["val_mean_dice"] for row in rows] != [row["val_mean_dice"] for row in plain.history()]
+
+
+def test_model_and_kept_weights_are_the_average(bundle):
+    bundle.train(epochs=2, ema_decay=DECAY, save_interval=1, val_interval=3)
+    average = bundle.averaged_weights()
+    for path in (bundle.model, bundle.eval / "model_epoch0002.pt"):
+        saved = torch.load(path, weights_only=True)
+        assert saved.keys() == bundle.weights().keys()
+        assert all(torch.equal(saved[name], average[name]) for name in saved)
+        assert not all(torch.equal(saved[name], value) for name, value in bundle.weights().items())
+
+
+def test_resumed_it_goes_on_bit_for_bit(new_bundle):
+    uninterrupted, resumed = new_bundle("uninterrupted"), new_bundle("resumed")
+    settings = {"ema_decay": DECAY, "scheduler_name": "none"}
+    uninterrupted.train(epochs=4, **settings)
+    resumed.train(epochs=2, **settings)
+    resumed.train(epochs=4, **settings, resume=True)
+    assert same_results(resumed, uninterrupted)
+    average = uninterrupted.averaged_weights()
+    assert average
+    assert all(torch.equal(value, average[name]) for name, value in resumed.averaged_weights().items())
+    with pytest.raises(RuntimeError) as caught:
+        resumed.train(epochs=4, scheduler_name="none", resume=True)
+    assert "ema_decay: 0.75 then, 0.0 now" in str(root_cause(caught.value))
+
+
+def test_an_evaluation_measures_the_weights_that_it_loads(bundle):
+    bundle.train(epochs=1, ema_decay=DECAY)
+    configs = [str(bundle.root / "configs" / f"{name}.json") for name in ("train", "evaluate")]
+    meta = str(bundle.root / "configs" / "metadata.json")
+    run = ConfigWorkflow(
+        config_file=configs,
+        meta_file=meta,
+        logging_file=False,
+        run_id="evaluation",
+        **bundle.settings(ema_decay=DECAY),
+    )
+    run.initialize()
+    parsed = run.parser.get_parsed_content
+    assert parsed("validate#evaluator").network is parsed("network")
