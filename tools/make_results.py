@@ -1,7 +1,8 @@
 """Write what trained networks reach into docs/results.md, from the records of the study and of the bundles' weights."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 
 from lunet_networks.authoring.command_line import as_bool, run_commands
@@ -11,8 +12,10 @@ from lunet_networks.bundle.runtime import outputs
 from lunet_networks.bundle.runtime.files import write_figure
 from lunet_networks.bundle.runtime.outputs import RECORDS as RECORDS_OF_WEIGHTS
 from tools import ROOT
+from tools.study.datasets import DATASETS
 from tools.study.records import RECORDS, read_records
-from tools.study.results import comparisons, draw, section
+from tools.study.results import Comparison, comparisons, draw, section
+from tools.study.splits import section_of_splits
 from tools.tables.generated_sections import write_between_marks
 
 COMMAND = "python -m tools.make_results"
@@ -32,14 +35,33 @@ def make_results(
     """
     path, check = Path(str(document)), as_bool("check", check)
     compared = comparisons(read_records(Path(str(records))))
-    pictures = {each.name: path.parent / "pictures" / f"results_{each.name}.png" for each in compared}
-    sections = [section(each, f"pictures/{pictures[each.name].name}") for each in compared]
-    parts = {"study": "\n\n".join(sections) or NONE, "weights": weights_table()}
+    parts = {"study": "\n\n".join(sections(compared)) or NONE, "weights": weights_table()}
     changed = [write_between_marks(path, name, COMMAND, text, check) for name, text in parts.items()]
     if not check:
-        for each in compared:
-            write_figure(pictures[each.name], draw(each))
+        for each in filter(has_picture, compared):
+            write_figure(path.parent / picture(each), draw(each))
     print(f"{path}: tables written" if any(changed) else f"{path} is up to date")
+
+
+def sections(compared: Sequence[Comparison]) -> list[str]:
+    """The parts of the document, one a comparison, and one for all published splits of a dataset."""
+    found = []
+    for _, group in groupby(compared, lambda each: each.name if has_picture(each) else (each.dataset, each.epochs)):
+        together = list(group)
+        found.append(
+            section(together[0], picture(together[0])) if has_picture(together[0]) else section_of_splits(together)
+        )
+    return found
+
+
+def has_picture(compared: Comparison) -> bool:
+    """Whether a comparison stands alone and has a picture: one of a split does not."""
+    return DATASETS[compared.dataset].splits is None
+
+
+def picture(compared: Comparison) -> str:
+    """The picture of a comparison, from the document's folder."""
+    return f"pictures/results_{compared.name}.png"
 
 
 def weights_table() -> str:

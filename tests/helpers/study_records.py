@@ -1,12 +1,14 @@
 """Made-up records of a study, with known Dice."""
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 from lunet_networks.bundle.evaluation.metrics import WHOLE, CaseMetrics
 from lunet_networks.bundle.evaluation.tables import case_rows
 from lunet_networks.bundle.runtime.files import write_csv
+from tools.study.datasets import DATASETS
 from tools.study.records import CASES, HISTORY, RUN, Record, read_one
 from tools.study.table import Planned
 
@@ -19,7 +21,10 @@ def made_up(
     """A record in a folder of records: both labels of every case have its ``dice``."""
     planned = Planned(network, "hippocampus", "fold0", 2, seed, "lunet_small")
     planned = Planned(**{**planned.described(), **changed})
-    metrics = [CaseMetrics(value, 1.0, 1.0, 20.0, 20.0) for value in dice]
+    flat = DATASETS[planned.dataset].spatial_dims == 2
+    metrics = [
+        CaseMetrics(value, 1.0, 1.0, 20.0, 20.0, iou=value / (2 - value) if flat else math.nan) for value in dice
+    ]
     found = {f"case_{number}": dict.fromkeys((*LABELS, WHOLE), each) for number, each in enumerate(metrics)}
     run = {
         "planned": planned.described(),

@@ -1,8 +1,9 @@
 """What the records say, as tables of docs/results.md and as pictures."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -24,6 +25,7 @@ KINDS = {LEAN: "lean", DOUBLING: "other presets", MONAI: "MONAI's networks"}
 FAR_BELOW = 0.3  # of Dice
 LEAST_SPAN = 0.04  # of an axis of Dice, so that differences that a seed makes do not look large
 SHOWN_BELOW = 0.15  # of Dice, below the lowest end of a training
+CPU_MINUTES = "CPU minutes are the processor time of a training with its validations."
 SAME_RECIPE = ("batch_size", "learning_rate", "loss_name", "scheduler_name", "augment")
 
 
@@ -84,15 +86,26 @@ class Comparison:
         """Of files and marks."""
         return f"{self.dataset}_{self.part}_{self.epochs}_epochs"
 
-    def pairs(self) -> list[tuple[Trained, Trained]]:
-        """Which networks are compared: a lean one with its twin, and any other with the small lean one."""
-        by_name = {network.name: network for network in self.networks}
-        twins = {name: conventional_twin(name) for name in by_name if name in PRESETS}
-        pairs = [(by_name[name], by_name[twin]) for name, twin in twins.items() if twin in by_name]
-        paired = {REFERENCE, *(each.name for pair in pairs for each in pair)}
-        if REFERENCE in by_name:
-            pairs += [(by_name[name], by_name[REFERENCE]) for name in by_name if name not in paired]
-        return pairs
+
+class Named(Protocol):
+    """What has the name of a network."""
+
+    @property
+    def name(self) -> str: ...
+
+
+Network = TypeVar("Network", bound=Named)
+
+
+def pairs_of(networks: Sequence[Network]) -> list[tuple[Network, Network]]:
+    """Which networks are compared: a lean one with its twin, and any other with the small lean one."""
+    by_name = {network.name: network for network in networks}
+    twins = {name: conventional_twin(name) for name in by_name if name in PRESETS}
+    pairs = [(by_name[name], by_name[twin]) for name, twin in twins.items() if twin in by_name]
+    paired = {REFERENCE, *(each.name for pair in pairs for each in pair)}
+    if REFERENCE in by_name:
+        pairs += [(by_name[name], by_name[REFERENCE]) for name in by_name if name not in paired]
+    return pairs
 
 
 def comparisons(records: Sequence[Record]) -> list[Comparison]:
@@ -102,37 +115,55 @@ def comparisons(records: Sequence[Record]) -> list[Comparison]:
         planned = record.planned
         key = planned["dataset"], planned["part"], planned["epochs"]
         groups.setdefault(key, {}).setdefault(record.group, []).append(record)
-    order = [*DATASETS]
     return [
         Comparison(*key, sorted(map(Trained, networks.values()), key=lambda each: (each.parameters, each.name)))
-        for key, networks in sorted(groups.items(), key=lambda group: (order.index(group[0][0]), *group[0][1:]))
+        for key, networks in sorted(groups.items(), key=lambda group: _place(*group[0]))
     ]
+
+
+def _place(dataset: str, part: str, epochs: int) -> tuple[Any, ...]:
+    """In the document: the splits of a dataset stand together where they have as many epochs."""
+    found = [*DATASETS].index(dataset)
+    return (found, epochs, part) if DATASETS[dataset].splits else (found, part, epochs)
 
 
 def section(compared: Comparison, picture: str) -> str:
     """The part of the document for a comparison."""
     dataset = DATASETS[compared.dataset]
     heading = f"## {dataset.title[0].upper()}{dataset.title[1:]}: {compared.part}, {compared.epochs} epochs"
-    parts = [heading, budget(compared), f"![Dice of the networks]({picture})", table(compared), differences(compared)]
-    return "\n\n".join(filter(None, (*parts, published(compared))))
+    how = f"{budget([compared])} Mean over the cases, with several seeds ± the standard deviation over the seeds."
+    parts = [heading, how, f"![Dice of the networks]({picture})", table(compared), differences(compared)]
+    return "\n\n".join(filter(None, parts))
 
 
-def budget(compared: Comparison) -> str:
-    """How the networks were trained, in a sentence or two."""
-    record = compared.networks[0].records[0]
-    cases, settings = record.run["cases"], record.run["settings"]
-    recipes = {tuple(each.run["settings"][name] for name in SAME_RECIPE) for each in _records(compared)}
+def budget(compared: Sequence[Comparison]) -> str:
+    """How the networks of comparisons with as many cases were trained, in some sentences."""
+    records = [record for each in compared for record in _records(each)]
+    plain = [record for record in records if not record.planned["variant"]] or records
+    cases, settings = plain[0].run["cases"], plain[0].run["settings"]
+    recipes = {tuple(each.run["settings"][name] for name in SAME_RECIPE) for each in plain}
     same = (
         f"by the same recipe: batch size {settings['batch_size']}, learning rate {settings['learning_rate']:g}, loss "
         f"{settings['loss_name']}, schedule {settings['scheduler_name']}"
         if len(recipes) == 1
         else "each by the recipe of its bundle"
     )
+    variants = {
+        record.planned["variant"]: record.planned["settings"] for record in records if record.planned["variant"]
+    }
     return (
-        f"{cases['training']} training and {cases['validation']} validation cases, {same}. The validation cases also "
-        "chose the best epoch. Mean over the cases, with several seeds ± the standard deviation over the seeds; CPU "
-        "minutes are the processor time of a training with its validations."
+        f"{cases['training']} training and {cases['validation']} validation cases, {same}.{_in_words(variants)} The "
+        f"validation cases also chose the best epoch. {CPU_MINUTES}"
     )
+
+
+def _in_words(variants: Mapping[str, Mapping[str, Any]]) -> str:
+    """What variants of the recipe have of their own."""
+    told = "; ".join(
+        f"`{variant}`: {', '.join(f'{name} {value}' for name, value in settings.items())}"
+        for variant, settings in variants.items()
+    )
+    return f" Variants of it: {told}." if told else ""
 
 
 def table(compared: Comparison) -> str:
@@ -161,7 +192,7 @@ def _figure(mean: float, deviation: float, metric: str) -> str:
 
 def differences(compared: Comparison) -> str:
     """The pairs with the difference of their Dice; "" if there is no pair."""
-    pairs = compared.pairs()
+    pairs = pairs_of(compared.networks)
     if not pairs:
         return ""
     lines = [
@@ -174,15 +205,6 @@ def differences(compared: Comparison) -> str:
         found = paired_difference(one.dice, other.dice)
         lines.append(f"| `{one.name}`, `{other.name}` | {ratio} | {seeds} | {found} |")
     return "\n".join(lines)
-
-
-def published(compared: Comparison) -> str:
-    """What others have published on these cases; "" if nothing."""
-    figures = DATASETS[compared.dataset].published
-    if not figures:
-        return ""
-    lines = ["| published, mean of the three splits | IoU | Dice (F1) |", "|---|---:|---:|"]
-    return "\n".join([*lines, *(f"| {name} | {iou:.3f} | {dice:.3f} |" for name, (iou, dice) in figures.items())])
 
 
 def _records(compared: Comparison) -> list[Record]:

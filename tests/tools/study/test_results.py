@@ -56,12 +56,20 @@ def test_a_network_far_below_is_named_and_not_drawn(tmp_path: Path) -> None:
         assert {text.get_text() for text in axes.texts} == {"lunet_small_4f", "unet_small_4f"}
 
 
-def test_pictures_have_their_own_metrics_and_what_is_published(tmp_path: Path) -> None:
-    made_up(tmp_path, "lv_unet", BASE, dataset="ultrasound", part="split1", bundle="lv_unet")
+def test_pictures_have_their_own_metrics(tmp_path: Path) -> None:
+    made_up(tmp_path, "lv_unet", BASE, dataset="polyps", bundle="lv_unet")
     (compared,) = comparisons(read_records(tmp_path))
     text = section(compared, "picture.png")
     assert "| IoU anterior | IoU posterior |" in text
-    assert (
-        "| published, mean of the three splits | IoU | Dice (F1) |\n|---|---:|---:|\n| U-Net | 0.686 | 0.770 |" in text
-    )
     assert "first less second" not in text  # nothing to compare it with
+
+
+def test_a_variant_is_told_and_is_not_taken_for_another_recipe(tmp_path: Path) -> None:
+    made_up(tmp_path, "lunet_small_4f", BASE)
+    changed = {"settings": {"batch_size": 8}, "variant": "small_batches"}
+    made_up(tmp_path, "lunet_small_4f", BASE + 0.01, **changed)
+    (compared,) = comparisons(read_records(tmp_path))
+    text = section(compared, "picture.png")
+    assert "by the same recipe: batch size 16" in text
+    assert "Variants of it: `small_batches`: batch_size 8." in text
+    assert "| `lunet_small_4f (small_batches)`, `lunet_small_4f` | 1 | 1, 1 | +0.010 [+0.010, +0.010] |" in text
