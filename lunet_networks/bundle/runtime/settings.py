@@ -153,14 +153,12 @@ class Setting:
             in run.json; paths and the device do not.
         may_change: whether a training may be resumed with another value.
         changes_result: whether the weights or the figures of a run depend on it.
-        before: its value in a record from before there was this setting.
     """
 
     check: Check = _any
     recorded: bool = True
     may_change: bool = False
     changes_result: bool = True
-    before: Any = None
 
 
 def _unrecorded() -> Setting:
@@ -210,7 +208,7 @@ SETTINGS: dict[str, Setting] = {
     "loss_name": Setting(_one_of("bundle.training.losses.LOSSES")),
     "optimizer_name": Setting(_one_of("bundle.training.optimizers.OPTIMIZERS")),
     "scheduler_name": Setting(_one_of("bundle.training.schedules.SCHEDULES")),
-    "ema_decay": Setting(_as_text(_share_below_1), before=0.0),
+    "ema_decay": Setting(_as_text(_share_below_1)),
     "deep_training": Setting(_one_of("bundle.training.deep_training.SLOPES", "none")),
     "deep_supervision": Setting(_boolean),
     "decoupling_weight": Setting(_as_text(_at_least_0)),

@@ -126,7 +126,7 @@ class Checkpoints:
             state = torch.load(io.BytesIO(checkpoint), map_location="cpu", weights_only=True)
             self.restore_form(state)
             self.network.load_state_dict(state["network"])
-            self.average.load_state_dict(state.get("average", {}))
+            self.average.load_state_dict(state["average"])
         except Exception as error:  # pickle, zip and torch raise many kinds of errors for a damaged file
             raise ValueError(
                 f"{self.checkpoint_path} cannot be resumed, it is damaged or from another network; "
