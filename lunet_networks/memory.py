@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -98,38 +99,38 @@ class _LiveMemory(TorchDispatchMode):
 
 
 def _count_onednn_copies(network: nn.Module) -> None:
-    """Make convolutions also take the memory of oneDNN's own layout, in which they get a single volume on a CPU; see
+    """Let convolutions take the memory that they take on a CPU for a single volume; see
     lunet_networks.nets.fast_layers."""
     for module in network.modules():
-        if isinstance(module, nn.Conv2d | nn.Conv3d) and module.groups == 1 and set(module.kernel_size) != {1}:
-            module.register_forward_pre_hook(lambda _, inputs: (_ToOneDNN.apply(inputs[0]),))
-            module.register_forward_hook(lambda _, __, output: _FromOneDNN.apply(output))
+        if isinstance(module, nn.Conv3d) and module.groups == 1 and set(module.kernel_size) != {1}:
+            module.forward = functools.partial(_in_onednn, module)
 
 
-class _ToOneDNN(torch.autograd.Function):
-    """``Tensor.to_mkldnn``: a copy, and both are kept for backward."""
-
-    @staticmethod
-    def forward(ctx: Any, input: torch.Tensor) -> torch.Tensor:
-        ctx.save_for_backward(input)
-        return input.clone()
-
-    @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
-        return _in_blocks(gradient)[:, : gradient.shape[1]].clone()
+def _in_onednn(conv: nn.Conv3d, input: torch.Tensor) -> torch.Tensor:
+    return _OneDNN.apply(input, conv.weight, conv.bias, conv._conv_forward)
 
 
-class _FromOneDNN(torch.autograd.Function):
-    """``Tensor.to_dense``: a copy, and what oneDNN made, in whole blocks of channels, is kept for backward."""
+class _OneDNN(torch.autograd.Function):
+    """A convolution in oneDNN's own layout. Only its input is kept for backward. What it is given is copied, and oneDNN
+    computes with whole blocks of channels; both are freed when it ends."""
 
     @staticmethod
-    def forward(ctx: Any, output: torch.Tensor) -> torch.Tensor:
-        ctx.save_for_backward(_in_blocks(output))
-        return output.clone()
+    def forward(ctx: Any, input: torch.Tensor, weight: nn.Parameter, bias: nn.Parameter | None, conv: Any) -> Any:
+        ctx.save_for_backward(input, weight)
+        inside = [input.clone(), _in_blocks(input)]
+        output = conv(input, weight, bias)
+        inside.append(_in_blocks(output))
+        return output
 
     @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
-        return gradient.clone()
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        input, weight = ctx.saved_tensors
+        inside = [each(tensor) for tensor in (gradient, input) for each in (torch.clone, _in_blocks)]
+        if not ctx.needs_input_grad[0]:
+            return None, torch.empty_like(weight), None, None
+        result = _in_blocks(input)
+        del inside
+        return result[:, : input.shape[1]].clone(), torch.empty_like(weight), None, None
 
 
 def _in_blocks(tensor: torch.Tensor) -> torch.Tensor:

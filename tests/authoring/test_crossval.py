@@ -300,6 +300,7 @@ def test_killed_and_run_again(bundle: Path, dataset: Path, tmp_path: Path, in_th
     history = output / "fold_1" / "history.csv"
     while killed.poll() is None and not history.is_file():
         time.sleep(0.01)
+    assert killed.returncode is None, "it ended by itself"
     os.killpg(killed.pid, signal.SIGKILL)  # with the training that it started
     killed.wait()
     assert 0 < len(rows(history)) < 8

@@ -22,7 +22,7 @@ def estimate_training_memory(network: Network, input_shape: Sequence[int], loss_
     """Estimate the bytes that a training takes on a CPU, without the cached data.
 
     It does not rise with every voxel: tensors of 32 MiB and more leave smaller gaps in the heap, so a step with
-    larger tensors can take less. A single 3D volume takes up to three times its share, see
+    larger tensors can take less. A single 3D volume takes up to twice its share, see
     ``lunet_networks.nets.fast_layers``.
 
     Args:
