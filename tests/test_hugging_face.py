@@ -15,7 +15,10 @@ from tests.helpers.model_hub import Hub, model_hub
 
 PYTHON = python_with("huggingface_hub", "HUGGING_FACE_PYTHON")
 NAME = "lunet_small_4f"
-PUSH = ("-m", "monai.bundle", "push_to_hf_hub", "--repo", "user/model", "--name", NAME, "--bundle_dir", ".")
+PUSH = f"""
+from monai.bundle import push_to_hf_hub
+push_to_hf_hub('user/model', '{NAME}', '.', version='0.1.0', ignore_patterns='README.md')
+"""
 DATA = """
 import json, sys
 from huggingface_hub import ModelCard
@@ -65,7 +68,7 @@ def test_the_whole_bundle_is_uploaded_with_its_licence(packed: Path) -> None:
 def test_monai_pushes_a_version_and_leaves_the_card(packed: Path) -> None:
     with model_hub() as hub:
         upload(f"{NAME}/README.md", "README.md", folder=packed, hub=hub)
-        python(*PUSH, "--version", "0.1.0", "--ignore_patterns", "README.md", folder=packed, hub=hub)
+        python("-c", PUSH, folder=packed, hub=hub)
     front = yaml.safe_load(hub.files["README.md"].decode().split("---\n")[1])
     assert front["license"] == "cc-by-sa-4.0"
     assert {"docs/README.md", "models/model.pt", "configs/train.json"} <= hub.files.keys()
