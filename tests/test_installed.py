@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 SETTINGS = ["--epochs", "1", "--batch_size", "2", "--num_folds", "2", "--device", "cpu"]
+COMPILERS = ("c++", "g++", "clang++")
 Run = Callable[..., str]
 
 
@@ -87,9 +88,11 @@ def run(installed: Path, tmp_path: Path) -> Run:
     """Runs one of these programs in an empty folder, or in the one that is named."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"OMP_NUM_THREADS": "1"}
 
-    def run(program: str, *arguments: object, cwd: Path = tmp_path) -> str:
+    def run(program: str, *arguments: object, cwd: Path = tmp_path, **variables: str) -> str:
         command = [str(installed / program), *map(str, arguments)]
-        done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, cwd=cwd, env=environment | variables, capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stderr[-3000:]
         return done.stdout
 
@@ -132,6 +135,30 @@ def test_from_data_to_a_packed_bundle(run: Run, installed: Path, tmp_path: Path)
     options = ("--dataset_dir", data / "imagesTr", "--output_dir", labels, "--device", "cpu")
     monai("inference", "inference", cwd=packed, options=options)
     assert len(list(labels.glob("*_seg.nii.gz"))) == 6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("compiler", [True, False], ids=["with a compiler", "without one"])
+def test_the_command_lunet_from_another_folder(run: Run, installed: Path, tmp_path: Path, compiler: bool) -> None:
+    if compiler and not any(map(shutil.which, COMPILERS)):
+        pytest.skip(f"there is no C++ compiler ({', '.join(COMPILERS)})")
+    cache, elsewhere = tmp_path / "cache", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    variables = {"XDG_CACHE_HOME": str(cache), "CXX": "", **({} if compiler else {"PATH": str(installed)})}
+
+    def lunet(*arguments: object) -> str:
+        return run("lunet", *arguments, cwd=elsewhere, **variables)
+
+    data, bundle = tmp_path / "data", tmp_path / "mine"
+    lunet("get-data", "phantom", "--output_dir", data, "--num_cases", 6, "--shape", "32,32,32")
+    lunet("new-bundle", "lunet_small", "--dataset_dir", data, "--output_dir", bundle)
+    lunet("train", bundle, data, *SETTINGS)
+    lunet("evaluate", bundle, "--device", "cpu")
+    lunet("package", bundle, "--ckpt_file", bundle / "models" / "model.pt", "--records", bundle / "eval")
+    lunet("label", bundle, data / "imagesTr", "--output_dir", tmp_path / "labels", "--device", "cpu")
+    assert len(list((tmp_path / "labels").glob("*_seg.nii.gz"))) == 6
+    assert len(list((elsewhere / "dist").glob("*.zip"))) == 1
+    assert any(cache.rglob("*.so")) == compiler
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from lunet_networks.authoring.checking.bundle import INFERENCE, METADATA, TRAIN,
 from lunet_networks.authoring.checking.torchscript import metadata_shape
 from lunet_networks.authoring.literals import literal_value
 from lunet_networks.authoring.packaging.configs import own_preset
+from lunet_networks.authoring.packaging.hub_card import DATA_LICENCE, HUB_CARD, hub_card
 from lunet_networks.authoring.packaging.metadata import INFERENCE_NEEDS, PICTURES_NEED, Costs, packed_metadata
 from lunet_networks.authoring.packaging.model_card import packed_card
 from lunet_networks.authoring.packaging.models import state_dict_bytes, torchscript_bytes
@@ -53,7 +54,9 @@ def packed_files(
         own_notes,
     )
     texts = {file: config_text(config) for file, config in configs.items()}
-    texts |= {METADATA: config_text(metadata), CARD: card} | ({} if records is None else records.files())
+    terms = (source.root / DATA_LICENCE).read_text(encoding="utf-8")
+    texts |= {METADATA: config_text(metadata), CARD: card, HUB_CARD: hub_card(card, metadata, terms)}
+    texts |= {} if records is None else records.files()
     return {
         **{file: (source.root / file).read_bytes() for file in source.files if _goes_along(file)},
         **{file: text.encode() for file, text in texts.items()},

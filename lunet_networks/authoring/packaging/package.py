@@ -20,6 +20,7 @@ from lunet_networks.authoring.literals import literal_value
 from lunet_networks.authoring.packaging.archive import take_large_files, zip_bytes
 from lunet_networks.authoring.packaging.configs import choose_packed_preset, packed_configs
 from lunet_networks.authoring.packaging.contents import CARD, LICENCE, packed_files
+from lunet_networks.authoring.packaging.hub_card import DATA_LICENCE
 from lunet_networks.authoring.packaging.packed_record import Records, read_records
 from lunet_networks.authoring.planning.families import FAMILIES
 from lunet_networks.authoring.planning.licences import NOT_NAMED
@@ -31,7 +32,6 @@ from lunet_networks.bundle.training.records import check_model, is_model_of
 from lunet_networks.bundle.training.trained_cases import OF_THE_MODEL
 from lunet_networks.bundle.training.weights import load_weights
 
-DATA_LICENCE = "docs/data_license.txt"
 NEEDED = {
     METADATA: "what the bundle is",
     TRAIN: "its training",

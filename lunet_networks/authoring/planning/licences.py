@@ -8,6 +8,14 @@ UNNAMED = re.compile(r"(unknown|none|unspecified|n/?a|no licen[cs]e|not (stated|
 PUBLIC_DOMAIN = re.compile(r"\b(cc0|cc zero|creative ?commons (zero|licen[cs]e 0)|public ?domain|pddl)\b")
 CREATIVE_COMMONS = re.compile(r"\b(cc|creative ?commons)\b")
 SOFTWARE = re.compile(r"\b(apache|bsd|mit)\b")
+NAMED = re.compile(r"^Licence: (?P<licence>.+)\. The data are not part of this bundle\.$", re.MULTILINE)
+OTHER = "other"  # the Hub's word for a licence that it does not list
+ON_THE_HUB = {  # names of licences that the Hugging Face Hub lists, of those that datasets have
+    *("apache-2.0", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "mit", "pddl"),
+    *(f"cc-by-{version}" for version in ("2.0", "2.5", "3.0", "4.0")),
+    *(f"cc-by-{letters}-{version}" for letters in ("sa", "nc-sa", "nc-nd") for version in ("3.0", "4.0")),
+    *("cc-by-nc-2.0", "cc-by-nc-3.0", "cc-by-nc-4.0", "cc-by-nd-4.0", "cc-by-nc-sa-2.0"),
+}
 
 NOTHING_ASKED = "The licence of the data asks for nothing. Pass the weights on under the licence of the code."
 ATTRIBUTION = "Attribution: name the data, their source and their licence wherever you pass the weights on."
@@ -29,6 +37,7 @@ ELEMENTS = {  # of the Creative Commons licences, by their letters and their wor
     r"\b(nc|non ?commercial)\b": NON_COMMERCIAL,
     r"\b(nd|no ?deriv\w*)\b": NO_DERIVATIVES,
 }
+LETTERS = {ATTRIBUTION: "by", NON_COMMERCIAL: "nc", NO_DERIVATIVES: "nd", SHARE_ALIKE: "sa"}  # in the order of a name
 
 
 def names_terms(licence: str) -> bool:
@@ -69,7 +78,7 @@ def weights_terms(licence: str) -> list[str]:
     """
     if not names_terms(licence):
         return [ASK]
-    words = " ".join(re.findall(r"[a-z0-9]+", licence.lower()))
+    words = _words(licence)
     if CREATIVE_COMMONS.search(words):
         conditions = [terms for words_of_it, terms in ELEMENTS.items() if re.search(words_of_it, words)]
         if conditions:
@@ -77,6 +86,43 @@ def weights_terms(licence: str) -> list[str]:
     if PUBLIC_DOMAIN.search(words):
         return [NOTHING_ASKED]
     return [ATTRIBUTION] if SOFTWARE.search(words) else [NOT_KNOWN]
+
+
+def licence_identifier(licence: str) -> str:
+    """The name under which the Hugging Face Hub lists a licence; "other" where it is none of its list, or several.
+
+    Example:
+        >>> [licence_identifier(licence) for licence in ("CC-BY-SA 4.0", "CC0-1.0", "see the hospital's contract")]
+        ['cc-by-sa-4.0', 'cc0-1.0', 'other']
+    """
+    words = _words(licence)
+    name = words.replace(" ", "-")
+    listed = {identifier.replace(".", "-"): identifier for identifier in ON_THE_HUB}
+    if name in listed:
+        return listed[name]
+    terms, versions = weights_terms(licence), set(re.findall(r"\b(\d) (\d)\b", words))
+    if terms == [NOTHING_ASKED]:
+        return "cc0-1.0" if re.search(r"\b(cc0|zero|licen[cs]e 0)\b", words) else OTHER
+    if PUBLIC_DOMAIN.search(words) or not CREATIVE_COMMONS.search(words) or len(versions) != 1:
+        return OTHER
+    letters = [letter for condition, letter in LETTERS.items() if condition in terms]
+    identifier = f"cc-{'-'.join(letters)}-{'.'.join(*versions)}"
+    return identifier if identifier in ON_THE_HUB else OTHER
+
+
+def licence_in(document: str) -> str:
+    """The licence that a text of ``licence_document`` names; "" if it names none, as a text of one's own.
+
+    Example:
+        >>> licence_in(licence_document("Nuclei", "Somebody, 2019", "CC0-1.0")), licence_in("Ask us.")
+        ('CC0-1.0', '')
+    """
+    match = NAMED.search(document)
+    return match["licence"] if match else ""
+
+
+def _words(text: str) -> str:
+    return " ".join(re.findall(r"[a-z0-9]+", text.lower()))
 
 
 def licence_document(name: str, reference: str, licence: str) -> str:

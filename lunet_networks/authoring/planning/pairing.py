@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from lunet_networks.authoring.subprocesses import shell
 from lunet_networks.bundle.data.case_files import ENDINGS, files_by_name, join_channels, pair_files
 from lunet_networks.bundle.data.dicom_series import holds_dicom
 
@@ -37,13 +38,24 @@ def find_cases(folder: Path) -> dict[str, list[dict]]:
         sections = _prefixed(folder, faults)
     if faults:
         listed = "\n".join(f"  {fault}" for fault in faults)
-        raise ValueError(f"the files of {folder} cannot be paired (faults: {len(faults)}):\n{listed}")
-    if not sections["training"]:
-        dicom = (
-            "; it holds DICOM: convert each series to NIfTI first, such as with dcm2niix" if holds_dicom(folder) else ""
+        raise ValueError(
+            f"the files of {folder} cannot be paired (faults: {len(faults)}):\n{listed}{_how_to_convert(folder)}"
         )
-        raise ValueError(f"no training cases in {folder}{dicom}; known layouts: {LAYOUTS}")
+    if not sections["training"]:
+        raise ValueError(f"no training cases in {folder}; known layouts: {LAYOUTS}{_how_to_convert(folder)}")
     return sections
+
+
+def _how_to_convert(folder: Path) -> str:
+    """What to do where a folder holds DICOM, or ""."""
+    if not holds_dicom(folder):
+        return ""
+    convert = shell(["dcm2niix", "-z", "y", "-b", "n", "-f", "%f", "-o", "DATA/imagesTr", str(folder)])
+    return (
+        f"\n{folder} holds DICOM, which a training does not read: write each series as NIfTI into a new folder DATA, "
+        f"named after its folder,\n  pip install dcm2niix && mkdir -p DATA/imagesTr DATA/labelsTr\n  {convert}\n"
+        "and put label maps of the same names into DATA/labelsTr; docs/dicom.md converts labels that are DICOM SEG"
+    )
 
 
 def _decathlon(folder: Path, faults: list[str]) -> dict[str, list[dict]]:

@@ -111,9 +111,11 @@ def test_the_zip_holds_one_folder_with_all_that_a_consumer_opens(dist: Path, pac
     assert [path.name for path in dist.iterdir()] == [ZIP]
     assert packed.name == NAME
     files = {path.relative_to(packed).as_posix() for path in packed.rglob("*") if path.is_file()}
-    assert {"LICENSE", README, "docs/data_license.txt", "models/model.pt", "models/model.ts"} <= files
+    assert {"LICENSE", "README.md", README, "docs/data_license.txt", "models/model.pt", "models/model.ts"} <= files
     assert {f"configs/{name}" for name in (METADATA, TRAIN, INFERENCE, "evaluate.json", "logging.conf")} <= files
-    assert {file.partition("/")[0] for file in files} == {"LICENSE", "configs", "docs", "models", "lunet_networks"}
+    assert {file.partition("/")[0] for file in files} == {
+        *("LICENSE", "README.md", "configs", "docs", "models", "lunet_networks")
+    }
 
 
 def test_documents_go_along_and_other_files_beside_them_do_not(packed: Path) -> None:
@@ -196,6 +198,13 @@ def test_the_card_of_a_bundle_for_pictures_speaks_of_them_and_of_what_reads_them
     assert re.search(r"Inference needs `[^`]* pillow==[^`]*`; training", card)
     assert "skip='add'" in card
     assert "tools." not in card
+
+
+def test_the_card_for_the_hugging_face_hub_names_the_licence_of_the_weights(packed: Path) -> None:
+    _, front, card = (packed / "README.md").read_text(encoding="utf-8").split("---\n", 2)
+    assert yaml.safe_load(front)["license"] == "cc-by-sa-4.0"
+    assert yaml.safe_load(front)["metrics"] == ["dice", "hd95_mm", "nsd_1mm"]
+    assert card == (packed / README).read_text(encoding="utf-8")
 
 
 def test_packed_twice_it_is_the_same(dist: Path, source: Path, tmp_path: Path) -> None:

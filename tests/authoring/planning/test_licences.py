@@ -12,6 +12,8 @@ from lunet_networks.authoring.planning.licences import (
     NOTHING_ASKED,
     SHARE_ALIKE,
     licence_document,
+    licence_identifier,
+    licence_in,
     names_terms,
     weights_terms,
 )
@@ -61,3 +63,30 @@ def test_the_document_says_what_covers_code_data_and_weights(licence: str) -> No
     assert (NOT_NAMED in document) == (LICENCES[licence] == [ASK])
     assert (f"Licence: {licence.rstrip('.')}." in document) == (LICENCES[licence] != [ASK])
     assert ".." not in document
+
+
+ON_THE_HUB = {
+    "CC0-1.0": "cc0-1.0",
+    "released under Creative Commons license 0 (CC0 public domain)": "cc0-1.0",
+    "https://creativecommons.org/publicdomain/zero/1.0/": "cc0-1.0",
+    "CC-BY 4.0": "cc-by-4.0",
+    "CC_BY 4.0": "cc-by-4.0",
+    "Creative Commons Attribution 4.0 International": "cc-by-4.0",
+    "CC-BY-SA 4.0": "cc-by-sa-4.0",
+    "https://creativecommons.org/licenses/by-nc-sa/4.0/": "cc-by-nc-sa-4.0",
+    "CC-BY-NC-ND 4.0": "cc-by-nc-nd-4.0",
+    "MIT": "mit",
+    "Apache-2.0": "apache-2.0",
+    "CC BY": "other",
+    "CC-BY 7.0": "other",
+    "CC-BY 3.0 or 4.0": "other",
+    "masks CC0, pictures CC BY-NC 4.0": "other",
+    "Public Domain": "other",
+    "by contract with the hospital, 4.0": "other",
+}
+
+
+@pytest.mark.parametrize("licence", ON_THE_HUB)
+def test_the_hubs_name_of_a_licence(licence: str) -> None:
+    assert licence_identifier(licence) == ON_THE_HUB[licence]
+    assert licence_in(licence_document("Nuclei", "Somebody, 2019.", licence)) == licence

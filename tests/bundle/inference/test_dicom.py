@@ -228,7 +228,39 @@ def test_the_packages_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         find_images(tmp_path / "dicom")
 
 
-def test_a_dataset_of_dicom_is_told_to_be_converted(tmp_path: Path) -> None:
-    write_series(tmp_path / "dicom", volume(), LPS_THICK_SLICES)
-    with pytest.raises(ValueError, match="it holds DICOM: convert each series to NIfTI first, such as with dcm2niix"):
+def test_a_dataset_of_dicom_is_told_how_to_be_converted(tmp_path: Path) -> None:
+    write_series(tmp_path / "dicom" / "a", volume(), LPS_THICK_SLICES)
+    command = f"dcm2niix -z y -b n -f %f -o DATA/imagesTr {tmp_path}/dicom\n"
+    with pytest.raises(ValueError, match=r"(?s)no training cases in .* holds DICOM") as error:
         find_cases(tmp_path / "dicom")
+    assert command in str(error.value)
+
+
+def test_images_that_are_dicom_beside_label_maps_are_told_how_to_be_converted(tmp_path: Path) -> None:
+    write_series(tmp_path / "imagesTr" / "a", volume(), LPS_THICK_SLICES)
+    (tmp_path / "labelsTr").mkdir()
+    nib.save(nib.Nifti1Image(np.zeros(SHAPE, np.uint8), np.eye(4)), tmp_path / "labelsTr" / "a.nii.gz")
+    with pytest.raises(ValueError, match=r"(?s)cannot be paired .*labelsTr/a\.nii\.gz.*dcm2niix") as error:
+        find_cases(tmp_path)
+    assert "put label maps of the same names into DATA/labelsTr" in str(error.value)
+
+
+def test_the_documented_lines_turn_series_and_segmentations_into_a_dataset(
+    bundle: RunnableBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, repository: Path
+) -> None:
+    pytest.importorskip("highdicom")
+    write_series(tmp_path / "dicom" / "a", volume(), GRIDS["oblique"], slope=2.0, intercept=-30.0)
+    bundle.infer(tmp_path / "dicom" / "a", tmp_path / "labels", output_format="dicom_seg")
+    (tmp_path / "seg").mkdir()
+    next((tmp_path / "labels").glob("*_seg.dcm")).rename(tmp_path / "seg" / "a.dcm")
+    monkeypatch.chdir(tmp_path)
+    (lines,) = re.findall(r"```python\n(.*?)```", (repository / "docs" / "dicom.md").read_text(), re.DOTALL)
+    exec(compile(lines, "docs/dicom.md", "exec"), {})
+    image, label = (nib.load(tmp_path / "DATA" / place / "a.nii.gz") for place in ("imagesTr", "labelsTr"))
+    np.testing.assert_allclose(on_grid(image, GRIDS["oblique"], SHAPE), volume() * 2.0 - 30)
+    np.testing.assert_allclose(label.affine, image.affine)
+    assert set(np.unique(label.get_fdata())) == {0, 1}
+    bundle.infer(tmp_path / "DATA" / "imagesTr" / "a.nii.gz", tmp_path / "labels")
+    np.testing.assert_array_equal(label.dataobj, nib.load(tmp_path / "labels" / "a_seg.nii.gz").dataobj)
+    cases = find_cases(tmp_path / "DATA")["training"]
+    assert cases == [{"image": "./imagesTr/a.nii.gz", "label": "./labelsTr/a.nii.gz"}]
