@@ -17,10 +17,11 @@ import pytest
 import torch
 from torch import nn
 
-from lunet_networks import UKAN, create_network, load_published_weights
+from lunet_networks import create_network, load_published_weights
 from lunet_networks.nets.mobilenet_v3 import mobilenet_v3_large
 from lunet_networks.published import published_keys
 from lunet_networks.summary import count_macs, count_parameters
+from tests.helpers.published_networks import new_network
 from tests.helpers.recipe import make_image, uniform
 
 
@@ -76,7 +77,6 @@ def _keys_of_mobilenet(network: nn.Module) -> dict[str, str]:
     return found
 
 
-EIGHTS = (8, 16, 32, 64, 128)
 NETWORKS = {  # by their name in the reference
     "unext": Golden(partial(create_network, "unext_small"), partial(create_network, "unext")),
     "malunet": Golden(partial(create_network, "malunet"), partial(create_network, "malunet")),
@@ -85,13 +85,13 @@ NETWORKS = {  # by their name in the reference
         partial(create_network, "ege_unet", deep_supervision=True),
         deep_supervision=True,
     ),
-    "ukan": Golden(partial(UKAN, channels=(4, 8, 32, 40, 48)), partial(create_network, "u_kan")),
     **{
-        name: Golden(partial(create_network, preset, channels=EIGHTS), partial(create_network, preset))
-        for name, preset in (
-            ("unet", "unet_2d_32f"),
-            ("attunet", "attention_unet_2d_32f"),
-            ("unetpp", "unetpp_2d_32f"),
+        name: Golden(partial(new_network, small), partial(create_network, preset))
+        for name, small, preset in (
+            ("ukan", "u_kan_narrow", "u_kan"),
+            ("unet", "unet_2d_narrow", "unet_2d_32f"),
+            ("attunet", "attention_unet_2d_narrow", "attention_unet_2d_32f"),
+            ("unetpp", "unetpp_2d_narrow", "unetpp_2d_32f"),
         )
     },
     "mobilenetv3_unet_candidate": Golden(

@@ -23,9 +23,10 @@ def test_a_saved_state_dict_gives_the_saved_logits(path: Path) -> None:
     torch.testing.assert_close(logits, saved["logits"], atol=1e-5, rtol=1e-5)
 
 
-def test_lv_unet_whose_weights_are_too_large_for_a_file() -> None:
-    saved = json.loads((DATA / "lv_unet.json").read_text())
-    network = create_network("lv_unet").double()
+@pytest.mark.parametrize("preset", ["lv_unet", "mobilenetv3_unet"])
+def test_networks_whose_weights_are_too_large_for_a_file(preset: str) -> None:
+    saved = json.loads((DATA / f"{preset}.json").read_text())
+    network = create_network(preset).double()
     network.load_state_dict(make_weights(saved["shapes"]))
     with torch.no_grad():
         logits = network.eval()(make_image(saved["image"]))[..., ::8, ::8]

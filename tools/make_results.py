@@ -1,4 +1,5 @@
-"""Write what trained networks reach into docs/results.md, from the records of the study and of the bundles' weights."""
+"""Write what trained networks reach into docs/results.md, and what becomes of the papers' claims into docs/claims.md,
+from records alone."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -12,6 +13,7 @@ from lunet_networks.bundle.runtime import outputs
 from lunet_networks.bundle.runtime.files import write_figure
 from lunet_networks.bundle.runtime.outputs import RECORDS as RECORDS_OF_WEIGHTS
 from tools import ROOT
+from tools.study.claims import claims_table, read_claims
 from tools.study.datasets import DATASETS
 from tools.study.records import RECORDS, read_records
 from tools.study.results import Comparison, comparisons, draw, section
@@ -19,6 +21,7 @@ from tools.study.splits import section_of_splits
 from tools.tables.generated_sections import write_between_marks
 
 COMMAND = "python -m tools.make_results"
+CLAIMS = "claims.md"
 FORMATS = {"dice": ".3f", "hd95_mm": ".2f", "nsd_1mm": ".3f"}
 NONE = "No run is recorded yet: `python -m tools.study` does them."
 
@@ -26,21 +29,25 @@ NONE = "No run is recorded yet: `python -m tools.study` does them."
 def make_results(
     document: str = str(ROOT / "docs" / "results.md"), records: str = str(RECORDS), check: bool = False
 ) -> None:
-    """Write the tables of the study's records and of the bundles' weights between their marks, and the pictures.
+    """Write the tables of the study's records and of the bundles' weights between their marks, the pictures, and the
+    answers to the papers' claims.
 
     Args:
-        document: with the marks; pictures go to the folder pictures beside it.
+        document: with the marks; claims.md lies beside it, and pictures go to the folder pictures there.
         records: folder of the study's records.
         check: write nothing, and fail when a table is not up to date.
     """
     path, check = Path(str(document)), as_bool("check", check)
-    compared = comparisons(read_records(Path(str(records))))
+    found = read_records(Path(str(records)))
+    compared = comparisons(found)
     parts = {"study": "\n\n".join(sections(compared)) or NONE, "weights": weights_table()}
     changed = [write_between_marks(path, name, COMMAND, text, check) for name, text in parts.items()]
+    claims = claims_table(read_claims(), found)
+    changed.append(write_between_marks(path.with_name(CLAIMS), "claims", COMMAND, claims, check))
     if not check:
         for each in filter(has_picture, compared):
             write_figure(path.parent / picture(each), draw(each))
-    print(f"{path}: tables written" if any(changed) else f"{path} is up to date")
+    print(f"{path}, {CLAIMS}: {'tables written' if any(changed) else 'up to date'}")
 
 
 def sections(compared: Sequence[Comparison]) -> list[str]:

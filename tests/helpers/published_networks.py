@@ -4,9 +4,14 @@ from torch import nn
 
 from lunet_networks import PSPSeg, create_network
 
+EIGHTS = {"channels": (8, 16, 32, 64, 128)}
 PRESETS = {  # by golden; the other goldens are called as their preset
     "lvunet_train_act0": ("lv_unet", {}),
     "stamp_4f": ("unet_small_4f", {"out_channels": 2}),
+    "u_kan_narrow": ("u_kan", {"channels": (4, 8, 32, 40, 48)}),
+    "unet_2d_narrow": ("unet_2d_32f", EIGHTS),
+    "attention_unet_2d_narrow": ("attention_unet_2d_32f", EIGHTS),
+    "unetpp_2d_narrow": ("unetpp_2d_32f", EIGHTS),
 }
 PSPSEG = {
     "pspseg_s_narrow": {"channels": (4, 8, 16, 32, 64), "expansion": 0.5, "num_branches": 4},

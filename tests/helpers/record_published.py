@@ -1,4 +1,4 @@
-"""``python -m tests.helpers.record_published``: write tests/data/published/ and lv_unet.json anew.
+"""``python -m tests.helpers.record_published``: write tests/data/published/ and the files of ``BY_OWN_KEYS`` anew.
 
 Only after tests/test_published.py and test_published_2d.py have passed beside ../shared: what the networks compute then
 is what the published ones compute, for any weights. So the logits that are written here, of weights made by a recipe,
@@ -32,7 +32,16 @@ BY_RECIPE = (
     "pspseg_b_narrow_srm",
     "lvunet_train_act0",
 )
-BY_RECIPE_2D = {"unext_small": "unext", "malunet": "malunet", "ege_unet": "egeunet"}  # and the names of their goldens
+BY_RECIPE_2D = {  # and the names of their goldens
+    "unext_small": "unext",
+    "malunet": "malunet",
+    "ege_unet": "egeunet",
+    "u_kan_narrow": "ukan",
+    "unet_2d_narrow": "unet",
+    "attention_unet_2d_narrow": "attunet",
+    "unetpp_2d_narrow": "unetpp",
+}
+BY_OWN_KEYS = {"lv_unet": (1, 3, 128, 128), "mobilenetv3_unet": (1, 3, 96, 96)}  # and the shape of the image
 
 
 def main() -> None:
@@ -48,10 +57,11 @@ def main() -> None:
             image_shape = golden["input"].shape
         network = load_published_weights(new_network(name).double(), make_weights(shapes))
         _write(DATA / "published" / f"{name}.json", network, shapes, image_shape)
-    network = create_network("lv_unet").double().eval()
-    shapes = {key: tuple(value.shape) for key, value in network.state_dict().items()}
-    network.load_state_dict(make_weights(shapes))
-    _write(DATA / "lv_unet.json", network, shapes, (1, 3, 128, 128))
+    for preset, image_shape in BY_OWN_KEYS.items():
+        network = create_network(preset).double().eval()
+        shapes = {key: tuple(value.shape) for key, value in network.state_dict().items()}
+        network.load_state_dict(make_weights(shapes))
+        _write(DATA / f"{preset}.json", network, shapes, image_shape)
 
 
 def _copy(name: str) -> None:

@@ -28,6 +28,8 @@ def test_every_comparison_has_its_picture_and_no_other_is_there() -> None:
 def test_a_page_of_made_up_records(tmp_path: Path) -> None:
     page = tmp_path / "results.md"
     page.write_text(MARKS)
+    claims = tmp_path / "claims.md"
+    claims.write_text(MARKS.replace("study", "claims"))
     made_up(tmp_path / "records", "lunet_small_4f", [0.8] * 6)
     with pytest.raises(ValueError, match=r"is not up to date: run python -m tools.make_results"):
         make_results(str(page), str(tmp_path / "records"), check=True)
@@ -35,4 +37,5 @@ def test_a_page_of_made_up_records(tmp_path: Path) -> None:
     make_results(str(page), str(tmp_path / "records"), check=True)
     assert "| `lunet_small_4f` | 1,000 | 2.00 | 2 | 1 | 0.800 | 0.800 |" in page.read_text()
     assert "| `lunet_small` | `lunet_small_4f` | 108 | 8 | 42 | 0.884 | 0.865 |" in page.read_text()
+    assert "| not answered: not run yet |" in claims.read_text()
     assert (tmp_path / "pictures" / "results_hippocampus_fold0_2_epochs.png").is_file()

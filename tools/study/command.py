@@ -16,6 +16,7 @@ from tools import ROOT
 from tools.build_bundles import HIPPOCAMPUS
 from tools.study.datasets import DATASETS, stage
 from tools.study.peers import peer_config
+from tools.study.prunings import PrunedTraining
 from tools.study.records import RECORDS, Record, read_records, write_record
 from tools.study.running import BundleTraining, epochs_done, log_command
 from tools.study.table import TABLE, Planned, read_table
@@ -108,6 +109,9 @@ class Study:
 
     def training(self, planned: Planned) -> BundleTraining:
         """The training of a run; its dataset and its bundle are made if need be."""
+        if planned.pruned:
+            before = self.training(planned.before_pruning())
+            return PrunedTraining.of(before, self.folder(planned), planned.pruned)
         with contextlib.redirect_stdout(io.StringIO()):  # what make-datalist says
             dataset_dir, fold = stage(DATASETS[planned.dataset], planned.part, self.data_dir, self.work_dir / "data")
         settings = {**DATASETS[planned.dataset].settings, **planned.settings}

@@ -16,16 +16,18 @@ from lunet_networks.bundle.evaluation.tables import read_cases
 from lunet_networks.bundle.report.summaries import read_rows
 from lunet_networks.bundle.runtime import outputs
 from lunet_networks.bundle.runtime.files import write_atomically
+from lunet_networks.bundle.runtime.settings import PATHS
 from lunet_networks.bundle.training.history import KEY_METRIC, as_rows, best_row
 from lunet_networks.bundle.training.records import WEIGHTS, read_record
 from lunet_networks.summary import count_macs, count_parameters
 from tools import ROOT
+from tools.study.prunings import PrunedTraining
 from tools.study.running import BundleTraining
 
 RECORDS = ROOT / "docs" / "study"
 RUN, HISTORY, CASES = "run.json", "history.csv", "cases.csv"
 COLUMNS = ("epoch", "loss", "learning_rate", "seconds", "cpu_seconds", KEY_METRIC)  # of the history that are kept
-HOW_IT_RAN = ("resume", "overwrite", "cache_rate", "num_workers", "save_interval")  # settings without effect
+HOW_IT_RAN = {"resume", "overwrite", "cache_rate", "num_workers", "save_interval"}  # settings without effect
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,9 @@ class Record:
 
     @property
     def cpu_minutes(self) -> float:
-        """Processor time of the training, its validations included."""
-        return sum(row["cpu_seconds"] for row in self.history) / 60
+        """Processor time of the training, its validations included, and of a pruning before it."""
+        pruning = self.run.get("pruning", {}).get("cpu_seconds", 0)
+        return (pruning + sum(row["cpu_seconds"] for row in self.history)) / 60
 
     def dice(self) -> dict[str, float]:
         """Of each case the mean over its labels; nan if it has none."""
@@ -104,7 +107,7 @@ def write_record(name: str, planned: Mapping[str, Any], training: BundleTraining
     content = {
         "planned": planned,
         "network_def": training.network_def(),
-        "settings": {key: value for key, value in run["settings"].items() if key not in HOW_IT_RAN},
+        "settings": {key: value for key, value in run["settings"].items() if key not in HOW_IT_RAN | PATHS},
         "cases": {section: len(cases) for section, cases in run["cases"].items()},
         "best_epoch": (best_row(candidates) or {"epoch": 0})["epoch"],
         "parameters": count_parameters(network),
@@ -114,6 +117,8 @@ def write_record(name: str, planned: Mapping[str, Any], training: BundleTraining
         "versions": run["versions"],
         "kernels": run["kernels"],
     }
+    if isinstance(training, PrunedTraining):
+        content["pruning"] = training.described()
     folder = records / name
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / CASES, (training.folder / outputs.CASES).read_bytes())

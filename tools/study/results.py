@@ -25,6 +25,10 @@ KINDS = {LEAN: "lean", DOUBLING: "other presets", MONAI: "MONAI's networks"}
 FAR_BELOW = 0.3  # of Dice
 LEAST_SPAN = 0.04  # of an axis of Dice, so that differences that a seed makes do not look large
 SHOWN_BELOW = 0.15  # of Dice, below the lowest end of a training
+PRUNED = (
+    " Where channels were selected, the trained network was pruned and trained again with as many epochs; the CPU "
+    "minutes are those of the pruning and of the second training."
+)
 CPU_MINUTES = "CPU minutes are the processor time of a training with its validations."
 SAME_RECIPE = ("batch_size", "learning_rate", "loss_name", "scheduler_name", "augment")
 
@@ -149,7 +153,9 @@ def budget(compared: Sequence[Comparison]) -> str:
         else "each by the recipe of its bundle"
     )
     variants = {
-        record.planned["variant"]: record.planned["settings"] for record in records if record.planned["variant"]
+        record.planned["variant"]: {**record.planned["settings"], **record.planned.get("pruned", {})}
+        for record in records
+        if record.planned["variant"]
     }
     return (
         f"{cases['training']} training and {cases['validation']} validation cases, {same}.{_in_words(variants)} The "
@@ -163,7 +169,7 @@ def _in_words(variants: Mapping[str, Mapping[str, Any]]) -> str:
         f"`{variant}`: {', '.join(f'{name} {value}' for name, value in settings.items())}"
         for variant, settings in variants.items()
     )
-    return f" Variants of it: {told}." if told else ""
+    return f" Variants of it: {told}.{PRUNED if 'selection ' in told else ''}" if told else ""
 
 
 def table(compared: Comparison) -> str:

@@ -1,7 +1,7 @@
 """The table of the study's runs."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ class Planned:
         bundle: the family whose recipe is used.
         settings: other settings than the recipe's.
         variant: a word for these, in the name.
+        pruned: settings of prune.json: the network is first trained in the same way without variant, then pruned, and
+            the pruned network is trained again; None: it is not pruned.
     """
 
     network: str
@@ -42,6 +44,7 @@ class Planned:
     bundle: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     variant: str | None = None
+    pruned: Mapping[str, Any] | None = None
 
     @property
     def name(self) -> str:
@@ -59,9 +62,23 @@ class Planned:
         """Whether the network is MONAI's."""
         return self.network in peers()
 
+    @property
+    def title(self) -> str:
+        """Of the network in tables.
+
+        Example:
+            >>> Planned("unet_small_4f", "hippocampus", "fold0", 60, 1, "unet_small", {}, "stamp").title
+            'unet_small_4f (stamp)'
+        """
+        return f"{self.network} ({self.variant})" if self.variant else self.network
+
+    def before_pruning(self) -> "Planned":
+        """The run that trains the network before it is pruned."""
+        return replace(self, variant=None, settings={}, pruned=None)
+
     def described(self) -> dict[str, Any]:
         """As a record keeps it."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if name != "pruned" or value}
 
 
 def read_table(path: Path = TABLE) -> list[Planned]:
@@ -95,6 +112,7 @@ def _runs(
     bundle: str | None = None,
     settings: Mapping[str, Any] | None = None,
     variant: str | None = None,
+    pruned: Mapping[str, Any] | None = None,
 ) -> list[Planned]:
     families = {preset: name for name, family in FAMILIES.items() for preset in family.others}
     families |= {preset: name for name in FAMILIES for preset in presets_of(name)}
@@ -109,13 +127,19 @@ def _runs(
     if chosen.spatial_dims in family.cannot_train:
         raise ValueError(f"{bundle} cannot be trained on {dataset}: {family.cannot_train[chosen.spatial_dims]}")
     check_whole_number("epochs", epochs, least=1)
-    settings = dict(settings or {})
-    for name in sorted(settings.keys() & GIVEN_BY_COLUMNS):
-        raise ValueError(f"settings has {name}: that is given by a column, or by the command")
+    settings, pruned = dict(settings or {}), dict(pruned or {})
+    for column, given in {"settings": settings, "pruned": pruned}.items():
+        for name in sorted(given.keys() & GIVEN_BY_COLUMNS):
+            raise ValueError(f"{column} has {name}: that is given by a column, or by the command")
     check_settings(**settings)
-    if bool(settings) != bool(variant):
+    check_settings(**pruned)
+    if bool(settings or pruned) != bool(variant):
         raise ValueError("settings and variant go together: the variant is a word for the settings")
+    if pruned and settings:
+        raise ValueError("settings and pruned do not go together: a network is pruned from a training by the recipe")
+    if pruned and family.pruning != "channels":
+        raise ValueError(f"{bundle} has no channels that can be pruned")
     if not isinstance(seeds, list) or not seeds:
         raise ValueError(f"seeds is {seeds!r}: it has to be a list, such as [0, 1, 2]")
-    given = (network, dataset, part, epochs)
-    return [Planned(*given, check_whole_number("seeds", seed, 0), bundle, settings, variant) for seed in seeds]
+    given, rest = (network, dataset, part, epochs), (bundle, settings, variant, pruned or None)
+    return [Planned(*given, check_whole_number("seeds", seed, 0), *rest) for seed in seeds]

@@ -1,6 +1,6 @@
 """The parts of a training: losses, optimizers, schedules, and the handlers that record, save and resume it."""
 
-from lunet_networks.bundle.training.averaging import WeightAverage
+from lunet_networks.bundle.training.averaging import WeightAverage, WeightAverageHandler
 from lunet_networks.bundle.training.checkpoints import Checkpoints
 from lunet_networks.bundle.training.curves import Curves
 from lunet_networks.bundle.training.decoupling import DecouplingInferer, DecouplingLoss
@@ -40,6 +40,7 @@ __all__ = [
     "TensorBoard",
     "TrainedCases",
     "WeightAverage",
+    "WeightAverageHandler",
     "create_optimizer",
     "dataset_of_run",
     "labels_of_batch",

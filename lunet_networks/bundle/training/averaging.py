@@ -10,18 +10,18 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from lunet_networks.bundle.runtime.distributed import AverageBuffers
 
-__all__ = ["WeightAverage"]
+__all__ = ["WeightAverage", "WeightAverageHandler"]
 
 
 class WeightAverage:
-    """Handler that keeps an exponential moving average of the weights over the steps of a training.
+    """The exponential moving average of the weights over the steps of a training.
 
     After each step, ``average = decay * average + (1 - decay) * weights``; the first step's weights start it. The
     running statistics of batch norm are averaged in the same way, so that they belong to the averaged weights. The
     optimizer goes on from the weights themselves.
 
-    PyTorch's ``AveragedModel`` does it. ignite's ``EMAHandler`` would start from the weights that the network has when
-    the handler is made, before pretrained ones are loaded.
+    PyTorch's ``AveragedModel`` computes it. ignite's ``EMAHandler`` would start from the weights that the network has
+    when the handler is made, before pretrained ones are loaded.
 
     Args:
         network: the one in training; not wrapped in DistributedDataParallel.
@@ -48,12 +48,6 @@ class WeightAverage:
             self.model = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
         self.network: nn.Module = network if self.model is None else self.model.module
 
-    def attach(self, engine: Engine) -> None:
-        """Attach this handler to a trainer, before the one that validates."""
-        if self.model is not None:
-            engine.add_event_handler(Events.ITERATION_COMPLETED, self.update)
-            AverageBuffers(self.network).attach(engine)
-
     def update(self) -> None:
         """Take the weights after a step into the average."""
         if self.model is not None:
@@ -67,3 +61,27 @@ class WeightAverage:
         """Restore the state from a checkpoint."""
         if self.model is not None:
             self.model.load_state_dict(state)
+
+
+class WeightAverageHandler:
+    """Handler that takes every step of a training into a :class:`WeightAverage`.
+
+    With several processes the statistics of batch norm in the average are averaged over them after every epoch, as
+    :class:`~lunet_networks.bundle.runtime.AverageBuffers` does for the network. So it stands before the validation.
+
+    Args:
+        average: of the weights of the trained network; nothing is done if it is off.
+
+    Example::
+
+        SupervisedTrainer(..., train_handlers=[WeightAverageHandler(average), ValidationHandler(1, evaluator)])
+    """
+
+    def __init__(self, average: WeightAverage) -> None:
+        self.average = average
+
+    def attach(self, engine: Engine) -> None:
+        """Attach this handler to a trainer."""
+        if self.average.model is not None:
+            engine.add_event_handler(Events.ITERATION_COMPLETED, self.average.update)
+            AverageBuffers(self.average.network).attach(engine)

@@ -96,6 +96,24 @@ def test_a_failing_run_is_told_and_the_others_are_done(
 
 
 @pytest.mark.slow
+def test_a_pruned_network_is_trained_again_and_recorded_with_its_pruning(tmp_path: Path, data_dir: Path) -> None:
+    plain = {"network": "unet_small_2f", "epochs": 1}
+    pruned = {"selection": "largest_layer", "channels_per_step": 8, "max_steps": 2}
+    small = {"roi_size": [32, 32, 32], "batch_size": 2}
+    table = write_table(tmp_path / "runs.yaml", {**plain, "pruned": {**pruned, **small}, "variant": "largest"})
+    places = {"data_dir": str(data_dir), "work_dir": str(tmp_path / "work"), "records": str(tmp_path / "records")}
+    study(table=table, **places)
+    (record,) = read_records(tmp_path / "records")
+    assert record.name == "hippocampus-fold0-unet_small_2f-largest-1epochs-seed0"
+    assert record.run["pruning"]["steps"] == 2
+    assert record.run["parameters"] < 88_000
+    assert record.run["settings"].keys().isdisjoint({"pretrained", "dataset_dir"})
+    assert record.cpu_minutes > record.run["pruning"]["cpu_seconds"] / 60
+    before = tmp_path / "work" / "runs" / "hippocampus-fold0-unet_small_2f-1epochs-seed0"
+    assert (before / "models" / "model.pt").is_file()
+
+
+@pytest.mark.slow
 def test_a_killed_study_goes_on_and_ends_like_an_undisturbed_one(tmp_path: Path, data_dir: Path) -> None:
     table = write_table(tmp_path / "runs.yaml", {"network": "lunet_small_1f", "epochs": 8, **SMALL})
     (planned,) = read_table(Path(table))

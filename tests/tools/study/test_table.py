@@ -43,6 +43,18 @@ def test_a_line_is_a_run_a_seed(tmp_path: Path) -> None:
     assert {planned.bundle for planned in read_table(path)} == {"lunet_small"}
 
 
+def test_a_pruned_network_has_a_run_before_it_and_other_records_know_nothing_of_pruning(tmp_path: Path) -> None:
+    path = tmp_path / "runs.yaml"
+    pruned = {"network": "unet_small_4f", "pruned": {"selection": "stamp"}, "variant": "stamp", "seeds": [1]}
+    path.write_text(yaml.safe_dump([{**RIGHT, **pruned}]))
+    (planned,) = read_table(path)
+    assert planned.name == "hippocampus-fold0-unet_small_4f-stamp-2epochs-seed1"
+    assert planned.described()["pruned"] == {"selection": "stamp"}
+    before = planned.before_pruning()
+    assert before.name == "hippocampus-fold0-unet_small_4f-2epochs-seed1"
+    assert "pruned" not in before.described()
+
+
 def test_a_network_without_a_family_is_trained_by_the_recipe_that_goes_with_it(tmp_path: Path) -> None:
     path = tmp_path / "runs.yaml"
     picture = {**RIGHT, "dataset": "ultrasound", "part": "split1", "seeds": [0]}
@@ -64,6 +76,10 @@ def test_a_network_without_a_family_is_trained_by_the_recipe_that_goes_with_it(t
         ({"settings": {"loss_name": "dic"}, "variant": "x"}, "loss_name is 'dic'"),
         ({"settings": {"seed": 3}, "variant": "x"}, "settings has seed: that is given by a column"),
         ({"settings": {"batch_size": 3}}, "settings and variant go together"),
+        ({"pruned": {"selection": "stamp"}}, "settings and variant go together"),
+        ({"pruned": {"selection": "stam"}, "variant": "x"}, "selection is 'stam'"),
+        ({"pruned": {"epochs": 3}, "variant": "x"}, "pruned has epochs: that is given by a column"),
+        ({"network": "mednext_small", "pruned": {"max_steps": 3}, "variant": "x"}, "mednext_small has no channels"),
     ],
 )
 def test_a_wrong_line_is_named(tmp_path: Path, changed: dict, error: str) -> None:
