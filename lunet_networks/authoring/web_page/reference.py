@@ -79,6 +79,12 @@ class _Memory:
             x = x.clamp(*limits)
         self.write(output, x)
 
+    def conv_wide(self, place, channels, out, kernel, bias, output, depth, height, width, *others):
+        *taps, stride = others
+        x, weight = self.read(place, 1, channels, depth, height, width), self.read(kernel, out, channels, *taps)
+        padding = [length // 2 for length in taps]
+        self.write(output, F.conv3d(x, weight, self.read(bias, out), stride, padding))
+
     def depthwise3(self, place, channels, kernel, bias, output, depth, height, width, taps):
         x = self.read(place, 1, channels, depth, height, width)
         weight = self.read(kernel, channels, 1, 3, taps, 3)

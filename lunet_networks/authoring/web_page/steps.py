@@ -11,7 +11,7 @@ import numpy as np
 __all__ = ["ALIGNMENT", "FUNCTIONS", "Buffer", "Place", "Program", "Weights"]
 
 FUNCTIONS = (  # of sources/engine/engine.cpp
-    *("conv3", "depthwise3", "depthwise_up3", "pool2", "up2", "instance_norm", "perceptron"),
+    *("conv3", "conv_wide", "depthwise3", "depthwise_up3", "pool2", "up2", "instance_norm", "perceptron"),
     *("pointwise", "convolution", "transposed", "affine", "activate", "add", "multiply", "copy", "mean"),
     *("window", "nearest", "bilinear"),
 )

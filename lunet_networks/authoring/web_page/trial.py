@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import nibabel as nib
 import numpy as np
@@ -25,11 +25,14 @@ from lunet_networks.authoring.web_page.reference import run_plan
 
 __all__ = [
     "MOST_DIFFERENT",
+    "Labelled",
     "Trial",
+    "bundle_labeller",
     "different_voxels",
     "label_by_bundle",
     "label_in_chromium",
     "label_in_node",
+    "run_in_node",
     "try_page",
     "voxels_of",
 ]
@@ -40,6 +43,18 @@ MOST_DIFFERENT = (
 TURNED = np.array([[0, -1.5, 0.2, 40], [1.1, 0, 0, -12], [0.1, 0, 1.3, 7], [0, 0, 0, 1.0]])  # an oblique image
 Images = Sequence[Sequence[Path]]  # a file for each channel, or one
 Labeller = Callable[[Path, Images, Path], list[Path]]
+
+
+class Labelled(NamedTuple):
+    """The label map of an image.
+
+    Args:
+        path: of its file.
+        seconds: of the processor, from reading the image to writing its labels.
+    """
+
+    path: Path
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -95,20 +110,39 @@ def label_by_bundle(parser: ConfigParser, root: Path, network: nn.Module, images
         images: a list of files for each.
         output: folder of the label maps.
     """
-    paths = [[str(path) for path in files] if len(files) > 1 else str(files[0]) for files in images]
+    label = bundle_labeller(parser, root, network, output)
+    for files in images:
+        label(files)
+    return sorted(output.iterdir())
+
+
+def bundle_labeller(
+    parser: ConfigParser, root: Path, network: nn.Module, output: Path
+) -> Callable[[Sequence[Path]], None]:
+    """A function that labels an image as :py:func:`label_by_bundle` does. It takes the files of its channels, or one.
+
+    Args:
+        parser: of inference.json; paths and device in it are changed.
+        root: the bundle's folder.
+        network: with its weights.
+        output: folder of the label maps.
+    """
     parser["bundle_root"], parser["output_dir"], parser["device"] = str(root), str(output), "cpu"
     parser["backend"] = "eager"
     preprocessing, inferer, postprocessing = (
         parser.get_parsed_content(name) for name in ("preprocessing", "inferer", "postprocessing")
     )
     network = network.eval()
-    for path in paths:
-        item = preprocessing({"image": path})
+
+    def label(files: Sequence[Path]) -> None:
+        paths = [str(path) for path in files]
+        item = preprocessing({"image": paths if len(paths) > 1 else paths[0]})
         with torch.no_grad():
             logits = inferer(item["image"][None], network)
         item["pred"] = logits[0]
         postprocessing(item)
-    return sorted(output.iterdir())
+
+    return label
 
 
 def label_in_node(page: Path, images: Images, output: Path) -> list[Path]:
@@ -117,16 +151,31 @@ def label_in_node(page: Path, images: Images, output: Path) -> list[Path]:
     Raises:
         RuntimeError: if an image is not labelled.
     """
+    return [each.path for each in run_in_node(page, images, output)]
+
+
+def run_in_node(page: Path, images: Images, output: Path, engine: Sequence[str | Path] = ()) -> list[Labelled]:
+    """The label maps of images by a page in node, and how long each took.
+
+    Args:
+        page: the file.
+        images: a list of files for each.
+        output: folder of the label maps.
+        engine: a module that computes logits instead of the page's engine, and what its ``createEngine`` takes.
+
+    Raises:
+        RuntimeError: if an image is not labelled.
+    """
     jobs = output / "jobs.json"
     jobs.write_text(json.dumps([{"files": list(map(str, files)), "output": str(output)} for files in images]))
-    command = ["node", str(SOURCES / "trial.mjs"), str(page), str(jobs)]
+    command = ["node", str(SOURCES / "trial.mjs"), str(page), str(jobs), *map(str, engine)]
     done = subprocess.run(command, capture_output=True, text=True)
     jobs.unlink()
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     faults = [answer["error"] for answer in answers if "error" in answer]
     if done.returncode or faults or len(answers) < len(images):
         raise RuntimeError("; ".join(faults) or done.stderr.strip().rpartition("\n")[2] or "node ended early")
-    return [Path(answer["file"]) for answer in answers]
+    return [Labelled(Path(answer["file"]), answer["seconds"]) for answer in answers]
 
 
 def label_in_chromium(page: Path, images: Images, output: Path) -> list[Path]:

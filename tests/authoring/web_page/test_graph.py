@@ -23,6 +23,7 @@ NETWORKS = {
     "unet++": ("lunetpp_small_2f", {"spatial_dims": 3}, (1, 16, 16, 32)),
     "mednext": ("mednext_small", {"out_channels": 2}, (1, 16, 16, 32)),
     "pspseg": ("pspseg_s", {"channels": (4, 6, 8)}, (1, 16, 16, 8)),
+    "pspseg of many channels": ("pspseg_s", {"channels": (16, 32)}, (1, 8, 16, 8)),
     "pspseg of pictures": ("pspseg_s", {"spatial_dims": 2, "channels": (4, 6, 8)}, (1, 16, 32)),
     "lv_unet": ("lv_unet", {}, (3, 128, 128)),
     "lmsc_unet": ("lmsc_unet", {}, (3, 32, 48)),
@@ -53,7 +54,7 @@ def run_engine(folder, plan, weights, image):
     return np.fromfile(folder / "logits", "<f4")
 
 
-SLOW = ("unet++", "lv_unet", "lmsc_unet", "pspseg", "norm first", "wide rows")
+SLOW = ("unet++", "lv_unet", "lmsc_unet", "pspseg", "pspseg of many channels", "norm first", "wide rows")
 
 
 @pytest.mark.parametrize("name", [pytest.param(each, marks=[pytest.mark.slow] * (each in SLOW)) for each in NETWORKS])
@@ -70,6 +71,36 @@ def test_a_plan_gives_the_logits_of_its_network(name, tmp_path):
         np.testing.assert_allclose(
             run_engine(tmp_path, plan, weights, image.numpy()).reshape(logits.shape), logits, atol=tolerance
         )
+
+
+MANY_CHANNELS = {
+    "volume": (
+        nn.Conv3d(16, 32, (1, 3, 3), padding=(0, 1, 1)),
+        nn.Conv3d(32, 16, (3, 1, 3), padding=(1, 0, 1), bias=False),
+        nn.Conv3d(16, 48, 3, stride=2, padding=1),
+        nn.Conv3d(48, 16, 1, stride=2),
+    ),
+    "picture": (
+        nn.Conv2d(16, 32, (1, 3), padding=(0, 1)),
+        nn.Conv2d(32, 48, 3, stride=2, padding=1, bias=False),
+        nn.Conv2d(48, 16, 3, stride=2, padding=1),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", MANY_CHANNELS)
+def test_one_kernel_computes_convolutions_of_many_channels(kind, tmp_path):
+    network = nn.Sequential(*MANY_CHANNELS[kind])
+    image = torch.randn(16, *(5, 7, 9)[: len(network[0].kernel_size)])
+    with torch.no_grad():
+        logits = network(image[None])[0].numpy()
+    plan, weights = planned(network, image.shape)
+    assert {function for function, *_ in plan["steps"]} == {"conv_wide"}
+    tolerance = 1e-5 * np.abs(logits).max()
+    np.testing.assert_allclose(run_plan(plan, weights, image.numpy()).reshape(logits.shape), logits, atol=tolerance)
+    if shutil.which("node"):
+        found = run_engine(tmp_path, plan, weights, image.numpy())
+        np.testing.assert_allclose(found.reshape(logits.shape), logits, atol=tolerance)
 
 
 def test_a_deployed_network_has_a_plan():

@@ -1,12 +1,13 @@
 // What a page calls to run a network: the kernels of the package, and plain layers for what they do not compute.
 //
 // One volume, float32, channels x depth x height x width; a picture is a volume of depth 1. Steps of the page's plan name
-// these functions, see plan.py. A function returns nothing: memory that cannot be had ends the module.
+// these functions, see steps.py. A function returns nothing: memory that cannot be had ends the module.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
 
+#include "channels_last.hpp"
 #include "vectors.hpp"
 
 extern "C" {
@@ -53,6 +54,15 @@ inline int behind_last(int tap, int stride, int length, int out_length) {
   return last < 0 ? 0 : std::min(out_length, last / stride + 1);
 }
 
+// The transpose of a matrix, in blocks that the cache holds.
+void transpose(const float* in, int64_t rows, int64_t columns, float* out) {
+  constexpr int64_t SIDE = 16;
+  for (int64_t first = 0; first < rows; first += SIDE)
+    for (int64_t begin = 0; begin < columns; begin += SIDE)
+      for (int64_t r = first; r < std::min(first + SIDE, rows); r++)
+        for (int64_t c = begin; c < std::min(begin + SIDE, columns); c++) out[c * rows + r] = in[r * columns + c];
+}
+
 enum Activation { RELU, LEAKY_RELU, GELU, HARD_SWISH, HARD_SIGMOID };
 
 inline float activated(float x, int kind, float slope) {
@@ -77,6 +87,20 @@ void conv3(const float* const* in, const int* widths, int inputs, int out_channe
            int width, int height_taps) {
   lunet_conv(in, widths, inputs, 1, out_channels, kernel, bias, weight, shift, mean, variance, eps, norm_first, low,
              high, out, depth, height, width, height_taps, 1);
+}
+
+// A convolution of many channels: groups of 16, one or three taps along an axis with zeros that keep the size, and one
+// stride of 1 or 2. The kernel's volumes have the channels last.
+void conv_wide(const float* in, int in_channels, int out_channels, const float* kernel, const float* bias, float* out,
+               int depth, int height, int width, int depth_taps, int height_taps, int width_taps, int stride) {
+  Volume size{depth, height, width};
+  const int taps[] = {depth_taps, height_taps, width_taps};
+  Layer layer(size, in_channels, out_channels, taps, stride, kernel, bias, 1);
+  int64_t length = size.size(), out_length = layer.output().size();
+  Scratch scratch(1, layer.scratch(1)), last(1, length * in_channels), out_last(1, out_length * out_channels);
+  transpose(in, in_channels, length, last.of(0));
+  layer.compute(Field{last.of(0), in_channels}, out_last.of(0), nullptr, scratch, 1);
+  transpose(out_last.of(0), out_length, out_channels, out);
 }
 
 void depthwise3(const float* in, int channels, const float* kernel, const float* bias, float* out, int depth,
