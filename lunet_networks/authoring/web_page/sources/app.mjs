@@ -96,7 +96,7 @@ function finish(done) {
   view.overlay(done.labels);
   $('save').disabled = false;
   $('legend').replaceChildren(...model.labels.map((each, k) => row(each, k + 1, done)));
-  $('note').textContent = `${model.note} Computed here in ${done.seconds.toFixed(1)} s on ${done.size.slice(0, model.dims).join(' x ')} voxels.`;
+  $('note').textContent = `${model.note} Computed here in ${done.seconds.toFixed(1)} s on ${done.size.slice(0, model.dims).join(' x ')} ${model.dims === 3 ? 'voxels' : 'pixels'}.`;
   document.body.dataset.state = 'done';
   say(`${names} is labelled.`);
 }

@@ -101,7 +101,8 @@ export function createView(host, colours) {
       });
       host.replaceChildren(...frames.map((each) => each.figure));
       const some = Float32Array.from({ length: 20000 }, (_, k) => image.data[Math.floor((k * labels0()) / 20000)]).sort();
-      const range = { least: some[0], greatest: some[19999], low: image.picture ? 0 : some[200], high: image.picture && some[19999] <= 255 ? 255 : some[19799] };
+      const [least, greatest] = [some[0], some[19999]], low = image.picture ? 0 : some[200];
+      const range = image.picture && greatest <= 255 ? { least: 0, greatest: 255, low, high: 255 } : { least: Math.min(least, low), greatest, low, high: some[19799] };
       Object.assign(state, { low: range.low, high: range.high, hidden: new Set() });
       draw();
       return range;
