@@ -49,6 +49,16 @@ def test_unit(size: tuple[int, ...], widths: tuple[int, ...], out: int) -> None:
     _compare((result.values, result.scale, result.shift), plain[:3], _leaves(inputs, parameters))
 
 
+def test_a_convolution_of_many_channels_is_hardly_rounded_more_than_one_of_few() -> None:
+    errors = []
+    for channels in (8, 64):
+        values, weight = torch.randn(2, channels, 8, 16, 32), torch.randn(4, channels, 3, 3, 3)
+        found = train_unit([Scaled(values)], weight, *torch.zeros(3, 4), 1e-5)[0].values
+        exact = torch.nn.functional.conv3d(values.double(), weight.double(), padding=1).relu()
+        errors.append(((found - exact).abs().max() / exact.abs().max()).item())
+    assert errors[1] < 1.5 * errors[0]
+
+
 @pytest.mark.parametrize("size", [size for size in SIZES if min(size) > 1])
 def test_pool(size: tuple[int, ...]) -> None:
     input = _scaled(2, 3, size)
