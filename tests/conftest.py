@@ -1,6 +1,5 @@
 """What several tests need."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,9 +9,6 @@ import torch
 from lunet_networks.authoring.samples.get_data import phantom
 
 REPOSITORY = Path(__file__).parents[1]
-
-# A process of pytest runs hundreds of trainings. It would keep the memory of the largest, see keep_freed_memory.
-os.environ.setdefault("GLIBC_TUNABLES", "")
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
-"""Running a bundle's configs within the tests' own process, and the environment of a process of its own."""
+"""Running a bundle's configs within the tests' own process."""
 
-import os
 from pathlib import Path
 
 from monai.bundle import ConfigWorkflow
@@ -18,8 +17,3 @@ def run_bundle(bundle: Path, *configs: str, **settings: object) -> None:
     )
     workflow.initialize()
     workflow.run()
-
-
-def environment_of_user(**more: str) -> dict[str, str]:
-    """That of a process that a user starts: without what conftest.py sets for the tests' own process."""
-    return {**{name: value for name, value in os.environ.items() if name != "GLIBC_TUNABLES"}, **more}

@@ -15,7 +15,10 @@ LEAN_UNET = "Lean Unet: A Compact Model for Image Segmentation, arXiv 2512.03834
 UNET = "Ronneberger et al., U-Net: Convolutional Networks for Biomedical Image Segmentation, MICCAI 2015"
 UNETPP = "Zhou et al., UNet++: A Nested U-Net Architecture for Medical Image Segmentation, DLMIA 2018"
 PSPSEG = "PSP-Seg, arXiv 2509.09267"
-LMSC_UNET = "LMSC-UNet, ICAART 2025"
+LMSC_UNET = (
+    "Sawant et al., LMSC-UNet: A Lightweight U-Net with Modified Skip Connections for Semantic Segmentation, "
+    "ICAART 2025"
+)
 LV_UNET = "Jiang et al., LV-UNet: A Lightweight and Vanilla Model for Medical Image Segmentation, arXiv 2408.16886"
 UNEXT = "Valanarasu and Patel, UNeXt: MLP-based Rapid Medical Image Segmentation Network, MICCAI 2022"
 MALUNET = "Ruan et al., MALUNet: A Multi-Attention and Light-weight UNet for Skin Lesion Segmentation, BIBM 2022"

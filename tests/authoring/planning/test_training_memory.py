@@ -1,6 +1,7 @@
 """The estimate of a training's memory against what real training steps take, in processes of their own."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,6 @@ import pytest
 
 from lunet_networks import create_network
 from lunet_networks.authoring.planning.training_memory import TRAINING_BASE_MEMORY, estimate_training_memory
-from tests.helpers.running import environment_of_user
 
 OUT_CHANNELS = 3
 MEASURE = """
@@ -68,7 +68,7 @@ def network_for(preset, shape):
 def test_bounds_the_memory_of_real_steps(preset, shape, kernels):
     process = subprocess.run(
         [sys.executable, "-c", MEASURE, json.dumps([preset, shape, OUT_CHANNELS])],
-        env=environment_of_user(OMP_NUM_THREADS="1", LUNET_KERNELS=kernels),
+        env={**os.environ, "OMP_NUM_THREADS": "1", "LUNET_KERNELS": kernels},
         capture_output=True,
         text=True,
         check=True,

@@ -7,7 +7,6 @@ import sys
 import pytest
 
 from lunet_networks.bundle.runtime.freed_memory import keep_freed_memory
-from tests.helpers.running import environment_of_user
 
 FRESH_PAGES = """
 import resource, sys
@@ -33,8 +32,7 @@ pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only 
 def _fresh_pages(kept: str) -> int:
     """MiB that ten steps ask of the system, in a process of its own."""
     command = [sys.executable, "-c", FRESH_PAGES, kept]
-    run = subprocess.run(command, env=environment_of_user(), capture_output=True, text=True, check=True)
-    return int(run.stdout)
+    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 def test_the_same_memory_serves_the_next_step() -> None:
