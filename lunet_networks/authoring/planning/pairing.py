@@ -50,10 +50,13 @@ def _how_to_convert(folder: Path) -> str:
     """What to do where a folder holds DICOM, or ""."""
     if not holds_dicom(folder):
         return ""
-    convert = shell(["dcm2niix", "-z", "y", "-b", "n", "-f", "%f", "-o", "DATA/imagesTr", str(folder)])
+    place = folder / "imagesTr" if (folder / "imagesTr").is_dir() else folder
+    # dcm2niix names all that lies below a folder after that folder: so one series after the other
+    convert = f'for series in {shell([str(place)])}/*/; do dcm2niix -z y -b n -f %f -o DATA/imagesTr "$series"; done'
     return (
-        f"\n{folder} holds DICOM, which a training does not read: write each series as NIfTI into a new folder DATA, "
-        f"named after its folder,\n  pip install dcm2niix && mkdir -p DATA/imagesTr DATA/labelsTr\n  {convert}\n"
+        f"\n{folder} holds DICOM, which a training does not read: write each series, in a folder of its own, as NIfTI "
+        "into a new folder DATA, named after its folder,\n"
+        f"  pip install dcm2niix && mkdir -p DATA/imagesTr DATA/labelsTr\n  {convert}\n"
         "and put label maps of the same names into DATA/labelsTr; docs/dicom.md converts labels that are DICOM SEG"
     )
 

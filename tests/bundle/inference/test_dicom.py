@@ -2,6 +2,8 @@
 
 import csv
 import re
+import shutil
+import subprocess
 import zipfile
 from pathlib import Path
 
@@ -230,10 +232,25 @@ def test_the_packages_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_a_dataset_of_dicom_is_told_how_to_be_converted(tmp_path: Path) -> None:
     write_series(tmp_path / "dicom" / "a", volume(), LPS_THICK_SLICES)
-    command = f"dcm2niix -z y -b n -f %f -o DATA/imagesTr {tmp_path}/dicom\n"
     with pytest.raises(ValueError, match=r"(?s)no training cases in .* holds DICOM") as error:
         find_cases(tmp_path / "dicom")
-    assert command in str(error.value)
+    assert f'for series in {tmp_path}/dicom/*/; do dcm2niix -z y -b n -f %f -o DATA/imagesTr "$series"; done\n' in str(
+        error.value
+    )
+
+
+@pytest.mark.skipif(not shutil.which("dcm2niix"), reason="dcm2niix is not installed")
+def test_the_command_converts_each_series(tmp_path: Path) -> None:
+    for number, name in enumerate(("a", "b")):
+        write_series(tmp_path / "my dicom" / name, volume(), LPS_THICK_SLICES, series=f"1.2.3.{number}")
+    with pytest.raises(ValueError, match="dcm2niix") as error:
+        find_cases(tmp_path / "my dicom")
+    (tmp_path / "DATA" / "imagesTr").mkdir(parents=True)
+    (loop,) = re.findall(r"for series in .*; done", str(error.value))
+    subprocess.run(["bash", "-c", loop], cwd=tmp_path, check=True)
+    for name in ("a", "b"):
+        image = nib.load(tmp_path / "DATA" / "imagesTr" / f"{name}.nii.gz")
+        np.testing.assert_allclose(on_grid(image, LPS_THICK_SLICES, SHAPE), volume())
 
 
 def test_images_that_are_dicom_beside_label_maps_are_told_how_to_be_converted(tmp_path: Path) -> None:
