@@ -27,9 +27,11 @@ struct Volume {
 
 inline Vector leaky(Vector x, float slope) { return x > 0.0f ? x : x * slope; }
 
+struct Computed;
+
 // What is read as an image of many channels, and what is computed as it is read.
 struct Field {
-  const float* values;
+  const float* values;  // none if it is computed
   int channels;
   const float *scale = nullptr, *shift = nullptr;  // of each channel: then comes a leaky ReLU
   float slope = 1.0f;
@@ -37,11 +39,12 @@ struct Field {
   // Or the image is a layer of one voxel of an image in planes: weights by input channel, then output channel.
   const float *stem = nullptr, *stem_bias = nullptr;
   int stem_channels = 0;
+  const Computed* computed = nullptr;
 
   // A row, into voxels and groups of 16 channels at these distances.
   void read(const Volume& size, int d, int h, float* to, int64_t voxel, int64_t group) const {
     int64_t begin = (int64_t(d) * size.height + h) * size.width;
-    const float* from = values + begin * channels;
+    const float* from = computed ? row_of(*computed, d, h) : values + begin * channels;
     for (int c = 0; c < channels; c += LANES) {
       float* at = to + c / GROUP * group + c % GROUP;
       if (stem) {
@@ -66,6 +69,9 @@ struct Field {
       }
     }
   }
+
+ private:
+  static const float* row_of(const Computed& computed, int d, int h);
 };
 
 // The sums of which mean and variance of every channel follow, by plane of the volume: squared distances from the mean
@@ -215,6 +221,18 @@ class Layer {
   }
 
   const Volume& output() const { return out_size; }
+  const float* weights_of(int out_channel) const { return kernel + out_channel * length; }
+
+  // A row of a layer of one voxel; the input's row is kept in order.
+  void compute_row(const Field& in, int d, int h, float* in_row, float* out_row) const {
+    in.read(size, d, h, in_row, GROUP, int64_t(size.width) * GROUP);
+    Window window{{in_row}, int64_t(size.width) * GROUP, 0, in_channels / GROUP, 1, 1};
+    for (int block = 0; block < num_blocks; block++) {
+      Tiles some = choose_some(block);
+      const float* ordered = weights.of(0) + block * BLOCK * length;
+      some(window, 0, ordered, bias ? bias + block * BLOCK : nullptr, out_row + block * BLOCK, out_channels, size.width);
+    }
+  }
 
   // Floats that each thread needs.
   int64_t scratch(int threads) const { return is_deep ? (plane * size.depth + threads - 1) / threads : plane * taps[0]; }
@@ -245,15 +263,26 @@ class Layer {
 
   int channels_of(int block) const { return std::min(BLOCK, out_channels - block * BLOCK); }
 
+  Tiles choose_some(int block) const {
+    return channels_of(block) == LANES ? choose_tiles<1>(stride, taps[2]) : choose_tiles<2>(stride, taps[2]);
+  }
+
   // By group of input channels, tap, input channel, output channel.
   void order_weights(int block, float* to) const {
     int channels = channels_of(block), volume = taps[0] * taps[1] * taps[2];
-    const float* from = kernel + block * BLOCK * length;
-    for (int c = 0; c < in_channels; c++)
-      for (int t = 0; t < volume; t++, from++) {
-        float* at = to + ((int64_t(c / GROUP) * volume + t) * GROUP + c % GROUP) * channels;
-        for (int o = 0; o < channels; o++) at[o] = from[o * length];
+    for (int o = 0; o < channels; o += LANES) {
+      const float* from = kernel + (block * BLOCK + o) * length;
+      for (int64_t first = 0; first < length; first += LANES) {
+        Vector square[LANES];
+        for (int k = 0; k < LANES; k++) square[k] = load(from + k * length + first);
+        transpose(square);
+        int c = first / volume, t = first % volume;
+        for (int k = 0; k < LANES; k++) {
+          store(to + ((int64_t(c / GROUP) * volume + t) * GROUP + c % GROUP) * channels + o, square[k]);
+          if (++t == volume) t = 0, c++;
+        }
       }
+    }
   }
 
   // Whether a plane, or a row, is read at all.
@@ -291,7 +320,7 @@ class Layer {
       window.plane[k] = from < 0 || from >= size.depth ? nullptr : planes + from % kept * plane;
     }
     int first = block * BLOCK, vectors = channels_of(block) / LANES;
-    Tiles some = vectors == 1 ? choose_tiles<1>(stride, taps[2]) : choose_tiles<2>(stride, taps[2]);
+    Tiles some = choose_some(block);
     for (int h = 0; h < out_size.height; h++) {
       float* to = out + (int64_t(d) * out_size.height + h) * out_size.width * out_channels + first;
       some(window, h * stride * row, ordered, bias ? bias + first : nullptr, to, out_channels, out_size.width);
@@ -307,6 +336,95 @@ class Layer {
   const bool is_deep;
   const float *kernel, *bias;
   Scratch weights;
+};
+
+// A layer of one voxel that is computed as it is read, row by row, and never stored.
+struct Computed {
+  const Layer& layer;
+  const Field& in;
+  const Scratch& rows;  // of a thread: a row of the input and one of the output
+  int64_t in_length;    // of a row
+
+  const float* row(int d, int h) const {
+    float *in_row = rows.of(omp_get_thread_num()), *out_row = in_row + in_length;
+    layer.compute_row(in, d, h, in_row, out_row);
+    return out_row;
+  }
+};
+
+inline const float* Field::row_of(const Computed& computed, int d, int h) { return computed.row(d, h); }
+
+// Means of all channels and of the products of any two of them: mean and variance of any layer of one voxel follow. All
+// in double precision, so that nothing is lost in the difference of large numbers. They do not depend on the threads.
+class Products {
+ public:
+  Products(const Volume& size, int channels, int threads)
+      : size(size), channels(channels), parts(std::min<int64_t>(PARTS, int64_t(size.depth) * size.height)),
+        length(int64_t(channels) * (channels + 1)), sums(parts * length),
+        rows(threads, int64_t(size.width) * channels * 3) {}
+
+  void compute(const Field& in, int threads) {
+    std::fill(sums.begin(), sums.end(), 0.0);
+    int64_t count = int64_t(size.depth) * size.height;
+#pragma omp parallel for num_threads(threads)
+    for (int part = 0; part < parts; part++)
+      for (int64_t r = count * part / parts; r < count * (part + 1) / parts; r++)
+        add(in, r, rows.of(omp_get_thread_num()), sums.data() + part * length);
+    for (int part = 1; part < parts; part++)
+      for (int64_t i = 0; i < length; i++) sums[i] += sums[part * length + i];
+    for (int i = 0; i < channels; i++)
+      for (int j = 0; j < i; j++) sums[int64_t(i) * channels + j] = sums[int64_t(j) * channels + i];
+    for (double& sum : sums) sum /= size.size();
+  }
+
+  // The instance norm of a channel of the layer: what to multiply by, and then to add.
+  void norm(const float* weights, double eps, double& scale, double& shift) const {
+    double mean = 0.0, square = 0.0;
+    for (int i = 0; i < channels; i++) {
+      const double* of_channel = sums.data() + int64_t(i) * channels;
+      double sum = 0.0;
+      for (int j = 0; j < channels; j++) sum += of_channel[j] * weights[j];
+      square += sum * weights[i], mean += sums[int64_t(channels) * channels + i] * weights[i];
+    }
+    double variance = square - mean * mean;
+    scale = 1.0 / std::sqrt((variance < 0.0 ? 0.0 : variance) + eps);
+    shift = -mean * scale;
+  }
+
+ private:
+  static constexpr int PARTS = 32, AT_ONCE = 4, WIDE = LANES / 2;
+  typedef double Wide __attribute__((vector_size(WIDE * sizeof(double)), aligned(sizeof(double))));
+
+  // A row; of the products, each of two channels once or twice.
+  void add(const Field& in, int64_t r, float* row, double* to) const {
+    in.read(size, r / size.height, r % size.height, row, channels, GROUP);
+    double* wide = reinterpret_cast<double*>(row + int64_t(size.width) * channels);
+    for (int64_t i = 0; i < int64_t(size.width) * channels; i++) wide[i] = row[i];
+    auto at = [&](int w, int c) { return *reinterpret_cast<const Wide*>(wide + int64_t(w) * channels + c); };
+    for (int c = 0; c < channels; c += WIDE) {
+      Wide sum{};
+      for (int w = 0; w < size.width; w++) sum += at(w, c);
+      *reinterpret_cast<Wide*>(to + int64_t(channels) * channels + c) += sum;
+    }
+    for (int j = 0; j < channels; j += 2 * WIDE)
+      for (int i = 0; i < j + 2 * WIDE; i += AT_ONCE) {
+        Wide products[AT_ONCE][2]{};
+        for (int w = 0; w < size.width; w++) {
+          Wide first = at(w, j), second = at(w, j + WIDE);
+          const double* other = wide + int64_t(w) * channels + i;
+          for (int k = 0; k < AT_ONCE; k++) products[k][0] += first * other[k], products[k][1] += second * other[k];
+        }
+        for (int k = 0; k < AT_ONCE; k++)
+          for (int v = 0; v < 2; v++)
+            *reinterpret_cast<Wide*>(to + int64_t(i + k) * channels + j + v * WIDE) += products[k][v];
+      }
+  }
+
+  const Volume size;
+  int channels, parts;
+  int64_t length;
+  std::vector<double> sums;
+  Scratch rows;
 };
 
 }  // namespace

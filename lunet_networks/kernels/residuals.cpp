@@ -2,6 +2,7 @@
 // them. A convolution collects the sums for its norm; what reads it next applies norm and leaky ReLU. So every layer is
 // one pass over memory, and the sum of branches, with their scales, norms and the last leaky ReLU, is one more.
 #include <memory>
+#include <optional>
 
 #include "channels_last.hpp"
 
@@ -19,6 +20,15 @@ struct Affine {
       double multiplied, added;
       moments.norm(c, int64_t(size.depth) * size.height, size.width, eps, multiplied, added);
       scale[c] = multiplied * factor, shift[c] = added * factor;
+    }
+  }
+
+  // Of a layer of one voxel of an image.
+  void set(const Products& products, const Layer& layer, double eps) {
+    for (size_t c = 0; c < scale.size(); c++) {
+      double multiplied, added;
+      products.norm(layer.weights_of(c), eps, multiplied, added);
+      scale[c] = multiplied, shift[c] = added;
     }
   }
 };
@@ -50,6 +60,57 @@ class Lower {
   int in_channels = 0;
   std::unique_ptr<Layer> layer;
   std::unique_ptr<Scratch> output;
+};
+
+// What lies between the two convolutions of a branch: the output of a layer of one voxel, normed, behind a leaky ReLU.
+// If it is wide and the cache cannot hold it, the second convolution computes it as it reads, and it is never stored.
+class Inside {
+ public:
+  Inside(const Volume& size, int channels, int hidden, double eps, double slope, int threads)
+      : size(size), eps(eps), in_length(int64_t(size.width) * channels), norm(hidden) {
+    if (hidden >= channels && size.size() * hidden > CACHED) {
+      products = std::make_unique<Products>(size, channels, threads);
+      buffer = std::make_unique<Scratch>(threads, in_length + int64_t(size.width) * hidden);
+    } else {
+      moments = std::make_unique<Moments>(size.depth, hidden);
+      buffer = std::make_unique<Scratch>(1, size.size() * hidden);
+    }
+    field.channels = hidden, field.scale = norm.scale.data(), field.shift = norm.shift.data(), field.slope = slope;
+  }
+
+  // The input of all branches.
+  void of(const Field& input, int threads) {
+    in = &input;
+    if (products) products->compute(input, threads);
+  }
+
+  // Of a branch, until the next one.
+  const Field& compute(const Layer& layer, Scratch& scratch, int threads) {
+    if (products) {
+      norm.set(*products, layer, eps);
+      computed.emplace(Computed{layer, *in, *buffer, in_length});
+      field.computed = &*computed;
+    } else {
+      layer.compute(*in, buffer->of(0), moments.get(), scratch, threads);
+      norm.set(*moments, size, eps);
+      field.values = buffer->of(0);
+    }
+    return field;
+  }
+
+ private:
+  static constexpr int64_t CACHED = 1 << 20;  // floats
+
+  const Volume size;
+  const double eps;
+  const int64_t in_length;  // of a row
+  Affine norm;
+  Field field{};
+  const Field* in = nullptr;
+  std::unique_ptr<Moments> moments;
+  std::unique_ptr<Products> products;
+  std::unique_ptr<Scratch> buffer;  // all of it, or what each thread needs for a row
+  std::optional<Computed> computed;
 };
 
 // A last layer of one voxel, whose output is in planes.
@@ -192,16 +253,16 @@ int lunet_redundant_module(const float* in, const float* lower, int lower_channe
                            int depth, int height, int width, int threads) try {
   Volume size{depth, height, width}, half{(depth + 1) / 2, height / 2, width / 2};
   Lower below(lower, lower_channels, channels, rise, rise_bias, half, threads);
-  int64_t length = size.size() * channels, hidden_length = size.size() * hidden, needed = below.scratch(threads);
+  int64_t length = size.size() * channels, needed = below.scratch(threads);
   std::vector<std::unique_ptr<Layer>> before, after;
   for (int b = 0; b < branches; b++) {
     before.push_back(std::make_unique<Layer>(size, channels, hidden, ONE_VOXEL, 1, first[b], nullptr, threads));
     after.push_back(std::make_unique<Layer>(size, hidden, channels, taps + 3 * b, 1, second[b], nullptr, threads));
     needed = std::max({needed, before[b]->scratch(threads), after[b]->scratch(threads)});
   }
-  Scratch inside(1, hidden_length), convolved(1, branches * length);
-  Moments hidden_moments(depth, hidden), moments(depth, channels);
-  Affine inner(hidden);
+  Inside inside(size, channels, hidden, eps, slope, threads);
+  Scratch convolved(1, branches * length);
+  Moments moments(depth, channels);
   std::vector<Affine> norms(branches, Affine(channels));
   Scratch scratch(threads, needed);
   std::vector<const float*> outputs;
@@ -210,10 +271,9 @@ int lunet_redundant_module(const float* in, const float* lower, int lower_channe
   for (int64_t sample = 0; sample < samples; sample++) {
     Field field{in + sample * length, channels};
     field.lower = below.compute(sample, scratch, threads);
+    inside.of(field, threads);
     for (int b = 0; b < branches; b++) {
-      before[b]->compute(field, inside.of(0), &hidden_moments, scratch, threads);
-      inner.set(hidden_moments, size, eps);
-      Field between{inside.of(0), hidden, inner.scale.data(), inner.shift.data(), float(slope)};
+      const Field& between = inside.compute(*before[b], scratch, threads);
       after[b]->compute(between, convolved.of(0) + b * length, &moments, scratch, threads);
       norms[b].set(moments, size, eps, *scales[b]);
     }

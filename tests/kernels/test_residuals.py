@@ -9,6 +9,7 @@ from lunet_networks.kernels.operators import Operator
 
 needs_compiler = pytest.mark.skipif(library() is None, reason="there is no C++ compiler")
 SIZES = [(6, 4, 10), (2, 2, 2), (4, 6, 44), (8, 14), (2, 34)]
+LARGE = [(22, 38, 42), (130, 254)]  # what is inside the branches of a module does not fit in the cache
 EPS, SLOPE = 1e-5, 0.01
 
 
@@ -48,6 +49,11 @@ def _calls(size: tuple[int, ...], offset: float = 1.0) -> list[tuple[Operator, t
     return calls
 
 
+def _module(size: tuple[int, ...], offset: float = 1.0) -> tuple[Operator, tuple]:
+    """A module with an image of half the resolution."""
+    return [call for call in _calls(size, offset) if call[0] is residuals._REDUNDANT_MODULE][-1]
+
+
 def _double(arguments: tuple) -> tuple:
     return torch.utils._pytree.tree_map_only(torch.Tensor, torch.Tensor.double, arguments)
 
@@ -58,12 +64,24 @@ def _double(arguments: tuple) -> tuple:
 @torch.no_grad()
 def test_blocks_are_as_exact_as_their_layers(size: tuple[int, ...], offset: float) -> None:
     for operator, arguments in _calls(size, offset):
-        assert operator.takes(*arguments)
-        output, plain, exact = operator(*arguments), operator.plain(*arguments), operator.plain(*_double(arguments))
-        assert output.dtype == torch.float32
-        assert output.stride() == plain.stride()
-        noise = (plain - exact).abs().max()
-        assert (output - exact).abs().max() <= 3 * noise + 1e-6 * exact.abs().max(), operator.overload
+        _check_as_exact(operator, arguments)
+
+
+@needs_compiler
+@pytest.mark.parametrize("offset", [0.0, 1000.0])
+@pytest.mark.parametrize("size", LARGE)
+@torch.no_grad()
+def test_large_modules_are_as_exact_as_their_layers(size: tuple[int, ...], offset: float) -> None:
+    _check_as_exact(*_module(size, offset))
+
+
+def _check_as_exact(operator: Operator, arguments: tuple) -> None:
+    assert operator.takes(*arguments)
+    output, plain, exact = operator(*arguments), operator.plain(*arguments), operator.plain(*_double(arguments))
+    assert output.dtype == torch.float32
+    assert output.stride() == plain.stride()
+    noise = (plain - exact).abs().max()
+    assert (output - exact).abs().max() <= 3 * noise + 1e-6 * exact.abs().max(), operator.overload
 
 
 @needs_compiler
@@ -72,6 +90,7 @@ def test_blocks_are_the_same_in_any_number_of_threads() -> None:
     calls, threads = [*_calls((6, 4, 10)), *_calls((8, 14))], torch.get_num_threads()
     deep = (torch.randn(1, 64, 2, 2, 4), _weight(64, 64, 3, 3, 3), _weight(64, 64, 3, 3, 3), _weight(64, 64, 1, 1, 1))
     calls.append((residuals._DOWNSAMPLE_UNIT, (*deep, torch.randn(64), EPS, SLOPE)))
+    calls += map(_module, LARGE)
     try:
         outputs = []
         for number in (1, 2, 5):
