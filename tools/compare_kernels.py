@@ -119,7 +119,7 @@ def table(records: str = str(RECORDS), document: str = str(ROOT / "docs" / "spee
     text = (
         f"Dice of the validation cases of fold 0, after each epoch. To be reached: {told}. Processor seconds count the "
         f"work of all threads from the start of the command, reading and validation included; threads: "
-        f"{', '.join(map(str, threads))}.{not_run(rows)}"
+        f"{', '.join(map(str, threads))}.{spread(rows)}{not_run(rows)}"
     )
     write_between_marks(str(document), NAME, COMMAND, "\n".join([*lines, "", text]))
 
@@ -130,6 +130,34 @@ def _trainings(rows: Sequence[Row]) -> Iterator[list[Row]]:
 
     for _, epochs in groupby(sorted(rows, key=key), key):
         yield list(epochs)
+
+
+def spread(rows: Sequence[Row]) -> str:
+    """What kernels and what seeds change, of every dataset with several seeds that were trained both ways.
+
+    Example:
+        >>> of = {"dataset": "phantom", "network": "net", "batch_size": "4", "epoch": "1"}
+        >>> dice = {("1", "off"): "0.81", ("1", "auto"): "0.82", ("2", "off"): "0.85", ("2", "auto"): "0.84"}
+        >>> spread([{**of, "seed": seed, "kernels": way, "dice": each} for (seed, way), each in dice.items()])
+        ' On phantom with `net`, 4, kernels change the mean of the last epochs by at most 0.010, the seed by up to 0.040.'
+    """
+    ends: dict[tuple[str, str, str], dict[str, dict[str, float]]] = {}
+    for epochs in _trainings(rows):
+        first = epochs[0]
+        training = first["dataset"], first["network"], first["batch_size"]
+        of_seed = ends.setdefault(training, {}).setdefault(first["seed"], {})
+        of_seed[first["kernels"]] = statistics.fmean(float(row["dice"]) for row in epochs[-LAST:])
+    told = []
+    for (dataset, network, batch_size), seeds in ends.items():
+        both = [of_seed for of_seed in seeds.values() if len(of_seed) == len(KERNELS)]
+        if len(both) > 1:
+            kernels = max(max(each.values()) - min(each.values()) for each in both)
+            seed = max(max(way) - min(way) for way in zip(*(each.values() for each in both), strict=True))
+            told.append(
+                f" On {dataset} with `{network}`, {batch_size}, kernels change the mean of the last epochs by at most "
+                f"{kernels:.3f}, the seed by up to {seed:.3f}."
+            )
+    return "".join(told)
 
 
 def not_run(rows: Sequence[Row]) -> str:
