@@ -139,7 +139,7 @@ def spread(rows: Sequence[Row]) -> str:
         >>> of = {"dataset": "phantom", "network": "net", "batch_size": "4", "epoch": "1"}
         >>> dice = {("1", "off"): "0.81", ("1", "auto"): "0.82", ("2", "off"): "0.85", ("2", "auto"): "0.84"}
         >>> spread([{**of, "seed": seed, "kernels": way, "dice": each} for (seed, way), each in dice.items()])
-        ' On phantom with `net`, 4, kernels change the mean of the last epochs by at most 0.010, the seed by up to 0.040.'
+        ' On phantom with `net`, 4, kernels change the mean of the last epochs by at most 0.010, seeds by up to 0.040.'
     """
     ends: dict[tuple[str, str, str], dict[str, dict[str, float]]] = {}
     for epochs in _trainings(rows):
@@ -155,7 +155,7 @@ def spread(rows: Sequence[Row]) -> str:
             seed = max(max(way) - min(way) for way in zip(*(each.values() for each in both), strict=True))
             told.append(
                 f" On {dataset} with `{network}`, {batch_size}, kernels change the mean of the last epochs by at most "
-                f"{kernels:.3f}, the seed by up to {seed:.3f}."
+                f"{kernels:.3f}, seeds by up to {seed:.3f}."
             )
     return "".join(told)
 
