@@ -68,7 +68,8 @@ class Inside {
  public:
   Inside(const Volume& size, int channels, int hidden, double eps, double slope, int threads)
       : size(size), eps(eps), in_length(int64_t(size.width) * channels), norm(hidden) {
-    if (hidden >= channels && size.size() * hidden > CACHED) {
+    // A deep layer brings its weights into order only as it computes all of its output.
+    if (hidden >= channels && hidden <= size.size() && size.size() * hidden > CACHED) {
       products = std::make_unique<Products>(size, channels, threads);
       buffer = std::make_unique<Scratch>(threads, in_length + int64_t(size.width) * hidden);
     } else {

@@ -75,6 +75,16 @@ def test_large_modules_are_as_exact_as_their_layers(size: tuple[int, ...], offse
     _check_as_exact(*_module(size, offset))
 
 
+@needs_compiler
+@torch.no_grad()
+def test_a_module_that_is_wider_than_its_image_is_large() -> None:
+    """More channels inside than voxels, and too many values for the cache."""
+    torch.manual_seed(0)
+    hidden, size = 1040, (8, 8, 16)
+    layers = [_weight(hidden, 16, 1, 1, 1)], [_weight(16, hidden, 1, 3, 1)], [torch.tensor(0.5)]
+    _check_as_exact(residuals._REDUNDANT_MODULE, (torch.randn(1, 16, *size), [], *layers, EPS, SLOPE, SLOPE))
+
+
 def _check_as_exact(operator: Operator, arguments: tuple) -> None:
     assert operator.takes(*arguments)
     output, plain, exact = operator(*arguments), operator.plain(*arguments), operator.plain(*_double(arguments))
