@@ -159,7 +159,9 @@ def _performance(values: Mapping[str, Any], records: Path | None) -> str:
         if all((folder / name).is_file() for name in RECORDS.values())
     ]
     return (
-        "\n\n".join(trained) or "No trained weights come with this bundle: the first of the commands below trains it."
+        "\n\n".join(trained)
+        or "No trained weights come with this bundle, as it has not been trained to its end yet: the first of the "
+        "commands below trains it."
     )
 
 
