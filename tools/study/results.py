@@ -16,6 +16,7 @@ from lunet_networks.presets import conventional_twin, is_lean
 from tools.study.datasets import DATASETS
 from tools.study.records import Record, dice_by_seed
 from tools.study.statistics import over_seeds, paired_difference
+from tools.study.table import title
 from tools.tables.labels import label_points
 
 REFERENCE = "lunet_small_4f"  # with which networks without a lean twin are compared
@@ -47,7 +48,7 @@ class Trained:
     def name(self) -> str:
         """Of the network, and what its settings have of their own."""
         planned = self.records[0].planned
-        return f"{planned['network']} ({planned['variant']})" if planned["variant"] else planned["network"]
+        return title(planned["network"], planned["variant"])
 
     @property
     def parameters(self) -> int:

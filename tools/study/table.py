@@ -62,16 +62,6 @@ class Planned:
         """Whether the network is MONAI's."""
         return self.network in peers()
 
-    @property
-    def title(self) -> str:
-        """Of the network in tables.
-
-        Example:
-            >>> Planned("unet_small_4f", "hippocampus", "fold0", 60, 1, "unet_small", {}, "stamp").title
-            'unet_small_4f (stamp)'
-        """
-        return f"{self.network} ({self.variant})" if self.variant else self.network
-
     def before_pruning(self) -> "Planned":
         """The run that trains the network before it is pruned."""
         return replace(self, variant=None, settings={}, pruned=None)
@@ -79,6 +69,16 @@ class Planned:
     def described(self) -> dict[str, Any]:
         """As a record keeps it."""
         return {name: value for name, value in asdict(self).items() if name != "pruned" or value}
+
+
+def title(network: str, variant: str | None) -> str:
+    """What tables call a network that was trained with the settings of a variant.
+
+    Example:
+        >>> title("unet_small_4f", "stamp"), title("unet_small_4f", None)
+        ('unet_small_4f (stamp)', 'unet_small_4f')
+    """
+    return f"{network} ({variant})" if variant else network
 
 
 def read_table(path: Path = TABLE) -> list[Planned]:

@@ -10,7 +10,7 @@ from tests.helpers.study_records import made_up
 from tools.study.claims import CLAIMS, Claim, claims_table, read_claims
 from tools.study.evidence import KINDS, Answer
 from tools.study.records import read_records
-from tools.study.table import read_table
+from tools.study.table import read_table, title
 
 BASE = np.linspace(0.7, 0.9, 8)
 PAIR = {"first": "lunet_small_4f", "second": "unet_small_4f"}
@@ -72,7 +72,7 @@ def test_a_measurement_that_does_not_decide_is_told(records) -> None:
 
 
 def test_every_claim_on_trainings_is_of_runs_that_are_planned() -> None:
-    planned = {(each.title, each.dataset, each.part, each.epochs) for each in read_table()}
+    planned = {(title(each.network, each.variant), each.dataset, each.part, each.epochs) for each in read_table()}
     for claim in read_claims():
         given = claim.evidence
         if given["kind"] in ("dice", "minutes"):
