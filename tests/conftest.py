@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from lunet_networks.authoring.samples.get_data import phantom
+from tests.helpers.crashes import pytest_configure, pytest_terminal_summary, pytest_testnodedown  # noqa: F401
 
 REPOSITORY = Path(__file__).parents[1]
 

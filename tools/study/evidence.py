@@ -29,6 +29,7 @@ from tools.tables.record import read_record
 
 PRUNINGS = ROOT / "docs" / "engineering" / "pruning_comparison.csv"
 MARGIN = 0.01  # of Dice, by which a network that is called comparable may be worse
+LEARNED = 0.1  # of Dice, which a training that learns anything reaches
 NOT_RUN = "not run yet"
 DEPLOYED = " deployed"
 UNITS = {"K": 1e3, "M": 1e6, "G": 1e9}
@@ -72,7 +73,20 @@ def dice(records: Sequence[Record], first: str, second: str, asks: str, **where:
     one, other = (each.dice for each in pair)
     means = float(np.nanmean(one)), float(np.nanmean(other))
     cases, seeds = f"{one.shape[1]} cases", (len(one), len(other))
-    return _of_difference(means, paired_difference(one, other), cases, seeds, asks)
+    return _of_learning(pair, _of_difference(means, paired_difference(one, other), cases, seeds, asks))
+
+
+def _of_learning(pair: Sequence[Trained], answer: Answer) -> Answer:
+    """An answer that tells of trainings that did not learn; where none of a network did, nothing is decided."""
+    for network in pair:
+        of_seeds = np.nanmean(network.dice, axis=1)
+        failed = int((of_seeds < LEARNED).sum())
+        if failed == len(of_seeds):
+            return Answer(answer.measured, None, f"no training of {network.name} learned (Dice below {LEARNED})")
+        if failed:
+            told = f"{answer.measured}; {failed} of {len(of_seeds)} trainings of {network.name} did not learn"
+            answer = Answer(told, answer.holds, answer.why)
+    return answer
 
 
 def minutes(records: Sequence[Record], first: str, second: str, at_least: float, **where: Any) -> Answer:

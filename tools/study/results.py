@@ -1,6 +1,7 @@
 """What the records say, as tables of docs/results.md and as pictures."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -24,6 +25,8 @@ FORMATS = {"dice": ".3f", "hd95": ".2f", "nsd": ".3f", "iou": ".3f", "accuracy":
 LEAN, DOUBLING, MONAI = "#2a9d6f", "#4c72b0", "#c44e52"
 KINDS = {LEAN: "lean", DOUBLING: "other presets", MONAI: "MONAI's networks"}
 FAR_BELOW = 0.3  # of Dice
+BESIDE = 1.07  # times the parameters: where a variant of a network is drawn
+STYLES = ("-", "--", ":", "-.")  # of a network and its variants
 LEAST_SPAN = 0.04  # of an axis of Dice, so that differences that a seed makes do not look large
 SHOWN_BELOW = 0.15  # of Dice, below the lowest end of a training
 PRUNED = (
@@ -220,29 +223,36 @@ def _records(compared: Comparison) -> list[Record]:
 
 def draw(compared: Comparison) -> Figure:
     """Dice over parameters, a bar from the worst to the best seed; and the best Dice so far over the processor time.
-    Networks far below the best, as those that never left Dice 0, are named in the title instead."""
+    Variants of a network stand beside it. Networks far below the best, as those that never left Dice 0, are named in
+    the title instead."""
     figure = Figure(figsize=(11, 4.6), facecolor="white", layout="constrained")
     sizes, times = figure.subplots(1, 2)
     means = {network.name: float(np.nanmean(network.dice)) for network in compared.networks}
     drawn = [network for network in compared.networks if means[network.name] > max(means.values()) - FAR_BELOW]
     if below := [name for name in means if name not in {network.name for network in drawn}]:
         figure.suptitle(f"below: {', '.join(f'{name}, Dice {means[name]:.2f}' for name in below)}", fontsize=9)
-    places = {}
+    places: dict[str, tuple[float, float]] = {}
+    alike = Counter[str]()  # drawn so far, of each network
     for network in drawn:
         of_seeds = np.nanmean(network.dice, axis=1)
-        places[network.name] = (network.parameters, float(of_seeds.mean()))
-        colour = _colour(network.records[0].planned["network"])
-        sizes.plot([network.parameters] * 2, [of_seeds.min(), of_seeds.max()], color=colour, linewidth=1.2)
-        sizes.plot(*places[network.name], "o", color=colour)
-        _draw_history(times, network, colour)
+        preset = network.records[0].planned["network"]
+        place = network.parameters * BESIDE ** alike[preset]
+        look = {"color": _colour(preset), "linestyle": STYLES[alike[preset] % len(STYLES)]}
+        alike[preset] += 1
+        places[network.name] = (place, float(of_seeds.mean()))
+        sizes.plot([place] * 2, [of_seeds.min(), of_seeds.max()], linewidth=1.2, **look)
+        sizes.plot(*places[network.name], "o", color=look["color"])
+        _draw_history(times, network, look)
     sizes.set(xscale="log", xlabel="parameters", ylabel="Dice, mean over labels, cases and seeds")
     times.set(xlabel="minutes of processor time", ylabel="best Dice of a validation so far")
     ends = {network.name: _end(network.records[0]) for network in drawn}
     for axes in (sizes, times):
         axes.margins(0.12)
         axes.grid(alpha=0.3)
-    handles = [sizes.plot([], [], "o", color=colour, label=kind)[0] for colour, kind in KINDS.items()]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(KINDS), frameon=False)
+    colours = {_colour(network.records[0].planned["network"]) for network in drawn}
+    kinds = {colour: kind for colour, kind in KINDS.items() if colour in colours}
+    handles = [sizes.plot([], [], "o", color=colour, label=kind)[0] for colour, kind in kinds.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(kinds), frameon=False)
     lowest, highest = (pick(best for _, best in ends.values()) for pick in (min, max))
     times.set_ylim(max(0.0, lowest - SHOWN_BELOW), highest + LEAST_SPAN / 2)
     low, high = sizes.get_ylim()
@@ -253,10 +263,10 @@ def draw(compared: Comparison) -> Figure:
     return figure
 
 
-def _draw_history(axes: Axes, network: Trained, colour: str) -> None:
+def _draw_history(axes: Axes, network: Trained, look: Mapping[str, Any]) -> None:
     for record in network.records:
         minutes, best = _progress(record)
-        axes.plot(minutes, best, color=colour, linewidth=0.9, alpha=0.8)
+        axes.plot(minutes, best, linewidth=0.9, alpha=0.8, **look)
 
 
 def _progress(record: Record) -> tuple[np.ndarray, np.ndarray]:

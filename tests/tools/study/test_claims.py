@@ -39,6 +39,22 @@ def test_comparable_and_better_are_answered_by_the_interval(records) -> None:
     assert answer(records, "dice", **RUN, asks="better") == Answer(told, False)
 
 
+def test_trainings_that_did_not_learn_are_told(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        made_up(tmp_path, "lunet_small_4f", BASE, seed=seed)
+    made_up(tmp_path, "unet_small_1f", BASE * 0, seed=0)
+    evidence = {**RUN, "second": "unet_small_1f", "asks": "better"}
+    found = answer(read_records(tmp_path), "dice", **evidence)
+    assert found.measured.endswith("8 cases, 2 and 1 seeds")
+    assert found.holds is None
+    assert found.why == "no training of unet_small_1f learned (Dice below 0.1)"
+
+    made_up(tmp_path, "unet_small_1f", BASE - 0.1, seed=1)
+    found = answer(read_records(tmp_path), "dice", **evidence)
+    assert found.measured.endswith("8 cases, 2 and 2 seeds; 1 of 2 trainings of unet_small_1f did not learn")
+    assert found.holds
+
+
 def test_what_is_not_recorded_is_not_answered(records) -> None:
     other = {**RUN, "second": "unet_small_1f"}
     assert answer(records, "dice", **other, asks="better") == Answer(why="not run yet")
