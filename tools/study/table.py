@@ -1,6 +1,6 @@
 """The table of the study's runs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from lunet_networks.authoring.planning.families import FAMILIES, presets_of
+from lunet_networks.authoring.running.bundle_run import read_configs
 from lunet_networks.bundle.runtime.checks import check_whole_number, choose
 from lunet_networks.bundle.runtime.settings import check_settings
 from tools import ROOT
@@ -16,6 +17,7 @@ from tools.study.peers import peers
 
 TABLE = ROOT / "tools" / "study" / "runs.yaml"
 RECIPE_OF_PEERS = "lunet_small"
+INSIDE = "#"  # MONAI's sign in the name of a value inside a config
 GIVEN_BY_COLUMNS = {"preset", "fold", "seed", "epochs", "resume", "overwrite", "output_dir", "ckpt_dir", "dataset_dir"}
 
 
@@ -30,7 +32,7 @@ class Planned:
         epochs: of the training.
         seed: of the training.
         bundle: the family whose recipe is used.
-        settings: other settings than the recipe's.
+        settings: other settings than the recipe's, or values inside train.json, such as train#augmentation#0#prob.
         variant: a word for these, in the name.
         pruned: settings of prune.json: the network is first trained in the same way without variant, then pruned, and
             the pruned network is trained again; None: it is not pruned.
@@ -131,7 +133,8 @@ def _runs(
     for column, given in {"settings": settings, "pruned": pruned}.items():
         for name in sorted(given.keys() & GIVEN_BY_COLUMNS):
             raise ValueError(f"{column} has {name}: that is given by a column, or by the command")
-    check_settings(**settings)
+    check_settings(**{name: value for name, value in settings.items() if INSIDE not in name})
+    _check_inside(bundle, [name for name in settings if INSIDE in name])
     check_settings(**pruned)
     if bool(settings or pruned) != bool(variant):
         raise ValueError("settings and variant go together: the variant is a word for the settings")
@@ -143,3 +146,11 @@ def _runs(
         raise ValueError(f"seeds is {seeds!r}: it has to be a list, such as [0, 1, 2]")
     given, rest = (network, dataset, part, epochs), (bundle, settings, variant, pruned or None)
     return [Planned(*given, check_whole_number("seeds", seed, 0), *rest) for seed in seeds]
+
+
+def _check_inside(bundle: str, names: Sequence[str]) -> None:
+    """Raise ValueError if a bundle's train.json lacks a value inside it."""
+    config = read_configs(ROOT / "bundles" / bundle, ["train"]) if names else {}
+    for name in names:
+        if name not in config:
+            raise ValueError(f"settings has {name}: train.json of {bundle} has no such value")
