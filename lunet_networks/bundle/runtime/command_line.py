@@ -46,6 +46,7 @@ OTHER_NAMES = {  # what other programs call a setting
     "fold": "val_fold fold_id",
     "val_interval": "val_every validate_every eval_interval validation_interval",
     "save_interval": "save_every save_freq",
+    "foreground_prior": "prior prior_probability bias_init head_bias",
     "ema_decay": "ema ema_rate model_ema weight_averaging swa",
     "early_stop_patience": "early_stopping early_stop patience",
     "augment": "augmentation aug data_augmentation",

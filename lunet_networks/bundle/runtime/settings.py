@@ -54,6 +54,11 @@ def _check_together(settings: Mapping[str, Any]) -> None:
             f"backend is {settings['backend']!r}: use eager for an ensemble, as the weights of an exported network are "
             "fixed"
         )
+    if settings.get("foreground_prior") and settings.get("pretrained"):
+        raise ValueError(
+            f"foreground_prior is {settings['foreground_prior']}: it is the start of a new head, and pretrained brings "
+            "one: give --foreground_prior 0, or no --pretrained"
+        )
     if not settings.get("ema_decay"):
         return
     if settings.get("deep_training", "none") != "none":
@@ -209,6 +214,7 @@ SETTINGS: dict[str, Setting] = {
     "optimizer_name": Setting(_one_of("bundle.training.optimizers.OPTIMIZERS")),
     "scheduler_name": Setting(_one_of("bundle.training.schedules.SCHEDULES")),
     "ema_decay": Setting(_as_text(_share_below_1)),
+    "foreground_prior": Setting(_as_text(_share_below_1)),
     "deep_training": Setting(_one_of("bundle.training.deep_training.SLOPES", "none")),
     "deep_supervision": Setting(_boolean),
     "decoupling_weight": Setting(_as_text(_at_least_0)),

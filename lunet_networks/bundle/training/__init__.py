@@ -7,6 +7,7 @@ from lunet_networks.bundle.training.decoupling import DecouplingInferer, Decoupl
 from lunet_networks.bundle.training.deep_training import DeepTraining
 from lunet_networks.bundle.training.dice import LabelDice, MeanDice, labels_of_batch
 from lunet_networks.bundle.training.early_stop import EarlyStop
+from lunet_networks.bundle.training.foreground_prior import start_at_prior
 from lunet_networks.bundle.training.history import EpochRecorder, History
 from lunet_networks.bundle.training.losses import SegmentationLoss
 from lunet_networks.bundle.training.optimizers import create_optimizer
@@ -45,6 +46,7 @@ __all__ = [
     "dataset_of_run",
     "labels_of_batch",
     "load_pretrained",
+    "start_at_prior",
     "track_evaluation",
     "track_run",
     "track_training",

@@ -9,6 +9,7 @@ import math
 import statistics
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 
 import ignite.distributed as idist
@@ -47,6 +48,7 @@ CRITERIA = {  # the columns by the first of which, where it was measured, the be
     TRAIN_METRIC: "mean Dice in training",
     "loss": "training loss",
 }
+NOTHING_FOUND = 10  # epochs with a Dice of 0 in training, after which it is told what can be done
 CANDIDATE = "candidate"  # 0 in this column: the epoch cannot be the best; without the column every epoch can
 
 
@@ -228,6 +230,7 @@ class EpochRecorder:
             self.history.write()
             self._tell_absent_labels(row)
             logger.info(self._line(row, engine.state.max_epochs))
+            self._tell_nothing_found()
 
     def _validation(self, epoch: int) -> Row:
         """The key metric, overall and for each label; empty if this epoch was not validated."""
@@ -253,6 +256,15 @@ class EpochRecorder:
         elif absent:
             names = ", ".join(absent)
             logger.warning(f"no validation case holds {names}: the best model is chosen by the other labels")
+
+    def _tell_nothing_found(self) -> None:
+        """Say once what to do about a network that finds nothing for some epochs."""
+        empty = sum(1 for _ in takewhile(lambda row: row[TRAIN_METRIC] == 0, reversed(self.history.rows)))
+        if empty == NOTHING_FOUND:
+            logger.warning(
+                f"nothing was found in training for {NOTHING_FOUND} epochs: a network of few channels can die at its "
+                "start; if it stays so, start again with --foreground_prior 0.1, or with another --seed"
+            )
 
     def _line(self, row: Row, max_epochs: int) -> str:
         line = (

@@ -14,7 +14,7 @@ from lunet_networks.bundle.runtime.files import as_path
 from lunet_networks.nets.pspseg import SUPERVISION, without_supervision
 from lunet_networks.state_dicts import read_state_dict, weights_digest
 
-__all__ = ["CheckpointLoader", "load_pretrained", "load_weights", "read_weights"]
+__all__ = ["CheckpointLoader", "load_pretrained", "load_weights", "name_of_head", "read_weights"]
 
 logger = logging.getLogger(__name__)
 
@@ -131,7 +131,7 @@ def load_pretrained(network: nn.Module, path: str | Path) -> None:
     path = as_path(path)
     own, state = network.state_dict(), without_supervision(network, read_state_dict(path))
     differing = [name for name in own if name not in state or state[name].shape != own[name].shape]
-    head = _head(network)
+    head = name_of_head(network)
     of_labels = tuple(getattr(network, "label_parts", ())) if f"{head}.bias" in differing else ()
     anew = {
         name
@@ -173,7 +173,7 @@ def _difference(own: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tenso
     )
 
 
-def _head(network: nn.Module) -> str:
+def name_of_head(network: nn.Module) -> str:
     """Name of the module that computes the output: the last one with parameters."""
     return _module_of([name for name, _ in network.named_parameters()][-1])
 

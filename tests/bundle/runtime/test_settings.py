@@ -39,6 +39,7 @@ def test_booleans_of_the_command_line(given, meant):
         ("ignore_label", 0, "at least 1"),
         ("overlap", 1, "below 1"),
         ("ema_decay", 1, "below 1"),
+        ("foreground_prior", -0.1, "at least 0 and below 1"),
     ],
 )
 def test_a_wrong_value_is_named_with_what_would_be_right(name, value, right):
@@ -59,6 +60,12 @@ def test_what_cannot_be_averaged(other, message):
     assert check_settings(ema_decay=0, **other) == {"ema_decay": 0.0, **other}
     with pytest.raises(ValueError, match=message):
         check_settings(ema_decay=0.9, **other)
+
+
+def test_a_head_has_one_start():
+    assert check_settings(foreground_prior="0.1", pretrained=None) == {"foreground_prior": 0.1, "pretrained": None}
+    with pytest.raises(ValueError, match=r"foreground_prior is 0.1: .*give --foreground_prior 0, or no --pretrained"):
+        check_settings(foreground_prior=0.1, pretrained="model.pt")
 
 
 def test_settings_without_a_check_pass():
