@@ -54,6 +54,12 @@ class Trained:
         return title(planned["network"], planned["variant"])
 
     @property
+    def by_the_recipe(self) -> str:
+        """The name of the network without the settings of a variant; "" for a pruned one, which is another network."""
+        planned = self.records[0].planned
+        return "" if planned.get("pruned") else title(planned["network"], None)
+
+    @property
     def parameters(self) -> int:
         """Of the network."""
         return self.records[0].run["parameters"]
@@ -101,18 +107,24 @@ class Named(Protocol):
     @property
     def name(self) -> str: ...
 
+    @property
+    def by_the_recipe(self) -> str: ...
+
 
 Network = TypeVar("Network", bound=Named)
 
 
 def pairs_of(networks: Sequence[Network]) -> list[tuple[Network, Network]]:
-    """Which networks are compared: a lean one with its twin, and any other with the small lean one."""
+    """Which networks are compared: a lean one with its twin, a variant with the network by the recipe, and any other
+    with the small lean one."""
     by_name = {network.name: network for network in networks}
     twins = {name: conventional_twin(name) for name in by_name if name in PRESETS}
     pairs = [(by_name[name], by_name[twin]) for name, twin in twins.items() if twin in by_name]
     paired = {REFERENCE, *(each.name for pair in pairs for each in pair)}
-    if REFERENCE in by_name:
-        pairs += [(by_name[name], by_name[REFERENCE]) for name in by_name if name not in paired]
+    for name, network in by_name.items():
+        other = network.by_the_recipe if network.by_the_recipe in by_name.keys() - {name} else REFERENCE
+        if name not in paired and other in by_name:
+            pairs.append((network, by_name[other]))
     return pairs
 
 

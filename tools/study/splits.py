@@ -33,6 +33,11 @@ class OverSplits:
         return self.first.name
 
     @property
+    def by_the_recipe(self) -> str:
+        """Of a variant, the name of the network by the recipe."""
+        return self.first.by_the_recipe
+
+    @property
     def parameters(self) -> int:
         """Of the network."""
         return self.first.parameters

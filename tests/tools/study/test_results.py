@@ -7,7 +7,7 @@ import pytest
 
 from tests.helpers.study_records import made_up
 from tools.study.records import read_records
-from tools.study.results import comparisons, draw, section
+from tools.study.results import comparisons, draw, pairs_of, section
 
 BASE = np.linspace(0.7, 0.9, 8)
 
@@ -40,6 +40,20 @@ def test_lean_against_twin_and_others_against_the_small_lean_one(compared) -> No
         "| `lunet_small_4f`, `unet_small_4f` | 0.25 | 2, 1 | -0.010 [-0.020, +0.000] |",
         "| `SegResNet`, `lunet_small_4f` | 8 | 1, 2 | -0.110 [-0.120, -0.100] |",
     ]
+
+
+def test_a_variant_against_its_network_and_a_pruned_one_against_the_small_lean_one(tmp_path: Path) -> None:
+    made_up(tmp_path, "lunet_small_4f", BASE)
+    made_up(tmp_path, "unet_small_4f", BASE + 0.02)
+    made_up(tmp_path, "unet_small_4f", BASE + 0.05, settings={"batch_size": 8}, variant="small_batches")
+    made_up(tmp_path, "unet_small_4f", BASE - 0.01, pruned={"selection": "stamp"}, variant="stamp")
+    (compared,) = comparisons(read_records(tmp_path))
+    pairs = {(one.name, other.name) for one, other in pairs_of(compared.networks)}
+    assert pairs == {
+        ("lunet_small_4f", "unet_small_4f"),
+        ("unet_small_4f (small_batches)", "unet_small_4f"),
+        ("unet_small_4f (stamp)", "lunet_small_4f"),
+    }
 
 
 def test_every_network_is_named_in_both_charts(compared) -> None:
