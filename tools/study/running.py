@@ -9,10 +9,11 @@ from typing import Any
 
 from torch import nn
 
-from lunet_networks.authoring.running.bundle_run import BundleRun
+from lunet_networks.authoring.running.bundle_run import BundleRun, read_configs
 from lunet_networks.authoring.subprocesses import alone_in, shell
 from lunet_networks.bundle.report.summaries import read_rows
 from lunet_networks.bundle.runtime import outputs
+from tools.study.table import INSIDE
 
 LOG = "run.log"
 LOG_LINES = 15  # shown of a command that failed
@@ -62,7 +63,15 @@ class BundleTraining:
         places = {"dataset_dir": self.dataset_dir, "output_dir": self.folder, "ckpt_dir": self.models}
         given = {**{place: str(path) for place, path in places.items()}, **self.settings, **more}
         network_def = self.network_def()
+        self._check_inside()
         return BundleRun.of(name, self.bundle, {**given, **({"network_def": network_def} if network_def else {})})
+
+    def _check_inside(self) -> None:
+        """Raise ValueError if train.json lacks a value inside it that is set; MONAI would add it, without effect."""
+        config = read_configs(self.bundle, ["train"])
+        for name in self.settings:
+            if INSIDE in name and name not in config:
+                raise ValueError(f"settings has {name}: {self.bundle}/configs/train.json has no such value")
 
     def network_def(self) -> dict[str, Any] | None:
         """The whole config in place of the bundle's network."""

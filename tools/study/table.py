@@ -1,6 +1,6 @@
 """The table of the study's runs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,6 @@ from typing import Any
 import yaml
 
 from lunet_networks.authoring.planning.families import FAMILIES, presets_of
-from lunet_networks.authoring.running.bundle_run import read_configs
 from lunet_networks.bundle.runtime.checks import check_whole_number, choose
 from lunet_networks.bundle.runtime.settings import check_settings
 from tools import ROOT
@@ -134,7 +133,6 @@ def _runs(
         for name in sorted(given.keys() & GIVEN_BY_COLUMNS):
             raise ValueError(f"{column} has {name}: that is given by a column, or by the command")
     check_settings(**{name: value for name, value in settings.items() if INSIDE not in name})
-    _check_inside(bundle, [name for name in settings if INSIDE in name])
     check_settings(**pruned)
     if bool(settings or pruned) != bool(variant):
         raise ValueError("settings and variant go together: the variant is a word for the settings")
@@ -146,11 +144,3 @@ def _runs(
         raise ValueError(f"seeds is {seeds!r}: it has to be a list, such as [0, 1, 2]")
     given, rest = (network, dataset, part, epochs), (bundle, settings, variant, pruned or None)
     return [Planned(*given, check_whole_number("seeds", seed, 0), *rest) for seed in seeds]
-
-
-def _check_inside(bundle: str, names: Sequence[str]) -> None:
-    """Raise ValueError if a bundle's train.json lacks a value inside it."""
-    config = read_configs(ROOT / "bundles" / bundle, ["train"]) if names else {}
-    for name in names:
-        if name not in config:
-            raise ValueError(f"settings has {name}: train.json of {bundle} has no such value")

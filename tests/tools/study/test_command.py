@@ -52,6 +52,20 @@ def test_the_list_tells_what_is_done_and_the_time_of_the_rest(tmp_path: Path, ca
         study(run="liver-*", **places)
 
 
+def test_a_value_that_train_json_lacks_is_named_before_anything_runs(
+    tmp_path: Path, data_dir: Path, capsys: pytest.CaptureFixture
+) -> None:
+    changed = {"settings": {"train#augmentation#6#prob": 0.2}, "variant": "seven"}  # counted from 0, it has six
+    table = write_table(tmp_path / "runs.yaml", {"network": "lunet_small_4f", **changed})
+    places = {"data_dir": str(data_dir), "work_dir": str(tmp_path / "work"), "records": str(tmp_path / "records")}
+    with pytest.raises(ValueError, match="1 runs failed"):
+        study(table=table, **places)
+    told = capsys.readouterr().err
+    assert "settings has train#augmentation#6#prob: " in told
+    assert "lunet_small/configs/train.json has no such value" in told
+    assert not (tmp_path / "records").exists()
+
+
 def test_a_record_of_another_run_under_the_same_name_is_refused(tmp_path: Path) -> None:
     table = write_table(tmp_path / "runs.yaml", {"network": "lunet_small_4f"})
     record = made_up(tmp_path / "records", "lunet_small_4f", [0.8] * 6)

@@ -75,7 +75,6 @@ def test_a_network_without_a_family_is_trained_by_the_recipe_that_goes_with_it(t
         ({"epoch": 3}, "unexpected keyword argument 'epoch'"),
         ({"settings": {"loss_name": "dic"}, "variant": "x"}, "loss_name is 'dic'"),
         ({"settings": {"seed": 3}, "variant": "x"}, "settings has seed: that is given by a column"),
-        ({"settings": {"train#augment#0#prob": 0.2}, "variant": "x"}, "train.json of lunet_small has no such value"),
         ({"settings": {"batch_size": 3}}, "settings and variant go together"),
         ({"pruned": {"selection": "stamp"}}, "settings and variant go together"),
         ({"pruned": {"selection": "stam"}, "variant": "x"}, "selection is 'stam'"),
