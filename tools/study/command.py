@@ -53,7 +53,7 @@ def study(
         return
     failed = [planned.name for planned in chosen if not plan.do(planned)]
     if failed:
-        raise ValueError(f"{len(failed)} runs failed:\n{shortened_list(failed)}")
+        raise ValueError(f"failed runs ({len(failed)}):\n{shortened_list(failed)}")
 
 
 @dataclass(frozen=True)
