@@ -19,10 +19,7 @@ GET_DATA = {HIPPOCAMPUS: "hippocampus", NUCLEI: "nuclei"}
 MEMORY_GIB = 8
 AUTHORS = "the lunet-bundles authors"
 BUSY = "The machine, two CPU cores, did other work at the same time: the minutes are no measure."
-TRAINING_NOTES = {
-    "lunet_small": "The schedule was set for 80 epochs at first; the run was then resumed and lengthened to 108.",
-    **dict.fromkeys(("unet_small", "unetpp_small", "lunetpp_small", "mednext_small"), BUSY),
-}
+TRAINING_NOTES = dict.fromkeys(("lunet_small", "unet_small", "unetpp_small", "lunetpp_small", "mednext_small"), BUSY)
 
 
 def build_bundles(output_dir: str = str(ROOT / "bundles"), check: bool = False) -> None:

@@ -187,7 +187,7 @@ def label_maps(source: Bundle, cases: Sequence[Mapping[str, str]], folder: Path,
     )
     workflow.initialize()
     workflow.run()
-    return [np.asarray(nib.load(path).dataobj) for path in sorted((folder / f"labels_{backend}").iterdir())]
+    return [np.asarray(nib.load(path).dataobj) for path in sorted((folder / f"labels_{backend}").glob("*.nii.gz"))]
 
 
 def kilobytes(path: Path) -> float:

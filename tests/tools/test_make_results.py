@@ -36,6 +36,6 @@ def test_a_page_of_made_up_records(tmp_path: Path) -> None:
     make_results(str(page), str(tmp_path / "records"))
     make_results(str(page), str(tmp_path / "records"), check=True)
     assert "| `lunet_small_4f` | 1,000 | 2.00 | 2 | 1 | 0.800 | 0.800 |" in page.read_text()
-    assert "| `lunet_small` | `lunet_small_4f` | 108 | 8 | 42 | 0.884 | 0.865 |" in page.read_text()
+    assert "| `lunet_small` | `lunet_small_4f` | 300 | 16 | 0 | 0.888 | 0.870 |" in page.read_text()
     assert "| not answered: not run yet |" in claims.read_text()
     assert (tmp_path / "pictures" / "results_hippocampus_fold0_2_epochs.png").is_file()
