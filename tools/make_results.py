@@ -72,22 +72,26 @@ def picture(compared: Comparison) -> str:
 
 
 def weights_table() -> str:
-    """The weights that come with the bundles: how they were trained, and their means over the validation cases."""
-    lines = []
+    """The weights that come with the bundles: how they were trained, and their means over the validation cases. Those
+    for other labels have a table of their own."""
+    tables: dict[tuple[str, ...], list[str]] = {}
     for bundle, preset, folder in _recorded_weights():
         settings = json.loads((folder / RECORDS_OF_WEIGHTS[outputs.RUN_RECORD]).read_text(encoding="utf-8"))["settings"]
         means = means_by_label(read_rows(folder / RECORDS_OF_WEIGHTS[outputs.SUMMARY]))
-        labels = settings["label_names"]
+        labels = tuple(settings["label_names"])
         figures = [f"{means[label, metric]:{FORMATS[metric]}}" for metric in TITLES for label in labels]
-        if not lines:
-            columns = [f"{title} {label}" for title in TITLES.values() for label in labels]
-            lines = [
-                f"| bundle | weights | epochs | batch size | seed | {' | '.join(columns)} |",
-                f"|---|---|{'---:|' * (3 + len(columns))}",
-            ]
         how = f"{settings['epochs']} | {settings['batch_size']} | {settings['seed']}"
-        lines.append(f"| `{bundle}` | `{preset}` | {how} | {' | '.join(figures)} |")
-    return "\n".join(lines)
+        line = f"| `{bundle}` | `{preset}` | {how} | {' | '.join(figures)} |"
+        tables.setdefault(labels, _heading(labels)).append(line)
+    return "\n\n".join("\n".join(lines) for lines in tables.values())
+
+
+def _heading(labels: Sequence[str]) -> list[str]:
+    columns = [f"{title} {label}" for title in TITLES.values() for label in labels]
+    return [
+        f"| bundle | weights | epochs | batch size | seed | {' | '.join(columns)} |",
+        f"|---|---|{'---:|' * (3 + len(columns))}",
+    ]
 
 
 def _recorded_weights() -> Iterator[tuple[str, str, Path]]:
