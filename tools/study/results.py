@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from lunet_networks import PRESETS
 from lunet_networks.bundle.evaluation.tables import TABLE, TABLE_2D
@@ -27,6 +28,7 @@ KINDS = {LEAN: "lean", DOUBLING: "other presets", MONAI: "MONAI's networks"}
 FAR_BELOW = 0.3  # of Dice
 BESIDE = 1.07  # times the parameters: where a variant of a network is drawn
 STYLES = ("-", "--", ":", "-.")  # of a network and its variants
+AROUND = 4  # times the largest and the smallest number of parameters: a power of ten is on the axis
 LEAST_SPAN = 0.04  # of an axis of Dice, so that differences that a seed makes do not look large
 SHOWN_BELOW = 0.15  # of Dice, below the lowest end of a training
 PRUNED = (
@@ -256,10 +258,14 @@ def draw(compared: Comparison) -> Figure:
         sizes.plot(*places[network.name], "o", color=look["color"])
         _draw_history(times, network, look)
     sizes.set(xscale="log", xlabel="parameters", ylabel="Dice, mean over labels, cases and seeds")
+    of_all = [place for place, _ in places.values()]
+    sizes.set_xlim(min(of_all) / AROUND, max(of_all) * AROUND)
+    sizes.xaxis.set_minor_formatter(NullFormatter())
+    times.margins(x=0.12)
     times.set(xlabel="minutes of processor time", ylabel="best Dice of a validation so far")
     ends = {network.name: _end(network.records[0]) for network in drawn}
     for axes in (sizes, times):
-        axes.margins(0.12)
+        axes.margins(y=0.12)
         axes.grid(alpha=0.3)
     colours = {_colour(network.records[0].planned["network"]) for network in drawn}
     kinds = {colour: kind for colour, kind in KINDS.items() if colour in colours}
