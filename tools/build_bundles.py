@@ -19,7 +19,14 @@ GET_DATA = {HIPPOCAMPUS: "hippocampus", NUCLEI: "nuclei"}
 MEMORY_GIB = 8
 AUTHORS = "the lunet-bundles authors"
 BUSY = "The machine, two CPU cores, did other work at the same time: the minutes are no measure."
-TRAINING_NOTES = dict.fromkeys(("lunet_small", "unet_small", "unetpp_small", "lunetpp_small", "mednext_small"), BUSY)
+OTHER_NUCLEI = (
+    "These weights were not trained on the 16 tiles above, but on pictures of the Data Science Bowl 2018 (stage1_train "
+    "of BBBC038, with the masks corrected by K. Lopuhin and others, CC0), coloured ones turned to grey."
+)
+TRAINING_NOTES = {
+    **dict.fromkeys(("lunet_small", "unet_small", "unetpp_small", "lunetpp_small", "mednext_small"), BUSY),
+    "lv_unet": f"{OTHER_NUCLEI} {BUSY}",
+}
 
 
 def build_bundles(output_dir: str = str(ROOT / "bundles"), check: bool = False) -> None:
