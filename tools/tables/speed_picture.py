@@ -83,9 +83,11 @@ def _add_legend(figure: Figure, colours: Mapping[str, tuple[float, ...]]) -> Non
 
 
 def trained_dice() -> dict[str, float]:
-    """Mean Dice of the weights that come with the bundles, by preset."""
+    """Mean Dice of the weights that come with the bundles for the hippocampus, by preset."""
     dice = {}
     for bundle, of_bundle in FAMILIES.items():
+        if of_bundle.colours:
+            continue
         for preset in presets_of(bundle):
             path = of_bundle.records_of(ROOT / "bundles" / bundle, preset) / RECORDS[outputs.SUMMARY]
             if path.is_file():

@@ -181,7 +181,7 @@ def test_the_model_card_speaks_of_these_weights_and_of_nothing_that_is_not_packe
     metrics = config(packed, METADATA)["eval_metrics"]
     assert f"| anterior | {metrics['anterior_dice']:.3f} |" in card
     assert "166 cases" in card
-    assert "lengthened to 108" in card
+    assert "the minutes are no measure" in card
     assert "| `dropout` |" in card
     assert "preset" not in card
     assert "set `PYTHONPATH` to it" in card
