@@ -64,6 +64,5 @@ def _validation_case(name: str, data: Path) -> tuple[Path, Path]:
     if is_for_pictures(name):
         mask = data / "nuclei_dsb2018" / validation_cases(name)[0]
         return mask.parents[1] / "images" / mask.name, mask
-    files = (data / "Task04_Hippocampus" / folder / "hippocampus_156.nii.gz" for folder in ("imagesTr", "labelsTr"))
-    image, truth = files
-    return image, truth
+    volumes = data / "Task04_Hippocampus"
+    return volumes / "imagesTr" / "hippocampus_156.nii.gz", volumes / "labelsTr" / "hippocampus_156.nii.gz"

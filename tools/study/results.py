@@ -267,10 +267,7 @@ def draw(compared: Comparison) -> Figure:
     for axes in (sizes, times):
         axes.margins(y=0.12)
         axes.grid(alpha=0.3)
-    colours = {_colour(network.records[0].planned["network"]) for network in drawn}
-    kinds = {colour: kind for colour, kind in KINDS.items() if colour in colours}
-    handles = [sizes.plot([], [], "o", color=colour, label=kind)[0] for colour, kind in kinds.items()]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(kinds), frameon=False)
+    _add_legend(sizes, drawn)
     lowest, highest = (pick(best for _, best in ends.values()) for pick in (min, max))
     times.set_ylim(max(0.0, lowest - SHOWN_BELOW), highest + LEAST_SPAN / 2)
     low, high = sizes.get_ylim()
@@ -279,6 +276,14 @@ def draw(compared: Comparison) -> Figure:
     label_points(sizes, places)
     label_points(times, ends)
     return figure
+
+
+def _add_legend(axes: Axes, drawn: Sequence[Trained]) -> None:
+    """Below the figure: the kinds of networks that are drawn."""
+    colours = {_colour(network.records[0].planned["network"]) for network in drawn}
+    kinds = {colour: kind for colour, kind in KINDS.items() if colour in colours}
+    handles = [axes.plot([], [], "o", color=colour, label=kind)[0] for colour, kind in kinds.items()]
+    axes.figure.legend(handles=handles, loc="outside lower center", ncols=len(kinds), frameon=False)
 
 
 def _draw_history(axes: Axes, network: Trained, look: Mapping[str, Any]) -> None:

@@ -68,9 +68,10 @@ class BundleTraining:
 
     def _check_inside(self) -> None:
         """Raise ValueError if train.json lacks a value inside it that is set; MONAI would add it, without effect."""
-        config = read_configs(self.bundle, ["train"])
-        for name in self.settings:
-            if INSIDE in name and name not in config:
+        names = [name for name in self.settings if INSIDE in name]
+        config = read_configs(self.bundle, ["train"]) if names else {}
+        for name in names:
+            if name not in config:
                 raise ValueError(f"settings has {name}: {self.bundle}/configs/train.json has no such value")
 
     def network_def(self) -> dict[str, Any] | None:
