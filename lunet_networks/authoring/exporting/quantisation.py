@@ -21,7 +21,7 @@ from lunet_networks.authoring.exporting.trained_network import TrainedNetwork, t
 from lunet_networks.authoring.literals import literal
 from lunet_networks.authoring.staging import write_json
 from lunet_networks.bundle.inference.exported import load_exported
-from lunet_networks.bundle.inference.formats import EXPORT_FILES, import_silently
+from lunet_networks.bundle.inference.formats import EXPORT_FILES, import_silently, on_its_own_thread
 from lunet_networks.bundle.runtime.errors import root_cause
 from lunet_networks.bundle.runtime.machine import describe_machine
 from lunet_networks.bundle.training.trained_cases import SPLIT, TrainedCases
@@ -155,7 +155,7 @@ def quantise(
 def _calibrate(exact_path: Path, path: Path, patches: Sequence[np.ndarray]) -> None:
     openvino, nncf = import_silently("openvino"), import_silently("nncf")
     model = openvino.Core().read_model(exact_path)
-    quantised = nncf.quantize(model, nncf.Dataset(patches), subset_size=len(patches))
+    quantised = on_its_own_thread(nncf.quantize, model, nncf.Dataset(patches), subset_size=len(patches))
     openvino.save_model(quantised, path, compress_to_fp16=False)
 
 

@@ -14,6 +14,7 @@ import importlib.util
 import os
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -35,6 +36,7 @@ __all__ = [
     "Facts",
     "Run",
     "import_silently",
+    "on_its_own_thread",
     "require_backend",
 ]
 
@@ -141,10 +143,21 @@ def read_openvino(path: str, device: torch.device) -> tuple[Run, Facts]:
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_PRECISION_HINT": "f32",  # otherwise CPUs with bfloat16 use it, with an error of 0.01 in the logits
     }
-    compiled = core.compile_model(model, "CPU", config)
+    compiled = on_its_own_thread(core.compile_model, model, "CPU", config)
     noted = [name for name in (*INPUT_FACTS, "weights") if model.has_rt_info([OPENVINO_SECTION, name])]
     facts = {name: model.get_rt_info([OPENVINO_SECTION, name]).value for name in noted}
     return lambda x: torch.from_numpy(compiled(_array(x))[0]).to(x.device), facts
+
+
+def on_its_own_thread(function: Callable[..., Any], *arguments: Any, **settings: Any) -> Any:
+    """Call what makes OpenVINO's CPU plugin on a thread that then ends, and return its result.
+
+    The plugin gives the thread that makes it an alternate signal stack, and unmaps the stack when its last network is
+    freed. If another thread frees it, as the garbage collector may, the first one keeps the unmapped stack, and the
+    process dies of SIGSEGV at the next signal with a handler of Python's: Ctrl-C, or the end of a child process.
+    """
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(function, *arguments, **settings).result()
 
 
 def import_silently(name: str) -> ModuleType:

@@ -45,3 +45,25 @@ def test_openvino_and_nncf_leave_no_trace_of_a_report_to_their_makers(tmp_path):
     )
     assert run.stdout.strip() == "False"
     assert not (tmp_path / "intel").exists()
+
+
+def test_openvino_may_be_freed_on_another_thread(tmp_path):
+    code = f"""
+import signal, subprocess, threading
+import numpy, openvino, torch
+from lunet_networks.bundle.inference.formats import on_its_own_thread, read_openvino
+
+image = openvino.opset13.parameter([1, 1, 8, 8], numpy.float32, "image")
+model = openvino.Model([openvino.opset13.relu(image)], [image])
+path = {str(tmp_path / "model.xml")!r}
+openvino.save_model(model, path)
+networks = [read_openvino(path, torch.device("cpu"))[0], on_its_own_thread(openvino.compile_model, model, "CPU")]
+assert networks[0](-torch.ones(1, 1, 8, 8)).sum() == 0
+thread = threading.Thread(target=networks.clear)
+thread.start(), thread.join()
+signal.signal(signal.SIGCHLD, lambda *_: print("a child ended", flush=True))
+subprocess.run(["true"])
+print("alive")
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (run.returncode, run.stdout.split("\n")[:2]) == (0, ["a child ended", "alive"]), run.stderr
