@@ -1,4 +1,4 @@
-"""The command ``lunet`` and its subcommands. The code of a subcommand is imported only when it runs."""
+"""The command ``lunet`` and its subcommands. The code of a subcommand is imported only when it runs, not for help."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from typing import NamedTuple
 
 import lunet_networks
 from lunet_networks.authoring.command_help import list_commands
-from lunet_networks.authoring.command_line import choose_command, mistakes_told, run_commands
-from lunet_networks.authoring.completion import completion_script, options_in
+from lunet_networks.authoring.command_line import choose_command, help_asked_for, mistakes_told, run_commands
+from lunet_networks.authoring.completion import completion_script
+from lunet_networks.authoring.described import Described, described_in
 from lunet_networks.authoring.planning.described_settings import meanings
 from lunet_networks.authoring.running.configs import CONFIGS, FRONTS
+from lunet_networks.authoring.running.settings_help import settings_help
 
-__all__ = ["COMMANDS", "Command", "functions", "main", "options"]
+__all__ = ["COMMANDS", "Command", "described", "functions", "main", "options"]
 
 AUTHORING = f"{lunet_networks.__name__}.authoring"
 
@@ -90,7 +92,12 @@ def _run(arguments: Sequence[str]) -> None:
         print(completion_script("lunet", {each: options(each) for each in COMMANDS}))
     else:
         chosen = choose_command("lunet", name, COMMANDS)
-        run_commands(*functions(chosen), name=f"lunet {chosen}", arguments=rest)
+        if help_ := help_asked_for(f"lunet {chosen}", rest, described(chosen)):
+            print(help_)
+            if chosen in FRONTS:
+                print("", settings_help(CONFIGS[FRONTS[chosen]], rest), sep="\n")
+        else:
+            run_commands(*functions(chosen), name=f"lunet {chosen}", arguments=rest)
 
 
 def functions(name: str) -> list[Callable[..., None]]:
@@ -110,6 +117,17 @@ def functions(name: str) -> list[Callable[..., None]]:
     return [getattr(module, function) for function in command.functions]
 
 
+def described(name: str) -> dict[str, Described]:
+    """What a command runs, by name, with docstrings and arguments. Nothing is imported.
+
+    Args:
+        name: a key of ``COMMANDS``.
+    """
+    command = COMMANDS[name]
+    source = Path(__file__).with_name("authoring").joinpath(*command.module.split(".")).with_suffix(".py")
+    return described_in(source, command.functions)
+
+
 def options(name: str) -> dict[str, list[str]]:
     """The options of a command, and the settings of most bundles where it takes them, by the function that it runs.
     Nothing is imported.
@@ -121,7 +139,5 @@ def options(name: str) -> dict[str, list[str]]:
         >>> options("describe")
         {'describe': ['preset', 'spatial_size', 'in_channels', 'out_channels']}
     """
-    command = COMMANDS[name]
-    source = Path(__file__).with_name("authoring").joinpath(*command.module.split(".")).with_suffix(".py")
     settings = meanings(CONFIGS[FRONTS[name]], common=True) if name in FRONTS else {}
-    return {each: [*dict.fromkeys([*own, *settings])] for each, own in options_in(source, command.functions).items()}
+    return {each: [*dict.fromkeys([*function.option_names(), *settings])] for each, function in described(name).items()}

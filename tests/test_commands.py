@@ -220,11 +220,11 @@ def test_networks_are_listed_without_the_extra() -> None:
     assert "9,929" in run.stdout
 
 
-@pytest.mark.parametrize("name", ["verify", "get-data"])
-def test_a_missing_extra_is_named_in_one_line(name: str) -> None:
-    run = lunet(name, without=BUNDLE_EXTRA)
+@pytest.mark.parametrize("words", [("verify", "my_bundle"), ("get-data", "phantom", "my_data")])
+def test_a_missing_extra_is_named_in_one_line(words: tuple[str, ...]) -> None:
+    run = lunet(*words, without=BUNDLE_EXTRA)
     assert run.returncode == 1
-    assert run.stderr.startswith(f"error: lunet {name} needs the package ")
+    assert run.stderr.startswith(f"error: lunet {words[0]} needs the package ")
     assert run.stderr.endswith(': pip install "lunet-networks[bundle]"\n')
     assert run.stderr.count("\n") == 1
 

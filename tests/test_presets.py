@@ -186,6 +186,15 @@ def _together_and_alone(network: torch.nn.Module, images: torch.Tensor) -> tuple
     return network(images), torch.cat([network(image[None]) for image in images])
 
 
+@pytest.mark.parametrize(("name", "spatial_dims"), with_dims(ONE_PER_ARCHITECTURE))
+def test_no_convolution_of_one_voxel_is_strided(name: str, spatial_dims: int) -> None:
+    """In 2D, channels last, torch 2.13's own corrupts the memory of a training on a CPU."""
+    network = create_network(name, spatial_dims=spatial_dims)
+    convs = [module for module in network.modules() if isinstance(module, (torch.nn.Conv2d, torch.nn.Conv3d))]
+    assert convs
+    assert not [conv for conv in convs if {*conv.kernel_size} == {1} and {*conv.stride} != {1}]
+
+
 @pytest.mark.parametrize("name", ONE_PER_ARCHITECTURE)
 def test_the_output_is_logits(name: str) -> None:
     network = create_network(name).eval()

@@ -3,9 +3,11 @@
 import inspect
 import shutil
 import textwrap
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from fire import docstrings
+
+from lunet_networks.authoring.described import Described
 
 LEAST_WIDTH, MOST_WIDTH = 60, 120  # columns
 
@@ -32,22 +34,22 @@ def list_commands(name: str, commands: Mapping[str, str]) -> str:
     )
 
 
-def summary(command: Callable) -> str:
+def summary(command: Described) -> str:
     """The first paragraph of a function's docstring, in one line.
 
     Example:
-        >>> summary(list_commands)
+        >>> summary(Described.of(list_commands))
         'Commands and what they do, a line each.'
     """
-    return docstrings.parse(inspect.getdoc(command)).summary
+    return docstrings.parse(command.doc).summary
 
 
-def command_help(name: str, command: Callable) -> str:
+def command_help(name: str, command: Described) -> str:
     """What a function does and takes: arguments without a default by position, all others as options.
 
     Args:
         name: of the command.
-        command: has a docstring with a section "Args".
+        command: its docstring has a section "Args".
 
     Example:
         >>> def greet(name: str, times: int = 1) -> None:
@@ -57,7 +59,7 @@ def command_help(name: str, command: Callable) -> str:
         ...         name: of the person.
         ...         times: how often.
         ...     '''
-        >>> print(command_help("greet", greet))
+        >>> print(command_help("greet", Described.of(greet)))
         usage: greet NAME [--option VALUE ...]
         <BLANKLINE>
         Greet somebody.
@@ -66,11 +68,12 @@ def command_help(name: str, command: Callable) -> str:
         <BLANKLINE>
           --times  how often. Default: 1
     """
-    told = docstrings.parse(inspect.getdoc(command))
+    told = docstrings.parse(command.doc)
     about = {argument.name: " ".join(argument.description.split()) for argument in told.args or []}
-    parameters = inspect.signature(command).parameters.values()
-    required = {each.name.upper(): about[each.name] for each in parameters if _is_required(each)}
-    options = {_option(each): about[each.name] + _default(each) for each in parameters if not _is_required(each)}
+    required = {each.name.upper(): about[each.name] for each in command.parameters if _is_required(each)}
+    options = {
+        _option(each): about[each.name] + _default(each) for each in command.parameters if not _is_required(each)
+    }
     usage = [f"usage: {name}", *required, *(["[--option VALUE ...]"] if options else [])]
     paragraphs = [" ".join(usage), *_paragraphs(told.summary), *_paragraphs(told.description)]
     lines = columns([*required.items(), ("", ""), *options.items()])

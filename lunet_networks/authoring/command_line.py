@@ -12,7 +12,7 @@ import io
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
@@ -21,6 +21,7 @@ import fire
 from fire.core import FireExit
 
 from lunet_networks.authoring.command_help import command_help, list_commands, summary
+from lunet_networks.authoring.described import Described
 
 HELP = {"--help", "-h"}
 MISSING = re.compile(r"no value for the required argument: (\w+)")  # as fire says it
@@ -83,20 +84,43 @@ def _give_up_output() -> None:
 
 
 def _run(name: str, arguments: list[str], commands: Sequence[Callable[..., None]]) -> None:
-    command = commands[0]
-    if len(commands) > 1:
-        by_name = {each.__name__.replace("_", "-"): each for each in commands}
-        if not arguments or arguments[0] in HELP:
-            print(list_commands(name, {each: summary(by_name[each]) for each in by_name}))
-            return
-        chosen = choose_command(name, arguments.pop(0), by_name)
-        name, command = f"{name} {chosen}", by_name[chosen]
-    if HELP & {*arguments}:
-        print(command_help(name, command))
-        if further_help := getattr(command, "further_help", None):
-            print("", further_help(arguments), sep="\n")
+    by_name = {each.__name__: each for each in commands}
+    help_ = help_asked_for(name, arguments, {each: Described.of(by_name[each]) for each in by_name})
+    if help_ is not None:
+        print(help_)
         return
-    _parse(name, command, arguments)()
+    if len(commands) > 1:
+        by_word = {each.replace("_", "-"): by_name[each] for each in by_name}
+        chosen = choose_command(name, arguments.pop(0), by_word)
+        _parse(f"{name} {chosen}", by_word[chosen], arguments)()
+    else:
+        _parse(name, commands[0], arguments)()
+
+
+def help_asked_for(name: str, arguments: Sequence[str], functions: Mapping[str, Described]) -> str | None:
+    """What ``--help`` prints; None where the arguments do not ask for it.
+
+    Args:
+        name: of the program.
+        arguments: behind that name.
+        functions: by name those that it may run; of several the first argument selects one, and without arguments they
+            are listed.
+
+    Example:
+        >>> print(help_asked_for("greet", ["--help"], {"greet": Described("Greet everybody.", ())}))
+        usage: greet
+        <BLANKLINE>
+        Greet everybody.
+        <BLANKLINE>
+        <BLANKLINE>
+    """
+    by_word = {each.replace("_", "-"): function for each, function in functions.items()}
+    if len(by_word) > 1 and (not arguments or arguments[0] in HELP):
+        return list_commands(name, {word: summary(function) for word, function in by_word.items()})
+    if not HELP & {*arguments}:
+        return None
+    chosen = choose_command(name, arguments[0], by_word) if len(by_word) > 1 else next(iter(by_word))
+    return command_help(f"{name} {chosen}" if len(by_word) > 1 else name, by_word[chosen])
 
 
 def choose_command(name: str, word: str, commands: Iterable[str]) -> str:

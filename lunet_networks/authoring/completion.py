@@ -1,13 +1,9 @@
 """Tab completion of a program's commands and options, as a script for bash.
 
-fire makes such a script, too, but its script knows no option behind an argument, and completes no path. Shells ask for
-the script when they start, so it must not take seconds: the options are read from the sources of the commands, which
-are not imported.
+fire makes such a script, too, but its script knows no option behind an argument, and completes no path.
 """
 
-import ast
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 Options = Mapping[str, Sequence[str]]  # by the name of the function
 
@@ -47,19 +43,3 @@ def completion_script(name: str, commands: Mapping[str, Options]) -> str:
         cases.append(f'{command}:*:-*) words="{" ".join(options)}";;')
     lines = "\n".join(f"    {case}" for case in cases)
     return SCRIPT.format(name=name, commands=" ".join(commands), cases=lines)
-
-
-def options_in(source: Path, functions: Sequence[str]) -> dict[str, list[str]]:
-    """The arguments of functions, read from their source.
-
-    Args:
-        source: the module's file, which defines all of them.
-        functions: their names.
-
-    Example:
-        >>> options_in(Path(__file__), ["options_in"])
-        {'options_in': ['source', 'functions']}
-    """
-    body = ast.parse(source.read_bytes()).body
-    found = {node.name: node.args for node in body if isinstance(node, ast.FunctionDef)}
-    return {name: [argument.arg for argument in (*found[name].args, *found[name].kwonlyargs)] for name in functions}

@@ -11,7 +11,7 @@ from torch import nn
 from lunet_networks import kernels
 from lunet_networks.nets.checks import check_arguments, check_input
 from lunet_networks.nets.fast_layers import is_fast, is_pointwise, use_fast_layers
-from lunet_networks.nets.layers import are_unobserved
+from lunet_networks.nets.layers import are_unobserved, every_second
 from lunet_networks.nets.network import Network
 
 __all__ = ["MedNeXt"]
@@ -95,6 +95,8 @@ class MedNeXt(Network, monai.networks.nets.MedNeXt):
         for block in self.modules():
             if type(block) in _SCRIPTABLE:
                 block.__class__ = _SCRIPTABLE[type(block)]
+                if isinstance(block, _DownBlock):
+                    block.res_conv.stride = (1,) * spatial_dims  # see every_second
                 if dropout > 0:
                     block.act = nn.Sequential(block.act, channel_dropout(dropout))
         use_fast_layers(self)
@@ -165,7 +167,7 @@ class _Block(_Perceptron, MedNeXtBlock):
 
 class _DownBlock(_Perceptron, MedNeXtDownBlock):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.widen_and_narrow(self.conv1(x), self.res_conv(x))
+        return self.widen_and_narrow(self.conv1(x), self.res_conv(every_second(x)))
 
 
 class _UpBlock(_Perceptron, MedNeXtUpBlock):

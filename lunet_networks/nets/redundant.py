@@ -12,7 +12,7 @@ from monai.networks.layers.factories import Act
 from torch import nn
 
 from lunet_networks.nets import fast_residuals
-from lunet_networks.nets.layers import pointwise
+from lunet_networks.nets.layers import every_second, pointwise
 
 __all__ = ["KERNELS", "ConvBlock", "DownSample", "RedundantModule", "check_branches", "redundant_modules", "upsample"]
 
@@ -68,8 +68,6 @@ class DownSample(nn.Module):
             Convolution(spatial_dims, in_channels, out_channels, strides=2, **_norm_act_dropout(spatial_dims, dropout)),
             Convolution(spatial_dims, out_channels, out_channels, **NORM_ONLY),
         )
-        # Apply the stride first: the backward pass of a strided 1 x 1 convolution in 2D, channels last on a CPU, writes
-        # outside its memory in torch 2.13.
         self.bypass = Convolution(spatial_dims, in_channels, out_channels, kernel_size=1, conv_only=True)
         self.act = _activation()
 
@@ -78,8 +76,7 @@ class DownSample(nn.Module):
             fused = fast_residuals.downsample(self, x)
             if fused is not None:
                 return fused
-        every_second = x[:, :, ::2, ::2, ::2] if x.dim() == 5 else x[:, :, ::2, ::2]
-        return self.act(self.bypass(every_second) + self.units(x))
+        return self.act(self.bypass(every_second(x)) + self.units(x))
 
 
 class Branch(nn.Module):

@@ -8,8 +8,9 @@ import sys
 import pytest
 
 from lunet_networks.authoring.completion import completion_script
+from lunet_networks.authoring.described import Described
 from lunet_networks.bundle.runtime.settings import SETTINGS
-from lunet_networks.commands import COMMANDS, functions, options
+from lunet_networks.commands import COMMANDS, described, functions, options
 
 needs_bash = pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
 
@@ -46,7 +47,18 @@ def test_the_options_that_are_read_are_those_of_the_functions(command: str) -> N
         assert SETTINGS.keys() >= set(found[len(own) :])
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["--", "--completion"]])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_what_is_read_of_the_functions_is_what_they_say(command: str) -> None:
+    for function in functions(command):
+        read, said = described(command)[function.__name__], Described.of(function)
+        assert read.doc == said.doc
+        assert read.parameters == tuple(each.replace(annotation=each.empty) for each in said.parameters)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["--version"], ["--", "--completion"], ["train", "--help"], ["get-data", "phantom", "--help"]],
+)
 def test_what_a_shell_asks_for_imports_no_torch(arguments: list[str]) -> None:
     ask = "import sys; from lunet_networks.commands import main; main(sys.argv[1:]); assert 'torch' not in sys.modules"
     told = subprocess.run([sys.executable, "-c", ask, *arguments], capture_output=True, text=True, check=False)

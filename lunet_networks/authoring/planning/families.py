@@ -138,8 +138,6 @@ FAMILIES = {
         "mednext_small",
         (MEDNEXT, LEAN_UNET),
         **SMALL,
-        # the backward of a strided 1 x 1 Conv2d in channels last corrupts the heap on a CPU, in torch 2.13
-        cannot_train={2: "torch ends in a crash"},
         pruning=None,
     ),
     "pspseg_small": Family("PSP-Seg, small", "pspseg_s", **PSP),

@@ -9,7 +9,7 @@ from lunet_networks.authoring.command_line import as_bool
 from lunet_networks.authoring.literals import literal
 from lunet_networks.authoring.planning.bundle_files import bundle_files, bundle_settings
 from lunet_networks.authoring.planning.decisions import Plan, plan_bundle
-from lunet_networks.authoring.planning.families import FAMILIES, choose_preset
+from lunet_networks.authoring.planning.families import choose_preset
 from lunet_networks.authoring.planning.fingerprint import Fingerprint, summarise, write_fingerprint
 from lunet_networks.authoring.planning.fingerprint_picture import draw_fingerprint
 from lunet_networks.authoring.planning.licences import HOW_TO_NAME, check_licence, names_terms
@@ -40,7 +40,9 @@ def new_bundle(
     they are not part of the bundle.
 
     Args:
-        family: an architecture and a size: FAMILIES.
+        family: an architecture and a size: unet_small, lunet_small, unet_large, lunet_large, unetpp_small,
+            lunetpp_small, unetpp_large, lunetpp_large, mednext_small, pspseg_small, pspseg_base, pspseg_large,
+            lmsc_unet, lv_unet, unext, malunet, ege_unet.
         dataset_dir: the folder that holds dataset.json; lunet make-datalist writes one.
         output_dir: the bundle's folder, which is made.
         preset: another network of the family, such as lunet_small_2f; lunet list shows them.
@@ -76,9 +78,6 @@ def new_bundle(
     write_fingerprint(fingerprint, beside["json"])
     draw_fingerprint(fingerprint, beside["png"])
     print(_report(fingerprint, plan, target, beside.values(), str(dataset_dir)))
-
-
-new_bundle.__doc__ = str(new_bundle.__doc__).replace("FAMILIES", ", ".join(FAMILIES))  # for --help
 
 
 def _check_numbers(name: str, given: object, kinds: tuple[type, ...], count: int | None = None) -> None:

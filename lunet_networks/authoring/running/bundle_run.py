@@ -12,7 +12,7 @@ from typing import Any
 from monai.bundle import ConfigParser
 
 from lunet_networks.authoring.literals import literal
-from lunet_networks.authoring.running.configs import CONFIGS
+from lunet_networks.authoring.running.configs import CONFIGS, config_files
 from lunet_networks.authoring.subprocesses import shell
 from lunet_networks.bundle.runtime.command_line import check_names
 from lunet_networks.bundle.runtime.files import as_path
@@ -146,26 +146,6 @@ class BundleRun:
         """
         launcher = ["-m", "torch.distributed.run"] if self.processes > 1 else []
         return in_terminal([sys.executable, *launcher, *self.arguments()], self.folder)
-
-
-def config_files(bundle: Path, names: Sequence[str]) -> list[Path]:
-    """Paths of a bundle's configs.
-
-    Raises:
-        FileNotFoundError: if one is missing.
-        ValueError: if the bundle is a zip.
-    """
-    if bundle.is_file():
-        raise ValueError(f"{bundle} is a file: unzip it, and name the folder that holds configs")
-    files = [bundle / "configs" / f"{name}.json" for name in names]
-    for file in files:
-        if not file.is_file():
-            raise FileNotFoundError(
-                f"{bundle} is not a bundle, there is no {file}: name a folder such as bundles/lunet_small"
-                if not (bundle / "configs").is_dir()
-                else f"{bundle} cannot do this: there is no {file}"
-            )
-    return files
 
 
 def read_configs(bundle: Path, names: Sequence[str]) -> ConfigParser:

@@ -3,14 +3,11 @@
 import ast
 import sys
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from lunet_networks.authoring.command_line import wrong_usage
 from lunet_networks.authoring.running.bundle_run import BundleRun
-from lunet_networks.authoring.running.configs import CONFIGS, FRONTS
-from lunet_networks.authoring.running.settings_help import settings_help
 from lunet_networks.authoring.running.taken_over import taken_over
 from lunet_networks.authoring.subprocesses import shell
 from lunet_networks.bundle.runtime.checks import check_whole_number
@@ -121,7 +118,3 @@ def _run(name: str, bundle: str, given: Mapping[str, Any], processes: int = 1) -
     status = run.run()
     if status:
         sys.exit(status)
-
-
-for _command in (train, evaluate, report, label):
-    _command.further_help = partial(settings_help, CONFIGS[FRONTS[_command.__name__]])  # for --help

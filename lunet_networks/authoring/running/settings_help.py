@@ -1,5 +1,5 @@
 """The settings of a bundle for ``--help``: names and defaults of its configs, what they mean from the comments of the
-templates, as in the model card."""
+templates, as in the model card. It imports nothing that takes seconds."""
 
 import json
 import re
@@ -9,9 +9,8 @@ from typing import Any
 
 from lunet_networks.authoring.command_help import columns
 from lunet_networks.authoring.literals import literal_value
-from lunet_networks.authoring.planning.described_settings import POSITIONAL, meanings
-from lunet_networks.authoring.running.bundle_run import config_files
-from lunet_networks.bundle.runtime.settings import SETTINGS
+from lunet_networks.authoring.planning.described_settings import meanings
+from lunet_networks.authoring.running.configs import config_files
 
 IN_BUNDLE = re.compile(r"\$(?:str\()?@bundle_root\)? \+ '(.*)'")
 
@@ -29,10 +28,12 @@ def settings_help(configs: Sequence[str], arguments: Sequence[str]) -> str:
         return "\n".join(
             ["Settings of most bundles; name the bundle to see its own, with defaults:", "", *columns(rows)]
         )
-    told, rows = meanings(configs), []
+    told, rows = meanings(["train", *configs]), []  # inference repeats settings of the training
     for setting, default in _defaults(bundle, configs).items():
+        if setting not in told:  # a part of the config
+            continue
         shown = _shown(default)
-        text = told.get(setting, "").rstrip(".")
+        text = told[setting].rstrip(".")
         rows.append((f"--{setting}", f"{text}. Default: {shown}" if shown else text))
     return "\n".join([f"Settings of {bundle}:", "", *columns(rows)])
 
@@ -40,8 +41,7 @@ def settings_help(configs: Sequence[str], arguments: Sequence[str]) -> str:
 def _defaults(bundle: Path, configs: Sequence[str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for path in config_files(bundle, configs):
-        config = json.loads(path.read_text(encoding="utf-8"))
-        found.update((name, config[name]) for name in config if name in SETTINGS and name not in POSITIONAL)
+        found |= json.loads(path.read_text(encoding="utf-8"))
     return found
 
 

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from lunet_networks.authoring.checking.verify import find_faults
+from lunet_networks.authoring.planning.families import FAMILIES
 from lunet_networks.authoring.planning.fingerprint import read_fingerprint
 from lunet_networks.authoring.planning.make_datalist import make_datalist
 from lunet_networks.authoring.planning.new_bundle import new_bundle
@@ -128,6 +129,11 @@ def test_a_bundle_for_a_dataset_of_nnunet(tmp_path):
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     return make_dataset(tmp_path_factory.mktemp("phantoms") / "data")
+
+
+def test_its_help_names_the_families():
+    named = re.search(r"family: an architecture and a size: ([\w\s,]*)\.", new_bundle.__doc__)[1]
+    assert re.split(r",\s+", named) == [*FAMILIES]
 
 
 def test_every_decision_is_a_line_and_the_next_command_is_there(data, tmp_path, capsys):
