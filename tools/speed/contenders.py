@@ -137,4 +137,6 @@ def with_plain_layers(network: nn.Module) -> nn.Module:
         kind = next((kind for kind in (ConvUnit, *KINDS) if isinstance(module, kind)), None)
         if kind is not None:
             module.__class__ = PlainUnit if kind is ConvUnit else kind
+        if kind is MedNeXtDownBlock:
+            module.res_conv.stride = module.conv1.stride
     return network

@@ -12,11 +12,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from lunet_networks import PRESETS
+from lunet_networks.authoring.planning.families import FAMILIES, presets_of
 from lunet_networks.bundle.evaluation.tables import TABLE, TABLE_2D
 from lunet_networks.bundle.training.history import KEY_METRIC
 from lunet_networks.presets import conventional_twin, is_lean
 from tools.study.datasets import DATASETS
 from tools.study.records import Record, dice_by_seed
+from tools.study.sizes import Costs, sizes, verdict
 from tools.study.statistics import over_seeds, paired_difference
 from tools.study.table import title
 from tools.tables.labels import label_points
@@ -25,10 +27,11 @@ REFERENCE = "lunet_small_4f"  # with which networks without a lean twin are comp
 FORMATS = {"dice": ".3f", "hd95": ".2f", "nsd": ".3f", "iou": ".3f", "accuracy": ".3f"}
 LEAN, DOUBLING, MONAI = "#2a9d6f", "#4c72b0", "#c44e52"
 KINDS = {LEAN: "lean", DOUBLING: "other presets", MONAI: "MONAI's networks"}
-FAR_BELOW = 0.3  # of Dice
+FAR_BELOW = 0.1  # of Dice
 BESIDE = 1.07  # times the parameters: where a variant of a network is drawn
 STYLES = ("-", "--", ":", "-.")  # of a network and its variants
 AROUND = 4  # times the largest and the smallest number of parameters: a power of ten is on the axis
+WITHIN = 0.01  # of the best Dice: the margin of the smallest network, as tools.find_size has it
 LEAST_SPAN = 0.04  # of an axis of Dice, so that differences that a seed makes do not look large
 SHOWN_BELOW = 0.15  # of Dice, below the lowest end of a training
 PRUNED = (
@@ -155,6 +158,7 @@ def section(compared: Comparison, picture: str) -> str:
     heading = f"## {dataset.title[0].upper()}{dataset.title[1:]}: {compared.part}, {compared.epochs} epochs"
     how = f"{budget([compared])} Mean over the cases, with several seeds ± the standard deviation over the seeds."
     parts = [heading, how, f"![Dice of the networks]({picture})", table(compared), differences(compared)]
+    parts += smallest_of_families(compared)
     return "\n\n".join(filter(None, parts))
 
 
@@ -229,6 +233,19 @@ def differences(compared: Comparison) -> str:
         found = paired_difference(one.dice, other.dice)
         lines.append(f"| `{one.name}`, `{other.name}` | {ratio} | {seeds} | {found} |")
     return "\n".join(lines)
+
+
+def smallest_of_families(compared: Comparison) -> list[str]:
+    """How small a network of a family can be, in a sentence for each family of which at least three sizes were trained
+    by its recipe."""
+    plain = [network for network in compared.networks if network.records[0].planned["variant"] is None]
+    told = []
+    for family in FAMILIES:
+        records = {network.name: network.records for network in plain if network.name in presets_of(family)}
+        if len(records) > 2:
+            found = sizes(records, dict.fromkeys(records, Costs(math.nan, math.nan)))
+            told.append(f"How small can it be? Of `{family}`, {verdict(found, WITHIN)}")
+    return told
 
 
 def _records(compared: Comparison) -> list[Record]:

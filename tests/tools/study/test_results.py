@@ -1,5 +1,6 @@
 """Tables and pictures of made-up records."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ def compared(tmp_path: Path):
     for seed in (0, 1):
         made_up(tmp_path, "lunet_small_4f", BASE + 0.02 * seed, seed, parameters=500)
     made_up(tmp_path, "unet_small_4f", BASE + 0.02, parameters=2000)
-    made_up(tmp_path, "SegResNet", BASE - 0.1, parameters=4000)
+    made_up(tmp_path, "SegResNet", BASE - 0.05, parameters=4000)
     made_up(tmp_path, "lunet_small_1f", BASE, parameters=50, epochs=3)
     found = comparisons(read_records(tmp_path))
     assert [each.epochs for each in found] == [2, 3]
@@ -38,7 +39,7 @@ def test_lean_against_twin_and_others_against_the_small_lean_one(compared) -> No
     rows = [line for line in section(compared, "picture.png").splitlines() if line.startswith("| `")][3:]
     assert rows == [
         "| `lunet_small_4f`, `unet_small_4f` | 0.25 | 2, 1 | -0.010 [-0.020, +0.000] |",
-        "| `SegResNet`, `lunet_small_4f` | 8 | 1, 2 | -0.110 [-0.120, -0.100] |",
+        "| `SegResNet`, `lunet_small_4f` | 8 | 1, 2 | -0.060 [-0.070, -0.050] |",
     ]
 
 
@@ -68,6 +69,16 @@ def test_a_network_far_below_is_named_and_not_drawn(tmp_path: Path) -> None:
     assert figure.get_suptitle() == "below: unet_small_1f, Dice 0.15"
     for axes in figure.axes:
         assert {text.get_text() for text in axes.texts} == {"lunet_small_4f", "unet_small_4f"}
+
+
+def test_the_smallest_of_a_family_is_named(tmp_path: Path) -> None:
+    for size, less in {"1f": 0.05, "2f": 0.008, "4f": 0.0}.items():
+        made_up(tmp_path, f"lunet_small_{size}", BASE - less, parameters=100 * int(size[0]))
+    (compared,) = comparisons(read_records(tmp_path))
+    last = section(compared, "picture.png").splitlines()[-1]
+    assert last.startswith("How small can it be? Of `lunet_small`, lunet_small_2f, 200 parameters, is the smallest")
+    compared = replace(compared, networks=compared.networks[1:])
+    assert "How small" not in section(compared, "picture.png")  # two sizes answer nothing
 
 
 def test_pictures_have_their_own_metrics(tmp_path: Path) -> None:
