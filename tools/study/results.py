@@ -38,7 +38,10 @@ PRUNED = (
     " Where channels were selected, the trained network was pruned and trained again with as many epochs; the CPU "
     "minutes are those of the pruning and of the second training."
 )
-CPU_MINUTES = "CPU minutes are the processor time of a training with its validations."
+CPU_MINUTES = (
+    "CPU minutes are the processor time of a training with its validations, on a shared machine whose speed changes by "
+    "up to a factor of two; [speed.md](speed.md) compares costs side by side."
+)
 SAME_RECIPE = ("batch_size", "learning_rate", "loss_name", "scheduler_name", "augment")
 
 

@@ -61,6 +61,7 @@ def network_for(preset, shape):
     [
         ("lunet_small_1f", (1, 1, 128, 128, 128)),  # oneDNN's copies of a single volume
         ("mednext_small", (2, 1, 64, 64, 64)),
+        ("mednext_small", (8, 1, 512, 512)),
         ("lunet_small_4f", (16, 1, 512, 512)),
     ],
 )
