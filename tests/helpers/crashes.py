@@ -34,7 +34,8 @@ def pytest_testnodedown(node: Any, error: object | None) -> None:
         cause = signal.Signals(-status).name if status < 0 else f"exit status {status}"
         available = next(line for line in Path("/proc/meminfo").read_text().splitlines() if "MemAvailable" in line)
         stacks = trace.read_text().partition("Extension modules:")[0] if trace.is_file() else ""
-        node.config.stash[DEATHS].append(f"{node.gateway.id} died of {cause}; {available}\n{stacks}")
+        told = stacks or "no stacks were written: a library may have replaced the stack on which signals are handled\n"
+        node.config.stash[DEATHS].append(f"{node.gateway.id} died of {cause}; {available}\n{told}")
     trace.unlink(missing_ok=True)
 
 
