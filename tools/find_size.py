@@ -17,7 +17,7 @@ from lunet_networks.bundle.runtime.files import write_csv, write_figure
 from lunet_networks.summary import count_parameters
 from tools.study.records import RUN, Record, read_one, read_records, write_record
 from tools.study.running import BundleTraining
-from tools.study.sizes import draw, measure_costs, rows, sizes, table, verdict
+from tools.study.sizes import WITHIN, draw, measure_costs, rows, sizes, table, verdict
 
 OWN_SETTINGS = {"preset", "seed", "resume", "overwrite", "ckpt_dir", "bundle_root"}  # that this command gives
 
@@ -26,7 +26,7 @@ def find_size(
     bundle: str,
     output_dir: str,
     dataset_dir: str | None = None,
-    within: float = 0.01,
+    within: float = WITHIN,
     presets: str | tuple[str, ...] | None = None,
     seeds: int = 1,
     records: str | None = None,

@@ -84,17 +84,16 @@ def _give_up_output() -> None:
 
 
 def _run(name: str, arguments: list[str], commands: Sequence[Callable[..., None]]) -> None:
-    by_name = {each.__name__: each for each in commands}
-    help_ = help_asked_for(name, arguments, {each: Described.of(by_name[each]) for each in by_name})
+    by_word = {each.__name__.replace("_", "-"): each for each in commands}
+    help_ = help_asked_for(name, arguments, {word: Described.of(by_word[word]) for word in by_word})
     if help_ is not None:
         print(help_)
         return
+    command = commands[0]
     if len(commands) > 1:
-        by_word = {each.replace("_", "-"): by_name[each] for each in by_name}
         chosen = choose_command(name, arguments.pop(0), by_word)
-        _parse(f"{name} {chosen}", by_word[chosen], arguments)()
-    else:
-        _parse(name, commands[0], arguments)()
+        name, command = f"{name} {chosen}", by_word[chosen]
+    _parse(name, command, arguments)()
 
 
 def help_asked_for(name: str, arguments: Sequence[str], functions: Mapping[str, Described]) -> str | None:
@@ -119,8 +118,11 @@ def help_asked_for(name: str, arguments: Sequence[str], functions: Mapping[str, 
         return list_commands(name, {word: summary(function) for word, function in by_word.items()})
     if not HELP & {*arguments}:
         return None
-    chosen = choose_command(name, arguments[0], by_word) if len(by_word) > 1 else next(iter(by_word))
-    return command_help(f"{name} {chosen}" if len(by_word) > 1 else name, by_word[chosen])
+    chosen = next(iter(by_word))
+    if len(by_word) > 1:
+        chosen = choose_command(name, arguments[0], by_word)
+        name = f"{name} {chosen}"
+    return command_help(name, by_word[chosen])
 
 
 def choose_command(name: str, word: str, commands: Iterable[str]) -> str:

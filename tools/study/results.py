@@ -18,7 +18,7 @@ from lunet_networks.bundle.training.history import KEY_METRIC
 from lunet_networks.presets import conventional_twin, is_lean
 from tools.study.datasets import DATASETS
 from tools.study.records import Record, dice_by_seed
-from tools.study.sizes import Costs, sizes, verdict
+from tools.study.sizes import WITHIN, Costs, sizes, verdict
 from tools.study.statistics import over_seeds, paired_difference
 from tools.study.table import title
 from tools.tables.labels import label_points
@@ -31,7 +31,6 @@ FAR_BELOW = 0.12  # of Dice
 BESIDE = 1.07  # times the parameters: where a variant of a network is drawn
 STYLES = ("-", "--", ":", "-.")  # of a network and its variants
 AROUND = 4  # times the largest and the smallest number of parameters: a power of ten is on the axis
-WITHIN = 0.01  # of the best Dice: the margin of the smallest network, as tools.find_size has it
 LEAST_SPAN = 0.04  # of an axis of Dice, so that differences that a seed makes do not look large
 SHOWN_BELOW = 0.15  # of Dice, below the lowest end of a training
 PRUNED = (
@@ -260,7 +259,7 @@ def draw(compared: Comparison) -> Figure:
     Variants of a network stand beside it. Networks far below the best, as those that never left Dice 0, are named in
     the title instead."""
     figure = Figure(figsize=(11, 4.6), facecolor="white", layout="constrained")
-    sizes, times = figure.subplots(1, 2)
+    points, times = figure.subplots(1, 2)
     means = {network.name: float(np.nanmean(network.dice)) for network in compared.networks}
     drawn = [network for network in compared.networks if means[network.name] > max(means.values()) - FAR_BELOW]
     if below := [name for name in means if name not in {network.name for network in drawn}]:
@@ -274,26 +273,26 @@ def draw(compared: Comparison) -> Figure:
         look = {"color": _colour(preset), "linestyle": STYLES[alike[preset] % len(STYLES)]}
         alike[preset] += 1
         places[network.name] = (place, float(of_seeds.mean()))
-        sizes.plot([place] * 2, [of_seeds.min(), of_seeds.max()], linewidth=1.2, **look)
-        sizes.plot(*places[network.name], "o", color=look["color"])
+        points.plot([place] * 2, [of_seeds.min(), of_seeds.max()], linewidth=1.2, **look)
+        points.plot(*places[network.name], "o", color=look["color"])
         _draw_history(times, network, look)
-    sizes.set(xscale="log", xlabel="parameters", ylabel="Dice, mean over labels, cases and seeds")
+    points.set(xscale="log", xlabel="parameters", ylabel="Dice, mean over labels, cases and seeds")
     of_all = [place for place, _ in places.values()]
-    sizes.set_xlim(min(of_all) / AROUND, max(of_all) * AROUND)
-    sizes.xaxis.set_minor_formatter(NullFormatter())
+    points.set_xlim(min(of_all) / AROUND, max(of_all) * AROUND)
+    points.xaxis.set_minor_formatter(NullFormatter())
     times.margins(x=0.12)
     times.set(xlabel="minutes of processor time", ylabel="best Dice of a validation so far")
     ends = {network.name: _end(network.records[0]) for network in drawn}
-    for axes in (sizes, times):
+    for axes in (points, times):
         axes.margins(y=0.12)
         axes.grid(alpha=0.3)
-    _add_legend(sizes, drawn)
+    _add_legend(points, drawn)
     lowest, highest = (pick(best for _, best in ends.values()) for pick in (min, max))
     times.set_ylim(max(0.0, lowest - SHOWN_BELOW), highest + LEAST_SPAN / 2)
-    low, high = sizes.get_ylim()
+    low, high = points.get_ylim()
     wider = max(0.0, LEAST_SPAN - (high - low)) / 2
-    sizes.set_ylim(low - wider, high + wider)
-    label_points(sizes, places)
+    points.set_ylim(low - wider, high + wider)
+    label_points(points, places)
     label_points(times, ends)
     return figure
 

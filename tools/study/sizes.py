@@ -19,6 +19,7 @@ from tools.study.records import Record, dice_by_seed
 from tools.study.statistics import paired_difference
 from tools.tables.labels import label_points
 
+WITHIN = 0.01  # of the best Dice: the margin of the smallest network
 COSTS = {"parameters": "parameters", "milliseconds": "ms for a patch", "mebibytes": "peak memory for a patch, MiB"}
 
 
