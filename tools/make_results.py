@@ -2,9 +2,12 @@
 from records alone."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import groupby
 from pathlib import Path
+
+from matplotlib.figure import Figure
 
 from lunet_networks.authoring.command_line import as_bool, run_commands
 from lunet_networks.authoring.planning.families import FAMILIES
@@ -13,6 +16,7 @@ from lunet_networks.bundle.runtime import outputs
 from lunet_networks.bundle.runtime.files import write_figure
 from lunet_networks.bundle.runtime.outputs import RECORDS as RECORDS_OF_WEIGHTS
 from tools import ROOT
+from tools.study import budgets
 from tools.study.claims import claims_table, read_claims
 from tools.study.datasets import DATASETS
 from tools.study.records import RECORDS, read_records
@@ -45,20 +49,40 @@ def make_results(
     claims = claims_table(read_claims(), found)
     changed.append(write_between_marks(path.with_name(CLAIMS), "claims", COMMAND, claims, check))
     if not check:
-        for each in filter(has_picture, compared):
-            write_figure(path.parent / picture(each), draw(each))
+        for name, draw_it in pictures(compared).items():
+            write_figure(path.parent / picture(name), draw_it())
     print(f"{path}, {CLAIMS}: {'tables written' if any(changed) else 'up to date'}")
 
 
 def sections(compared: Sequence[Comparison]) -> list[str]:
     """The parts of the document, one a comparison, and one for all published splits of a dataset."""
     found = []
-    for _, group in groupby(compared, lambda each: each.name if has_picture(each) else (each.dataset, each.epochs)):
-        together = list(group)
-        found.append(
-            section(together[0], picture(together[0])) if has_picture(together[0]) else section_of_splits(together)
-        )
-    return found
+    for alike in parts_of_datasets(compared):
+        if has_picture(alike[0]):
+            found += [section(each, picture(each.name)) for each in alike]
+            found.append(budgets.tell_budgets(alike, picture(budgets_name(alike))))
+        else:
+            found += [section_of_splits(list(group)) for _, group in groupby(alike, lambda each: each.epochs)]
+    return list(filter(None, found))
+
+
+def pictures(compared: Sequence[Comparison]) -> dict[str, Callable[[], Figure]]:
+    """What draws each picture of the document, by its name."""
+    alone = [each for each in compared if has_picture(each)]
+    drawn = {each.name: partial(draw, each) for each in alone}
+    several = [alike for alike in parts_of_datasets(alone) if budgets.have_budgets(alike)]
+    return drawn | {budgets_name(alike): partial(budgets.draw, alike) for alike in several}
+
+
+def parts_of_datasets(compared: Sequence[Comparison]) -> list[list[Comparison]]:
+    """The comparisons of a part of a dataset together; all published splits are one part."""
+    groups = groupby(compared, lambda each: (each.dataset, each.part if has_picture(each) else None))
+    return [list(group) for _, group in groups]
+
+
+def budgets_name(alike: Sequence[Comparison]) -> str:
+    """Of the picture of what budgets give."""
+    return f"{alike[0].dataset}_{alike[0].part}_budgets"
 
 
 def has_picture(compared: Comparison) -> bool:
@@ -66,9 +90,9 @@ def has_picture(compared: Comparison) -> bool:
     return DATASETS[compared.dataset].splits is None
 
 
-def picture(compared: Comparison) -> str:
-    """The picture of a comparison, from the document's folder."""
-    return f"pictures/results_{compared.name}.png"
+def picture(name: str) -> str:
+    """The picture of that name, from the document's folder."""
+    return f"pictures/results_{name}.png"
 
 
 def weights_table() -> str:

@@ -16,9 +16,16 @@ LABELS = ("anterior", "posterior")
 
 
 def made_up(
-    folder: Path, network: str, dice: Sequence[float], seed: int = 0, parameters: int = 1000, **changed: object
+    folder: Path,
+    network: str,
+    dice: Sequence[float],
+    seed: int = 0,
+    parameters: int = 1000,
+    minutes: float = 2,
+    **changed: object,
 ) -> Record:
-    """A record in a folder of records: both labels of every case have its ``dice``."""
+    """A record in a folder of records: both labels of every case have its ``dice``, and the training took so many
+    minutes of processor time."""
     planned = Planned(network, "hippocampus", "fold0", 2, seed, "lunet_small")
     planned = Planned(**{**planned.described(), **changed})
     flat = DATASETS[planned.dataset].spatial_dims == 2
@@ -47,7 +54,8 @@ def made_up(
     }
     target = folder / planned.name
     write_csv(target / CASES, case_rows(found))
-    history = "epoch,loss,learning_rate,seconds,cpu_seconds,val_mean_dice\n1,2,0.01,40,30,0.5\n2,1,0.005,40,90,0.4\n"
-    (target / HISTORY).write_text(history)
+    columns = "epoch,loss,learning_rate,seconds,cpu_seconds,val_mean_dice"
+    epochs = f"1,2,0.01,40,{15 * minutes},0.5\n2,1,0.005,40,{45 * minutes},0.4"
+    (target / HISTORY).write_text(f"{columns}\n{epochs}\n")
     (target / RUN).write_text(json.dumps(run))
     return read_one(target)

@@ -6,7 +6,7 @@ import pytest
 
 from tests.helpers.study_records import made_up
 from tools import ROOT
-from tools.make_results import has_picture, make_results
+from tools.make_results import make_results, pictures
 from tools.study.records import RECORDS, read_records
 from tools.study.results import comparisons
 
@@ -22,7 +22,7 @@ def test_the_page_is_up_to_date() -> None:
 
 def test_every_comparison_has_its_picture_and_no_other_is_there() -> None:
     there = {path.stem for path in (ROOT / "docs" / "pictures").glob("results*.png")}
-    assert there == {f"results_{each.name}" for each in comparisons(read_records(RECORDS)) if has_picture(each)}
+    assert there == {f"results_{name}" for name in pictures(comparisons(read_records(RECORDS)))}
 
 
 def test_a_page_of_made_up_records(tmp_path: Path) -> None:

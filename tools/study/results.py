@@ -270,7 +270,7 @@ def draw(compared: Comparison) -> Figure:
         of_seeds = np.nanmean(network.dice, axis=1)
         preset = network.records[0].planned["network"]
         place = network.parameters * BESIDE ** alike[preset]
-        look = {"color": _colour(preset), "linestyle": STYLES[alike[preset] % len(STYLES)]}
+        look = {"color": colour_of(network), "linestyle": STYLES[alike[preset] % len(STYLES)]}
         alike[preset] += 1
         places[network.name] = (place, float(of_seeds.mean()))
         points.plot([place] * 2, [of_seeds.min(), of_seeds.max()], linewidth=1.2, **look)
@@ -299,7 +299,7 @@ def draw(compared: Comparison) -> Figure:
 
 def _add_legend(axes: Axes, drawn: Sequence[Trained]) -> None:
     """Below the figure: the kinds of networks that are drawn."""
-    colours = {_colour(network.records[0].planned["network"]) for network in drawn}
+    colours = {colour_of(network) for network in drawn}
     kinds = {colour: kind for colour, kind in KINDS.items() if colour in colours}
     handles = [axes.plot([], [], "o", color=colour, label=kind)[0] for colour, kind in kinds.items()]
     axes.figure.legend(handles=handles, loc="outside lower center", ncols=len(kinds), frameon=False)
@@ -323,7 +323,9 @@ def _end(record: Record) -> tuple[float, float]:
     return float(minutes[-1]), float(best[-1])
 
 
-def _colour(network: str) -> str:
-    if network not in PRESETS:
+def colour_of(network: Trained) -> str:
+    """By its kind: lean, another preset, or one of MONAI's."""
+    name = network.records[0].planned["network"]
+    if name not in PRESETS:
         return MONAI
-    return LEAN if is_lean(network) else DOUBLING
+    return LEAN if is_lean(name) else DOUBLING
