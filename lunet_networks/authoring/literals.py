@@ -15,7 +15,7 @@ __all__ = ["literal", "literal_value", "readable"]
 MEANT_BY_MONAI = re.compile(r"^[$@%]|#|[@%]::|[\ud800-\udfff]")  # surrogates cannot be written as UTF-8
 SPECIAL = re.compile(r"[$@%#]")
 STRING = re.compile(r"""\$(['"]).*\1""", re.DOTALL)
-BEFORE_READING = re.compile(r"^(?=[$@%])|(?<=[@%])(?=#|::)")
+BEFORE_READING = re.compile(r"^(?=[$@%])|(?<=[@%])(?=#|::|:#)")  # MONAI turns each # into :: first
 
 
 def literal(value: Any) -> Any:
@@ -70,7 +70,7 @@ def readable(text: str) -> str:
     """A string for metadata.json, which most programs read without parsing it, and MONAI parses.
 
     A space stands where the string would have a meaning for MONAI: before a ``$``, ``@`` or ``%`` at its beginning, and
-    within ``@#`` and ``%#``.
+    within ``@#``, ``@:#`` and ``@::``, with ``%`` as well.
 
     Example:
         >>> readable("Livers, 100 % of them"), readable("$x^2$"), readable("see @#a")

@@ -29,6 +29,8 @@ MISTAKEN = [
     "%label",
     "organ #1",
     "a@::b",
+    "@:#",
+    "a %:##",
     "$'already\\x24quoted'",
     "\udcff",
     "_target_",
