@@ -12,15 +12,15 @@ from tests.helpers.trainable import same_results
 
 def test_death_before_any_of_the_files_of_a_run(new_bundle, killed_before_write):
     uninterrupted = new_bundle("uninterrupted")
-    uninterrupted.train(epochs=3)
+    uninterrupted.train(epochs=2)
     # run.json; in each epoch history.csv, checkpoint.pt and, if it is the best, run.json and model.pt; curves.png
-    uninterrupted_writes = 1 + 3 * 4 + 1
+    uninterrupted_writes = 1 + 2 * 4 + 1
     killed = new_bundle("killed")
     survived = 0
     for number in range(1, uninterrupted_writes + 2):
         killed_before_write(number)
         try:
-            killed.train(epochs=3, resume=True, num_workers=number % 2)
+            killed.train(epochs=2, resume=True, num_workers=number % 2)
             survived += 1
         except Killed:
             continue
