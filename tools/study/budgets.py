@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
 from tools.study.datasets import DATASETS
-from tools.study.results import FAR_BELOW, Comparison, Trained, colour_of
+from tools.study.results import FAR_BELOW, Comparison, Trained, add_legend, colour_of
 from tools.tables.labels import label_points
 
 BUDGETS = {"ten minutes": 10.0, "an hour": 60.0, "a night": 600.0}
@@ -124,5 +124,6 @@ def draw(compared: Sequence[Comparison]) -> Figure:
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.grid(alpha=0.3)
     axes.margins(y=0.12)
+    add_legend(figure, [of_network[0].trained for of_network in found.values()])
     label_points(axes, places)
     return figure

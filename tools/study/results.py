@@ -256,8 +256,8 @@ def _records(compared: Comparison) -> list[Record]:
 
 def draw(compared: Comparison) -> Figure:
     """Dice over parameters, a bar from the worst to the best seed; and the best Dice so far over the processor time.
-    Variants of a network stand beside it. Networks far below the best, as those that never left Dice 0, are named in
-    the title instead."""
+    Variants of a network stand beside it in the first chart only. Networks far below the best, as those that never left
+    Dice 0, are named in the title instead."""
     figure = Figure(figsize=(11, 4.6), facecolor="white", layout="constrained")
     points, times = figure.subplots(1, 2)
     means = {network.name: float(np.nanmean(network.dice)) for network in compared.networks}
@@ -265,6 +265,8 @@ def draw(compared: Comparison) -> Figure:
     if below := [name for name in means if name not in {network.name for network in drawn}]:
         figure.suptitle(f"below: {', '.join(f'{name}, Dice {means[name]:.2f}' for name in below)}", fontsize=9)
     places: dict[str, tuple[float, float]] = {}
+    ends: dict[str, tuple[float, float]] = {}
+    names = {network.name for network in drawn}
     alike = Counter[str]()  # drawn so far, of each network
     for network in drawn:
         of_seeds = np.nanmean(network.dice, axis=1)
@@ -275,18 +277,19 @@ def draw(compared: Comparison) -> Figure:
         places[network.name] = (place, float(of_seeds.mean()))
         points.plot([place] * 2, [of_seeds.min(), of_seeds.max()], linewidth=1.2, **look)
         points.plot(*places[network.name], "o", color=look["color"])
-        _draw_history(times, network, look)
+        if network.name == network.by_the_recipe or network.by_the_recipe not in names:
+            _draw_history(times, network, look)
+            ends[network.name] = _end(network.records[0])
     points.set(xscale="log", xlabel="parameters", ylabel="Dice, mean over labels, cases and seeds")
     of_all = [place for place, _ in places.values()]
     points.set_xlim(min(of_all) / AROUND, max(of_all) * AROUND)
     points.xaxis.set_minor_formatter(NullFormatter())
     times.margins(x=0.12)
     times.set(xlabel="minutes of processor time", ylabel="best Dice of a validation so far")
-    ends = {network.name: _end(network.records[0]) for network in drawn}
     for axes in (points, times):
         axes.margins(y=0.12)
         axes.grid(alpha=0.3)
-    _add_legend(points, drawn)
+    add_legend(figure, drawn)
     lowest, highest = (pick(best for _, best in ends.values()) for pick in (min, max))
     times.set_ylim(max(0.0, lowest - SHOWN_BELOW), highest + LEAST_SPAN / 2)
     low, high = points.get_ylim()
@@ -297,12 +300,12 @@ def draw(compared: Comparison) -> Figure:
     return figure
 
 
-def _add_legend(axes: Axes, drawn: Sequence[Trained]) -> None:
+def add_legend(figure: Figure, drawn: Sequence[Trained]) -> None:
     """Below the figure: the kinds of networks that are drawn."""
     colours = {colour_of(network) for network in drawn}
     kinds = {colour: kind for colour, kind in KINDS.items() if colour in colours}
-    handles = [axes.plot([], [], "o", color=colour, label=kind)[0] for colour, kind in kinds.items()]
-    axes.figure.legend(handles=handles, loc="outside lower center", ncols=len(kinds), frameon=False)
+    handles = [figure.axes[0].plot([], [], "o", color=colour, label=kind)[0] for colour, kind in kinds.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(kinds), frameon=False)
 
 
 def _draw_history(axes: Axes, network: Trained, look: Mapping[str, Any]) -> None:

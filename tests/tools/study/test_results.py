@@ -62,6 +62,17 @@ def test_every_network_is_named_in_both_charts(compared) -> None:
         assert [text.get_text() for text in axes.texts] == ["lunet_small_4f", "unet_small_4f", "SegResNet"]
 
 
+def test_variants_stand_in_the_first_chart_only_unless_they_stand_for_their_network(tmp_path: Path) -> None:
+    variant = {"settings": {"batch_size": 8}, "variant": "small_batches"}
+    made_up(tmp_path, "lunet_small_4f", BASE)
+    for network in ("lunet_small_4f", "unet_small_4f"):
+        made_up(tmp_path, network, BASE + 0.01, **variant)
+    (compared,) = comparisons(read_records(tmp_path))
+    points, times = ({text.get_text() for text in axes.texts} for axes in draw(compared).axes)
+    assert points == {"lunet_small_4f", "lunet_small_4f (small_batches)", "unet_small_4f (small_batches)"}
+    assert times == points - {"lunet_small_4f (small_batches)"}
+
+
 def test_a_network_far_below_is_named_and_not_drawn(tmp_path: Path) -> None:
     for network, less in {"lunet_small_4f": 0.0, "unet_small_4f": 0.01, "unet_small_1f": 0.65}.items():
         made_up(tmp_path, network, BASE - less)
