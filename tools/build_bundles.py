@@ -12,6 +12,8 @@ from lunet_networks.authoring.planning.decisions import plan_bundle
 from lunet_networks.authoring.planning.families import FAMILIES
 from lunet_networks.authoring.planning.fingerprint import Fingerprint, read_fingerprint
 from lunet_networks.authoring.planning.texts import authorship
+from lunet_networks.bundle.runtime import outputs
+from lunet_networks.bundle.runtime.outputs import RECORDS
 from tools import ROOT
 
 HIPPOCAMPUS, NUCLEI = "Task04_Hippocampus", "Nuclei"
@@ -23,10 +25,6 @@ OTHER_NUCLEI = (
     "These weights were not trained on the 16 tiles above, but on pictures of the Data Science Bowl 2018 (stage1_train "
     "of BBBC038, with the masks corrected by K. Lopuhin and others, CC0), coloured ones turned to grey."
 )
-TRAINING_NOTES = {
-    **dict.fromkeys(("lunet_small", "unet_small", "unetpp_small", "lunetpp_small", "mednext_small"), BUSY),
-    "lv_unet": f"{OTHER_NUCLEI} {BUSY}",
-}
 
 
 def build_bundles(output_dir: str = str(ROOT / "bundles"), check: bool = False) -> None:
@@ -74,8 +72,15 @@ def repository_settings(name: str) -> dict[str, Any]:
         **authorship(AUTHORS),
         "dataset_dir": f"/workspace/data/{dataset}",
         "data": f"{settings['data']} {fetch}",
-        "training_note": TRAINING_NOTES.get(name, ""),
+        "training_note": _training_note(name),
     }
+
+
+def _training_note(name: str) -> str:
+    """What is to be known of the trainings of a bundle's weights; "" if it comes without."""
+    if not list((ROOT / "bundles" / name / "docs").glob(f"**/{RECORDS[outputs.RUN_RECORD]}")):
+        return ""
+    return f"{OTHER_NUCLEI} {BUSY}" if FAMILIES[name].colours else BUSY
 
 
 def package_data() -> dict[Path, str]:
