@@ -80,22 +80,23 @@ def test_every_published_preset_is_there() -> None:
     assert PUBLISHED.keys() <= set(list_presets())
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
-def test_parameters_and_macs_are_the_published_ones(name: str) -> None:
-    with torch.device("meta"):
-        network = create_network(name)
-    assert (count_parameters(network), count_macs(network, input_shape(name))) == PUBLISHED[name]
-
-
 @pytest.mark.parametrize("name", list_presets())
-def test_blocks_add_up_to_the_network(name: str) -> None:
+def test_blocks_add_up_to_the_network_which_has_the_published_size(name: str) -> None:
     assert PRESETS.components[name].description
+    with torch.device("meta"):
+        network, shape = create_network(name), input_shape(name)
+    found = count_parameters(network), count_macs(network, shape)
+    assert found == PUBLISHED.get(name, found)
+    blocks = summarise_blocks(network, shape)
+    assert (sum(b.parameters for b in blocks), sum(b.macs for b in blocks)) == found
+
+
+@pytest.mark.parametrize("name", ONE_PER_ARCHITECTURE)
+def test_operations_grow_with_the_batch(name: str) -> None:
     with torch.device("meta"):
         network, shape = create_network(name), input_shape(name)
     macs = count_macs(network, shape)
     assert count_macs(network, (3, *shape[1:])) == 3 * macs - 2 * MACS_FOR_ANY_BATCH.get(name, 0)
-    blocks = summarise_blocks(network, shape)
-    assert (sum(b.parameters for b in blocks), sum(b.macs for b in blocks)) == (count_parameters(network), macs)
 
 
 @pytest.mark.parametrize("start", SIZE_MULTIPLES)
