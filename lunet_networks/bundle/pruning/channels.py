@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import torch
@@ -43,7 +44,7 @@ class PruningSchedule:
     Args:
         start_epoch: channels are removed for the first time at the end of this epoch.
         recovery_epochs: epochs of training after each step.
-        channels_per_step: channels removed in each step.
+        channels_per_step: channels removed in each step; in the last one as many as a target takes.
         max_steps: number of steps at most.
         target_params: stop once the network has at most this many parameters; 0: no target.
         target_macs: stop once a patch takes at most this many multiply-accumulates; 0: no target.
@@ -211,7 +212,8 @@ class ChannelPruning(PruningHandler):
         raw = rank_channels(self.network, batches, self.loss, self.ranking, generator)
         logger.info(f"ranked the channels in {time.perf_counter() - began:.1f} s")
         scores = raw if self.ranking == "random" else normalise_scores(raw)
-        removals = select_channels(scores, self.schedule.channels_per_step, self.selection, generator)
+        selected = select_channels(scores, self.schedule.channels_per_step, self.selection, generator)
+        removals = self._until_target(selected)
         replace_modules(self.network, remove_channels(self.network, removals, self.optimizer))
         if self.dropout_from_ranks:
             set_dropout(self.network, targeted_dropout(scores))
@@ -220,3 +222,13 @@ class ChannelPruning(PruningHandler):
         costs = self._costs(self.network)
         self.steps.changed(engine.state.epoch, self._widths(), "removed", removed, *costs, dice)
         logger.info(self.steps.line())
+
+    def _until_target(self, removals: Sequence[tuple[str, int]]) -> Sequence[tuple[str, int]]:
+        """The first removals that reach a target, or all: a step may take many of few channels that are left."""
+        if not (self.schedule.target_params or self.schedule.target_macs):
+            return removals
+        counts = range(1, len(removals) + 1)
+        return removals[: bisect_left(counts, True, key=lambda count: self._reached_without(removals[:count])) + 1]
+
+    def _reached_without(self, removals: Sequence[tuple[str, int]]) -> bool:
+        return self.schedule.reached(*self._costs(remove_channels(self.network, removals)))

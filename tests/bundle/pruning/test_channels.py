@@ -126,15 +126,18 @@ def test_a_pruned_bundle_can_be_pruned_further(new_prunable, prune):
 
 
 @pytest.mark.parametrize("target", ["target_params", "target_macs"])
-def test_it_ends_when_the_target_is_reached(target, new_prunable, prune):
+def test_it_ends_when_the_target_is_reached_and_not_far_below_it(target, new_prunable, prune):
     network = create_network("unet_small_2f", in_channels=1, out_channels=3)
     cost = count_parameters(network) if target == "target_params" else count_macs(network, (1, 1, 32, 32, 32))
-    root = new_prunable(target)
-    output = prune(root, **{target: cost - 1}, max_steps=5)
+    root, settings = new_prunable(target), {target: cost - 1, "channels_per_step": 9, "max_steps": 5}
+    output = prune(root, **settings)
     assert read_rows(output / "pruning_history.csv")[-1]["step"] == "1"
     assert len(read_rows(output / "history.csv")) == 2
+    pruned = network_of(output / "unet_small_pruned")
+    widths, left = (sum(each.describe()["conv_channels"].values()) for each in (network, pruned))
+    assert left == widths - 1  # any channel is enough
     model = (output / "unet_small_pruned" / "models" / "model.pt").read_bytes()
-    prune(root, **{target: cost - 1}, max_steps=5, resume=True)
+    prune(root, **settings, resume=True)
     assert len(read_rows(output / "history.csv")) == 2
     assert (output / "unet_small_pruned" / "models" / "model.pt").read_bytes() == model
 
