@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, NullLocator
 
 from tools.study.datasets import DATASETS
 from tools.study.results import FAR_BELOW, Comparison, Trained, add_legend, colour_of
@@ -67,8 +67,8 @@ def tell_budgets(compared: Sequence[Comparison], picture: str) -> str:
     """
     if not have_budgets(compared):
         return ""
-    title = DATASETS[compared[0].dataset].title
-    heading = f"## {title[0].upper()}{title[1:]}: {compared[0].part}, what {', '.join(BUDGETS)} of a core give"
+    dataset, part = DATASETS[compared[0].dataset], compared[0].part
+    heading = f"## {dataset.heading}: {part}, what {', '.join(BUDGETS)} of a core give"
     return "\n\n".join([heading, HOW, f"![Dice over processor minutes]({picture})", _table(trainings(compared))])
 
 
@@ -80,7 +80,7 @@ def have_budgets(compared: Sequence[Comparison]) -> bool:
 def _table(found: dict[str, list[Training]]) -> str:
     lines = [f"| network | parameters | {' | '.join(BUDGETS)} |", f"|---|---:|{'---:|' * len(BUDGETS)}"]
     for of_network in found.values():
-        within = [best_within(of_network, minutes) for minutes in BUDGETS.values()]
+        within = [_best_within(of_network, minutes) for minutes in BUDGETS.values()]
         if any(within):
             trained, cells = of_network[0].trained, " | ".join(map(_cell, within))
             lines.append(f"| `{trained.name}` | {trained.parameters:,} | {cells} |")
@@ -93,7 +93,7 @@ def _cell(training: Training | None) -> str:
     return f"{training.dice:.3f} ({training.epochs}; {len(training.trained.records)})"
 
 
-def best_within(of_network: Sequence[Training], minutes: float) -> Training | None:
+def _best_within(of_network: Sequence[Training], minutes: float) -> Training | None:
     """The best training that ends within so many minutes of processor time; None if none does."""
     ended = [each for each in of_network if each.trained.cpu_minutes <= minutes]
     return max(ended, key=lambda each: each.dice, default=None)
@@ -121,7 +121,6 @@ def draw(compared: Sequence[Comparison]) -> Figure:
     axes.xaxis.set_major_locator(FixedLocator([1, 2, 5, 10, 20, 60, 120, 300, 600]))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.grid(alpha=0.3)
     axes.margins(y=0.12)
     add_legend(figure, [of_network[0].trained for of_network in found.values()])

@@ -65,6 +65,11 @@ class Dataset:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def heading(self) -> str:
+        """The title as a heading begins with it."""
+        return f"{self.title[0].upper()}{self.title[1:]}"
+
+    @property
     def parts(self) -> list[str]:
         """Names of its folds or splits."""
         return [f"split{number}" for number in (1, 2, 3)] if self.splits else [f"fold{fold}" for fold in range(FOLDS)]

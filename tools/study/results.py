@@ -157,7 +157,7 @@ def _place(dataset: str, part: str, epochs: int) -> tuple[Any, ...]:
 def section(compared: Comparison, picture: str) -> str:
     """The part of the document for a comparison."""
     dataset = DATASETS[compared.dataset]
-    heading = f"## {dataset.title[0].upper()}{dataset.title[1:]}: {compared.part}, {compared.epochs} epochs"
+    heading = f"## {dataset.heading}: {compared.part}, {compared.epochs} epochs"
     how = f"{budget([compared])} Mean over the cases, with several seeds ± the standard deviation over the seeds."
     parts = [heading, how, f"![Dice of the networks]({picture})", table(compared), differences(compared)]
     parts += smallest_of_families(compared)

@@ -95,7 +95,7 @@ def section_of_splits(compared: Sequence[Comparison]) -> str:
         compared: of the same dataset and number of epochs, one a split.
     """
     dataset, epochs = DATASETS[compared[0].dataset], compared[0].epochs
-    heading = f"## {dataset.title[0].upper()}{dataset.title[1:]}: the published splits, {epochs} epochs"
+    heading = f"## {dataset.heading}: the published splits, {epochs} epochs"
     networks = over_splits(compared)
     how = (
         "Mean over the cases of a split, then over the splits ± the standard deviation over them. F1 is Dice; the IoU "
