@@ -3,19 +3,27 @@ what this writes."""
 
 import functools
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from lunet_networks.authoring.checking.bundle import INFERENCE, Bundle
 from lunet_networks.authoring.command_line import as_bool, run_commands
+from lunet_networks.authoring.exporting.trained_network import trained_network
 from lunet_networks.authoring.planning.bundle_files import bundle_files, bundle_settings
 from lunet_networks.authoring.planning.decisions import plan_bundle
 from lunet_networks.authoring.planning.families import FAMILIES
 from lunet_networks.authoring.planning.fingerprint import Fingerprint, read_fingerprint
 from lunet_networks.authoring.planning.texts import authorship
+from lunet_networks.authoring.web_page.content import bundle_content
+from lunet_networks.authoring.web_page.page import page_html
 from lunet_networks.bundle.runtime import outputs
 from lunet_networks.bundle.runtime.outputs import RECORDS
 from tools import ROOT
 
+BUNDLES = ROOT / "bundles"
+PLANNING = "lunet_networks/authoring/planning"
+PAGE_OF = "lunet_small"
 HIPPOCAMPUS, NUCLEI = "Task04_Hippocampus", "Nuclei"
 GET_DATA = {HIPPOCAMPUS: "hippocampus", NUCLEI: "nuclei"}
 MEMORY_GIB = 8
@@ -27,35 +35,40 @@ OTHER_NUCLEI = (
 )
 
 
-def build_bundles(output_dir: str = str(ROOT / "bundles"), check: bool = False) -> None:
-    """Write the generated files of all bundles.
+def build_bundles(output_dir: str = str(BUNDLES), check: bool = False) -> None:
+    """Write the generated files of all bundles; with the repository's own also a page and what the package copies.
 
     Args:
         output_dir: the folder of the bundles.
         check: write nothing; say which files are not as generated, and fail if there are any.
     """
     check = as_bool("check", check)
-    stale = []
-    if not check:
-        for path, text in package_data().items():
-            path.write_text(text, encoding="utf-8")
-    for name in FAMILIES:
-        for relative, text in repository_bundle(name).items():
-            path = Path(output_dir, name, relative)
-            if check:
-                if not path.is_file() or path.read_text(encoding="utf-8") != text:
-                    stale.append(str(path))
-            else:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(text, encoding="utf-8")
+    put = _differing if check else _write
+    stale = [path for name in FAMILIES for path in put(Path(output_dir, name), repository_bundle(name))]
+    if Path(output_dir).resolve() == BUNDLES:
+        stale += put(ROOT, {**package_data(), **page()})
     if stale:
         raise ValueError(f"not as generated, write them with python -m tools.build_bundles: {', '.join(stale)}")
     print(f"{len(FAMILIES)} bundles in {output_dir} {'are as generated' if check else 'written'}")
 
 
+def _write(folder: Path, files: Mapping[str, str]) -> Iterable[str]:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+    return []
+
+
+def _differing(folder: Path, files: Mapping[str, str]) -> Iterable[str]:
+    for name, text in files.items():
+        path = folder / name
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            yield str(path)
+
+
 def repository_bundle(name: str) -> dict[str, str]:
     """Text of all generated files of one of the repository's bundles, by their path in it."""
-    return bundle_files(repository_settings(name), ROOT / "bundles" / name / "docs")
+    return bundle_files(repository_settings(name), BUNDLES / name / "docs")
 
 
 @functools.cache
@@ -78,20 +91,27 @@ def repository_settings(name: str) -> dict[str, Any]:
 
 def _training_note(name: str) -> str:
     """What is to be known of the trainings of a bundle's weights; "" if it comes without."""
-    if not list((ROOT / "bundles" / name / "docs").glob(f"**/{RECORDS[outputs.RUN_RECORD]}")):
+    if not list((BUNDLES / name / "docs").glob(f"**/{RECORDS[outputs.RUN_RECORD]}")):
         return ""
     return f"{OTHER_NUCLEI} {BUSY}" if FAMILIES[name].colours else BUSY
 
 
-def package_data() -> dict[Path, str]:
+def package_data() -> dict[str, str]:
     """Files that the package keeps a copy of, because the repository's own files are not installed with it."""
-    planning = ROOT / "lunet_networks" / "authoring" / "planning"
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     versions = dict(line.split("==") for line in lines if "==" in line and not line.startswith("#"))
     return {
-        planning / "tested_versions.json": json.dumps(versions, indent=1) + "\n",
-        planning / "LICENSE": (ROOT / "LICENSE").read_text(encoding="utf-8"),
+        f"{PLANNING}/tested_versions.json": json.dumps(versions, indent=1) + "\n",
+        f"{PLANNING}/LICENSE": (ROOT / "LICENSE").read_text(encoding="utf-8"),
     }
+
+
+def page() -> dict[str, str]:
+    """The page that labels without anything installed, as ``lunet export --format html`` writes it; tests try it."""
+    bundle = Bundle(BUNDLES / PAGE_OF)
+    network = trained_network(bundle, None, None).network
+    content = bundle_content(bundle.root, bundle.parser(INFERENCE), bundle.metadata, network)
+    return {f"docs/{PAGE_OF}.html": page_html(content)}
 
 
 @functools.cache

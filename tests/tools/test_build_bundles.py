@@ -1,4 +1,4 @@
-"""Bundles of the repository as they are generated (templating.py)."""
+"""Bundles of the repository as they are generated (templating.py), and what is generated with them."""
 
 import json
 import shutil
@@ -22,6 +22,10 @@ def written(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bundles")
     build_bundles(str(folder))
     return folder
+
+
+def test_the_repositorys_bundles_and_what_goes_with_them_are_as_generated():
+    build_bundles(check=True)
 
 
 def test_check_names_files_that_differ_or_are_not_there(written, tmp_path):

@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from lunet_networks import create_network
-from lunet_networks.authoring.planning.families import FAMILIES, Family
+from lunet_networks.authoring.planning.families import FAMILIES, Family, network_without_weights
 from lunet_networks.authoring.planning.fingerprint import Fingerprint, by_axis
 from lunet_networks.authoring.planning.normalisation import plan_normalisation
 from lunet_networks.authoring.planning.patch_size import GIB, LEAST_BATCH, Patch, choose_patch, keep_patch
@@ -23,6 +22,7 @@ from lunet_networks.authoring.planning.sides import Sides, find_sides
 from lunet_networks.authoring.planning.training_memory import estimate_training_memory
 from lunet_networks.bundle.data.labels import count_outputs
 from lunet_networks.bundle.data.picture_files import COLOURS
+from lunet_networks.nets.network import Network
 
 ANISOTROPIC = 3  # nnU-Net: one spacing is this many times another
 FOLDS = 5
@@ -214,20 +214,18 @@ def _patch(
     roi_size: Sequence[int] | None,
 ) -> Patch:
     out_channels = count_outputs(fingerprint.label_names)
-    network = create_network(
-        preset, spatial_dims=fingerprint.spatial_dims, in_channels=fingerprint.in_channels, out_channels=out_channels
-    )
-
-    @functools.cache
-    def memory_needed(batch_size: int, roi: tuple[int, ...]) -> int:
-        shape = (batch_size, fingerprint.in_channels, *roi)
-        return estimate_training_memory(network, shape, about.loss_name)
-
+    network = network_without_weights(preset, fingerprint.spatial_dims, fingerprint.in_channels, out_channels)
+    memory_needed = functools.partial(_memory_needed, network, about.loss_name)
     enough_steps = max(LEAST_BATCH, int(len(shapes) * TRAINING_SHARE / STEPS))
     batch_size = min(about.batch_size, enough_steps)
     multiple = getattr(network, "padded_multiple", network.size_multiple)
     limits = (multiple, batch_size, memory_needed, int(memory_gib * GIB))
     return choose_patch(shapes, *limits) if roi_size is None else keep_patch(roi_size, *limits)
+
+
+@functools.cache
+def _memory_needed(network: Network, loss_name: str, batch_size: int, roi: tuple[int, ...]) -> int:
+    return estimate_training_memory(network, (batch_size, network.in_channels, *roi), loss_name)
 
 
 def _patch_why(shapes: list[tuple[int, ...]], patch: Patch, whole: bool) -> str:

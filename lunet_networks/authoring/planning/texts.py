@@ -1,5 +1,6 @@
 """What a bundle says about itself and its data in metadata.json and documents; each figure is read from its source."""
 
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,11 +8,11 @@ from typing import Any
 
 import yaml
 
-from lunet_networks import PRESETS, create_network
+from lunet_networks import PRESETS
 from lunet_networks.authoring.planning.anatomy import described_segments
 from lunet_networks.authoring.planning.decisions import Plan
 from lunet_networks.authoring.planning.described_settings import described_settings
-from lunet_networks.authoring.planning.families import FAMILIES, template_dirs
+from lunet_networks.authoring.planning.families import FAMILIES, network_without_weights, template_dirs
 from lunet_networks.authoring.planning.fingerprint import Fingerprint
 from lunet_networks.authoring.planning.licences import licence_document
 from lunet_networks.authoring.planning.templating import PLACEHOLDER
@@ -112,22 +113,25 @@ def bundle_facts(values: Mapping[str, Any], records: Path | None) -> dict[str, s
         values: those of ``lunet_networks.authoring.planning.values.complete``.
         records: folder that may hold the records of a training.
     """
-    network = create_network(
-        values["preset"],
-        spatial_dims=values["spatial_dims"],
-        in_channels=values["in_channels"],
-        out_channels=values["out_channels"],
-    )
-    shape = [input_shape(values["preset"])[-1]] * values["spatial_dims"]
+    described = ("family", "preset", "spatial_dims", "in_channels", "out_channels")
     return {
-        "network": PRESETS.components[values["preset"]].description,
-        "parameters": f"{count_parameters(network):,}",
-        "macs": f"{count_macs(network, (1, values['in_channels'], *shape)) / 1e9:.3f}",
-        "macs_shape": " x ".join(map(str, shape)),
-        "network_note": FAMILIES[values["family"]].note(network),
+        **_network_facts(*(values[name] for name in described)),
         "performance": _performance(values, records),
         **{f"{name}_settings": settings_table(templates(values, name), values) for name in DESCRIBED},
         "pruning": _pruning(values) if FAMILIES[values["family"]].pruning else "",
+    }
+
+
+@functools.cache
+def _network_facts(family: str, preset: str, spatial_dims: int, in_channels: int, out_channels: int) -> dict[str, str]:
+    network = network_without_weights(preset, spatial_dims, in_channels, out_channels)
+    shape = [input_shape(preset)[-1]] * spatial_dims
+    return {
+        "network": PRESETS.components[preset].description,
+        "parameters": f"{count_parameters(network):,}",
+        "macs": f"{count_macs(network, (1, in_channels, *shape)) / 1e9:.3f}",
+        "macs_shape": " x ".join(map(str, shape)),
+        "network_note": FAMILIES[family].note(network),
     }
 
 

@@ -5,13 +5,11 @@ import shutil
 
 import pytest
 
-from lunet_networks.authoring.checking.bundle import INFERENCE, Bundle
+from lunet_networks.authoring.checking.bundle import Bundle
 from lunet_networks.authoring.checking.web_page import check_web_page
 from lunet_networks.authoring.exporting.export import export_bundle
-from lunet_networks.authoring.exporting.trained_network import trained_network
 from lunet_networks.authoring.web_page import trial
-from lunet_networks.authoring.web_page.content import bundle_content
-from lunet_networks.authoring.web_page.page import page_html, page_part
+from lunet_networks.authoring.web_page.page import page_part
 
 
 @pytest.fixture
@@ -97,11 +95,3 @@ def test_an_inference_that_a_page_cannot_do_is_refused(bundle, change, message, 
     path.write_text(json.dumps(config))
     with pytest.raises(ValueError, match=message):
         export_bundle(str(bundle), "html")
-
-
-def test_the_page_in_the_documents_is_that_of_the_bundle(repository):
-    bundle = Bundle(repository / "bundles" / "lunet_small")
-    trained = trained_network(bundle, None, None)
-    content = bundle_content(bundle.root, bundle.parser(INFERENCE), bundle.metadata, trained.network)
-    found = (repository / "docs" / "lunet_small.html").read_text(encoding="utf-8")
-    assert found == page_html(content), "CONTRIBUTING.md names the command that writes it"
