@@ -140,16 +140,33 @@ def quantise(
         "versions": {name: version(name) for name in ("torch", "monai", "openvino", "nncf")},
     }
     print(_report(record))
+    check_losses(dice, max_dice_loss)
+    write_json(folder / RECORD, record)
+
+
+def check_losses(dice: Mapping[str, Mapping[str, float]], max_dice_loss: float) -> None:
+    """Refuse an 8-bit form that labels worse.
+
+    Args:
+        dice: of each label, in float32 and in int8.
+        max_dice_loss: how much that of a label may fall.
+
+    Raises:
+        ValueError: if a label lost more, or there is none.
+
+    Example:
+        >>> check_losses({"float32": {"liver": 0.95}, "int8": {"liver": 0.9}}, max_dice_loss=0.1)
+    """
     losses = {label: before - dice["int8"][label] for label, before in dice["float32"].items()}
     if not losses:
         raise ValueError("no validation case has a label, so the loss of int8 cannot be measured: it is not written")
-    worst = max(losses, key=losses.get)
-    if not losses[worst] <= max_dice_loss:
+    too_much = {label: loss for label, loss in losses.items() if not loss <= max_dice_loss}  # or is not finite
+    if too_much:
+        worst = max(too_much, key=too_much.get)
         raise ValueError(
-            f"int8 loses {losses[worst]:.4f} of the Dice of {worst}, more than --max_dice_loss {max_dice_loss}: "
+            f"int8 loses {too_much[worst]:.4f} of the Dice of {worst}, more than --max_dice_loss {max_dice_loss}: "
             "it is not written"
         )
-    write_json(folder / RECORD, record)
 
 
 def _calibrate(exact_path: Path, path: Path, patches: Sequence[np.ndarray]) -> None:
