@@ -1,5 +1,6 @@
 """Facts of the presets, from which tests choose theirs: a new preset needs no line in a test."""
 
+import functools
 from collections.abc import Iterable
 
 import torch
@@ -20,6 +21,7 @@ def possible_dims(name: str) -> list[int]:
     return [dims for dims in sorted({2, own_dims(name)}) if _can_be_built(name, dims)]
 
 
+@functools.cache
 def _can_be_built(name: str, spatial_dims: int) -> bool:
     try:
         with torch.device("meta"):

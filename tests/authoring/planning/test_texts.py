@@ -11,8 +11,6 @@ from lunet_networks.authoring.planning.values import complete
 from lunet_networks.bundle.runtime.outputs import RECORDS
 from tools.build_bundles import repository_settings
 
-VALUES = complete(repository_settings("lunet_small"))
-
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("name", ["train", "inference"])
@@ -33,8 +31,8 @@ def test_a_setting_without_a_comment_is_refused(tmp_path: Path) -> None:
 
 
 def test_performance_is_that_of_the_training_and_its_evaluation(tmp_path: Path) -> None:
-    docs = tmp_path
-    assert "No trained weights" in bundle_facts(VALUES, docs)["performance"]
+    docs, values = tmp_path, complete(repository_settings("lunet_small"))
+    assert "No trained weights" in bundle_facts(values, docs)["performance"]
     settings = {"preset": "lunet_small_2f", "epochs": 3, "seed": 5, "fold": 1, "num_folds": 4}
     cases = {"training": ["a", "b", "c"], "validation": ["d"]}
     (docs / RECORDS["run.json"]).write_text(
@@ -46,7 +44,7 @@ def test_performance_is_that_of_the_training_and_its_evaluation(tmp_path: Path) 
     figures = {"dice": 0.5, "hd95_mm": 2, "nsd_1mm": 0.9}
     rows = [f"tumour,{metric},{mean},1,validation,yes\n" for metric, mean in figures.items()]
     (docs / RECORDS["summary.csv"]).write_text(header + "".join(rows))
-    performance = bundle_facts(VALUES, docs)["performance"]
+    performance = bundle_facts(values, docs)["performance"]
     assert "`lunet_small_2f` after epoch 2 of 3, trained on 3 cases in 3 minutes with torch 2.13.0" in performance
     others = "`--preset lunet_small_2f` `--epochs 3` `--seed 5` `--fold 1` `--num_folds 4`"
     assert f"the settings below but {others} (seed 5, fold 1 of 4)" in performance
