@@ -159,6 +159,8 @@ def section(compared: Comparison, picture: str) -> str:
     dataset = DATASETS[compared.dataset]
     heading = f"## {dataset.heading}: {compared.part}, {compared.epochs} epochs"
     how = f"{budget([compared])} Mean over the cases, with several seeds ± the standard deviation over the seeds."
+    if dataset.spatial_dims == 2:
+        how += " A pixel counts as 1 mm."
     parts = [heading, how, f"![Dice of the networks]({picture})", table(compared), differences(compared)]
     parts += smallest_of_families(compared)
     return "\n\n".join(filter(None, parts))

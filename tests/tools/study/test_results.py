@@ -97,6 +97,7 @@ def test_pictures_have_their_own_metrics(tmp_path: Path) -> None:
     (compared,) = comparisons(read_records(tmp_path))
     text = section(compared, "picture.png")
     assert "| IoU anterior | IoU posterior |" in text
+    assert "A pixel counts as 1 mm." in text
     assert "first less second" not in text  # nothing to compare it with
 
 
