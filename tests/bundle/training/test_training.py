@@ -1,6 +1,7 @@
 """Trainings from data to weights, and what users can do wrong; each through the bundle's own train.json."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -235,6 +236,7 @@ def test_wrong_settings_end_a_run_before_it_leaves_anything(bundle, settings, me
 
 
 def test_paths_and_numbers_as_people_write_them(bundle, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache"))  # of kernels
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "my #1 data").symlink_to(bundle.dataset_dir)
     bundle.dataset_dir = "~/my #1 data"
