@@ -15,7 +15,7 @@ from tools.study.datasets import DATASETS
 from tools.study.peers import peers
 
 TABLE = ROOT / "tools" / "study" / "runs.yaml"
-RECIPE_OF_PEERS = "lunet_small"
+RECIPE_OF_PEERS = {2: "unext", 3: "lunet_small"}  # by the dimensions of the data
 INSIDE = "#"  # MONAI's sign in the name of a value inside a config
 GIVEN_BY_COLUMNS = {"preset", "fold", "seed", "epochs", "resume", "overwrite", "output_dir", "ckpt_dir", "dataset_dir"}
 
@@ -118,9 +118,9 @@ def _runs(
     families = {preset: name for name, family in FAMILIES.items() for preset in family.others}
     families |= {preset: name for name in FAMILIES for preset in presets_of(name)}
     choose("network", network, {**families, **dict.fromkeys(peers())})
-    bundle = bundle or families.get(network, RECIPE_OF_PEERS)
-    family = choose("bundle", bundle, FAMILIES)
     chosen = choose("dataset", dataset, DATASETS)
+    bundle = bundle or families.get(network, RECIPE_OF_PEERS[chosen.spatial_dims])
+    family = choose("bundle", bundle, FAMILIES)
     choose("part", part, dict.fromkeys(chosen.parts))
     presets = [*presets_of(bundle), *family.others]
     if network in families and network not in presets:

@@ -58,8 +58,9 @@ def test_a_pruned_network_has_a_run_before_it_and_other_records_know_nothing_of_
 def test_a_network_without_a_family_is_trained_by_the_recipe_that_goes_with_it(tmp_path: Path) -> None:
     path = tmp_path / "runs.yaml"
     picture = {**RIGHT, "dataset": "ultrasound", "part": "split1", "seeds": [0]}
-    path.write_text(yaml.safe_dump([{**picture, "network": name} for name in ("unet_2d_32f", "unext", "malunet")]))
-    assert [planned.bundle for planned in read_table(path)] == ["unext", "unext", "malunet"]
+    pictures = [{**picture, "network": name} for name in ("unet_2d_32f", "unext", "malunet", "UNet_2d")]
+    path.write_text(yaml.safe_dump([*pictures, {**RIGHT, "network": "UNet", "seeds": [0]}]))
+    assert [planned.bundle for planned in read_table(path)] == ["unext", "unext", "malunet", "unext", "lunet_small"]
 
 
 @pytest.mark.parametrize(
