@@ -15,7 +15,8 @@ from tools.study.datasets import DATASETS
 from tools.study.peers import peers
 
 TABLE = ROOT / "tools" / "study" / "runs.yaml"
-RECIPE_OF_PEERS = {2: "unext", 3: "lunet_small"}  # by the dimensions of the data
+# By the dimensions of the data. That of MALUNet is LV-UNet's but for its deep training, and for AdamW.
+RECIPE_OF_PEERS = {2: "malunet", 3: "lunet_small"}
 INSIDE = "#"  # MONAI's sign in the name of a value inside a config
 GIVEN_BY_COLUMNS = {"preset", "fold", "seed", "epochs", "resume", "overwrite", "output_dir", "ckpt_dir", "dataset_dir"}
 
