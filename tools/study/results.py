@@ -259,11 +259,13 @@ def _records(compared: Comparison) -> list[Record]:
 def draw(compared: Comparison) -> Figure:
     """Dice over parameters, a bar from the worst to the best seed; and the best Dice so far over the processor time.
     Variants of a network stand beside it in the first chart only. Networks far below the best, as those that never left
-    Dice 0, are named in the title instead."""
+    Dice 0, are named in the title instead, unless they are all the others."""
     figure = Figure(figsize=(11, 4.6), facecolor="white", layout="constrained")
     points, times = figure.subplots(1, 2)
     means = {network.name: float(np.nanmean(network.dice)) for network in compared.networks}
     drawn = [network for network in compared.networks if means[network.name] > max(means.values()) - FAR_BELOW]
+    if len(drawn) == 1:  # which would compare nothing
+        drawn = compared.networks
     if below := [name for name in means if name not in {network.name for network in drawn}]:
         figure.suptitle(f"below: {', '.join(f'{name}, Dice {means[name]:.2f}' for name in below)}", fontsize=9)
     places: dict[str, tuple[float, float]] = {}

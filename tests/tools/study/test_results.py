@@ -82,6 +82,14 @@ def test_a_network_far_below_is_named_and_not_drawn(tmp_path: Path) -> None:
         assert {text.get_text() for text in axes.texts} == {"lunet_small_4f", "unet_small_4f"}
 
 
+def test_where_all_others_are_far_below_they_are_drawn(tmp_path: Path) -> None:
+    for network, less in {"lunet_small_4f": 0.3, "unet_small_4f": 0.0}.items():
+        made_up(tmp_path, network, BASE - less)
+    figure = draw(comparisons(read_records(tmp_path))[0])
+    assert figure.get_suptitle() == ""
+    assert {text.get_text() for text in figure.axes[0].texts} == {"lunet_small_4f", "unet_small_4f"}
+
+
 def test_the_smallest_of_a_family_is_named(tmp_path: Path) -> None:
     for size, less in {"1f": 0.05, "2f": 0.008, "4f": 0.0}.items():
         made_up(tmp_path, f"lunet_small_{size}", BASE - less, parameters=100 * int(size[0]))
