@@ -45,7 +45,7 @@ def build_bundles(output_dir: str = str(BUNDLES), check: bool = False) -> None:
     check = as_bool("check", check)
     put = _differing if check else _write
     stale = [path for name in FAMILIES for path in put(Path(output_dir, name), repository_bundle(name))]
-    if Path(output_dir).resolve() == BUNDLES:
+    if Path(output_dir).resolve() == BUNDLES.resolve():
         stale += put(ROOT, {**package_data(), **page()})
     if stale:
         raise ValueError(f"not as generated, write them with python -m tools.build_bundles: {', '.join(stale)}")
