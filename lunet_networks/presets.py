@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
-from functools import partial
+from functools import cache, partial
 from inspect import signature
 from itertools import pairwise
 from typing import Any
 
+import torch
 from monai.utils import ComponentStore
 from torch import nn
 
@@ -227,3 +228,18 @@ def create_network(preset: str, **kwargs: Any) -> nn.Module:
         hint = f"did you mean {' or '.join(near)}? " if near else ""
         raise ValueError(f"there is no preset {preset!r}: {hint}lunet_networks.list_presets() names all {len(PRESETS)}")
     return PRESETS[preset](**kwargs)
+
+
+@cache  # building all presets takes seconds
+def network_without_weights(preset: str, **kwargs: Any) -> nn.Module:
+    """The network of ``create_network`` on PyTorch's meta device, to count its parameters, operations and memory.
+
+    It cannot compute. Whoever asks for the same gets the same object: leave it unchanged.
+
+    Example:
+        >>> network = network_without_weights("lunet_small_4f", out_channels=3)
+        >>> sum(p.numel() for p in network.parameters())
+        9939
+    """
+    with torch.device("meta"):
+        return create_network(preset, **kwargs)

@@ -3,7 +3,7 @@ what this writes."""
 
 import functools
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,27 +43,27 @@ def build_bundles(output_dir: str = str(BUNDLES), check: bool = False) -> None:
         check: write nothing; say which files are not as generated, and fail if there are any.
     """
     check = as_bool("check", check)
-    put = _differing if check else _write
-    stale = [path for name in FAMILIES for path in put(Path(output_dir, name), repository_bundle(name))]
-    if Path(output_dir).resolve() == BUNDLES.resolve():
-        stale += put(ROOT, {**package_data(), **page()})
+    stale = []
+    for path, text in _generated(Path(output_dir)):
+        if check:
+            if not path.is_file() or path.read_text(encoding="utf-8") != text:
+                stale.append(str(path))
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
     if stale:
         raise ValueError(f"not as generated, write them with python -m tools.build_bundles: {', '.join(stale)}")
     print(f"{len(FAMILIES)} bundles in {output_dir} {'are as generated' if check else 'written'}")
 
 
-def _write(folder: Path, files: Mapping[str, str]) -> Iterable[str]:
-    for name, text in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text, encoding="utf-8")
-    return []
-
-
-def _differing(folder: Path, files: Mapping[str, str]) -> Iterable[str]:
-    for name, text in files.items():
-        path = folder / name
-        if not path.is_file() or path.read_text(encoding="utf-8") != text:
-            yield str(path)
+def _generated(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Every generated file and its text. The page comes last, as it is made of a bundle's files."""
+    for name in FAMILIES:
+        for relative, text in repository_bundle(name).items():
+            yield folder / name / relative, text
+    if folder.resolve() == BUNDLES.resolve():
+        for relative, text in {**package_data(), **page()}.items():
+            yield ROOT / relative, text
 
 
 def repository_bundle(name: str) -> dict[str, str]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import nn
 
-from lunet_networks.presets import PRESETS, create_network, input_shape, list_presets
+from lunet_networks.presets import PRESETS, input_shape, list_presets, network_without_weights
 from lunet_networks.summary import count_macs, count_parameters, summarise_blocks
 
 __all__ = ["describe", "list_costs"]
@@ -63,12 +62,11 @@ def _make(
     preset: str, spatial_size: Sequence[int] | None, in_channels: int | None, out_channels: int
 ) -> tuple[nn.Module, tuple[int, ...]]:
     """A network without weights and the shape of its input."""
-    _, channels, *size = input_shape(preset) if preset in PRESETS else (1, 1)  # which create_network refuses
+    _, channels, *size = input_shape(preset) if preset in PRESETS else (1, 1)  # which is refused below
     channels, size = in_channels or channels, spatial_size or size
     if not isinstance(size, list | tuple) or not all(isinstance(side, int) for side in size):
         raise ValueError(f"--spatial_size takes a size for each axis, such as 64,64,64, not {size!r}")
-    with torch.device("meta"):  # no weights to draw and throw away
-        network = create_network(preset, spatial_dims=len(size), in_channels=channels, out_channels=out_channels)
+    network = network_without_weights(preset, spatial_dims=len(size), in_channels=channels, out_channels=out_channels)
     return network, (1, channels, *size)
 
 

@@ -24,8 +24,11 @@ def written(tmp_path_factory):
     return folder
 
 
-def test_the_repositorys_bundles_and_what_goes_with_them_are_as_generated():
+def test_the_repositorys_bundles_and_what_goes_with_them_are_as_generated(monkeypatch):
     build_bundles(check=True)
+    monkeypatch.setattr("tools.build_bundles.page", lambda: {"docs/lunet_small.html": "of another README"})
+    with pytest.raises(ValueError, match=r"not as generated, .*build_bundles: \S*docs/lunet_small\.html$"):
+        build_bundles(check=True)
 
 
 def test_check_names_files_that_differ_or_are_not_there(written, tmp_path):

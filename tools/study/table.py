@@ -15,7 +15,8 @@ from tools.study.datasets import DATASETS
 from tools.study.peers import peers
 
 TABLE = ROOT / "tools" / "study" / "runs.yaml"
-# By the dimensions of the data. That of MALUNet is LV-UNet's but for its deep training, and for AdamW.
+# By the dimensions of the data. MALUNet's is near LV-UNet's: the same batches and learning rates, but AdamW, BCE
+# counted whole instead of by half, no deep training.
 RECIPE_OF_PEERS = {2: "malunet", 3: "lunet_small"}
 INSIDE = "#"  # MONAI's sign in the name of a value inside a config
 GIVEN_BY_COLUMNS = {"preset", "fold", "seed", "epochs", "resume", "overwrite", "output_dir", "ckpt_dir", "dataset_dir"}

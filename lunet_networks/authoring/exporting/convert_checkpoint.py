@@ -4,16 +4,15 @@ package."""
 import io
 import warnings
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from pickle import UnpicklingError
 
 import torch
-from torch import nn
 
 from lunet_networks import MedNeXt, create_network, list_presets, load_published_weights
 from lunet_networks.authoring.command_line import as_bool
 from lunet_networks.bundle.runtime.files import write_atomically
+from lunet_networks.presets import network_without_weights
 from lunet_networks.published import convert_published
 from lunet_networks.state_dicts import of_federation
 
@@ -87,7 +86,7 @@ def _identify(weights: Mapping[str, torch.Tensor], path: str) -> tuple[str, dict
     }
     for preset in list_presets():
         try:
-            convert_published(_without_memory(preset, **keywords), weights)
+            convert_published(network_without_weights(preset, **keywords), weights)
         except (TypeError, ValueError):  # of a class of which nothing is published, or other weights
             continue
         return preset, keywords
@@ -95,9 +94,3 @@ def _identify(weights: Mapping[str, torch.Tensor], path: str) -> tuple[str, dict
         f"{path} holds {len(weights)} tensors, the first {next(iter(weights))!r} of shape {tuple(first.shape)}, which "
         "fit none of the published networks nor STAMP's pair ('unet.*' with 'segmenter.*')"
     )
-
-
-@cache  # several checkpoints in a process mostly have the same channels, and all presets take seconds
-def _without_memory(preset: str, in_channels: int, out_channels: int) -> nn.Module:
-    with torch.device("meta"):
-        return create_network(preset, in_channels=in_channels, out_channels=out_channels)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from lunet_networks.authoring.planning.families import FAMILIES, Family, network_without_weights
+from lunet_networks.authoring.planning.families import FAMILIES, Family
 from lunet_networks.authoring.planning.fingerprint import Fingerprint, by_axis
 from lunet_networks.authoring.planning.normalisation import plan_normalisation
 from lunet_networks.authoring.planning.patch_size import GIB, LEAST_BATCH, Patch, choose_patch, keep_patch
@@ -23,6 +23,7 @@ from lunet_networks.authoring.planning.training_memory import estimate_training_
 from lunet_networks.bundle.data.labels import count_outputs
 from lunet_networks.bundle.data.picture_files import COLOURS
 from lunet_networks.nets.network import Network
+from lunet_networks.presets import network_without_weights
 
 ANISOTROPIC = 3  # nnU-Net: one spacing is this many times another
 FOLDS = 5
@@ -214,7 +215,9 @@ def _patch(
     roi_size: Sequence[int] | None,
 ) -> Patch:
     out_channels = count_outputs(fingerprint.label_names)
-    network = network_without_weights(preset, fingerprint.spatial_dims, fingerprint.in_channels, out_channels)
+    network = network_without_weights(
+        preset, spatial_dims=fingerprint.spatial_dims, in_channels=fingerprint.in_channels, out_channels=out_channels
+    )
     memory_needed = functools.partial(_memory_needed, network, about.loss_name)
     enough_steps = max(LEAST_BATCH, int(len(shapes) * TRAINING_SHARE / STEPS))
     batch_size = min(about.batch_size, enough_steps)

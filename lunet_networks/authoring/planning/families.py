@@ -1,14 +1,11 @@
 """The families of bundles: an architecture and a size each, with the published way to train it."""
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from lunet_networks import PRESETS, create_network, list_presets
+from lunet_networks import PRESETS, list_presets
 from lunet_networks.authoring.planning.described_settings import TEMPLATES
 from lunet_networks.bundle.runtime.checks import choose
 from lunet_networks.nets.network import Network
@@ -240,10 +237,3 @@ def check_preset(family: str, preset: str, valid: Sequence[str]) -> None:
     if preset not in valid:
         known = "of another family" if preset in PRESETS.names else "no preset"
         raise ValueError(f"--preset {preset} is {known}; {family} has {', '.join(valid)}")
-
-
-@functools.cache
-def network_without_weights(preset: str, spatial_dims: int, in_channels: int, out_channels: int) -> Network:
-    """The network of a preset to count its parameters, operations and memory; it cannot compute."""
-    with torch.device("meta"):
-        return create_network(preset, spatial_dims=spatial_dims, in_channels=in_channels, out_channels=out_channels)

@@ -12,14 +12,14 @@ from lunet_networks import PRESETS
 from lunet_networks.authoring.planning.anatomy import described_segments
 from lunet_networks.authoring.planning.decisions import Plan
 from lunet_networks.authoring.planning.described_settings import described_settings
-from lunet_networks.authoring.planning.families import FAMILIES, network_without_weights, template_dirs
+from lunet_networks.authoring.planning.families import FAMILIES, template_dirs
 from lunet_networks.authoring.planning.fingerprint import Fingerprint
 from lunet_networks.authoring.planning.licences import licence_document
 from lunet_networks.authoring.planning.templating import PLACEHOLDER
 from lunet_networks.bundle.report.summaries import best_epoch, means_table, num_cases, other_settings, read_rows
 from lunet_networks.bundle.runtime import outputs
 from lunet_networks.bundle.runtime.outputs import RECORDS
-from lunet_networks.presets import input_shape
+from lunet_networks.presets import input_shape, network_without_weights
 from lunet_networks.summary import count_macs, count_parameters
 
 NOBODY = "Not named"
@@ -124,7 +124,9 @@ def bundle_facts(values: Mapping[str, Any], records: Path | None) -> dict[str, s
 
 @functools.cache
 def _network_facts(family: str, preset: str, spatial_dims: int, in_channels: int, out_channels: int) -> dict[str, str]:
-    network = network_without_weights(preset, spatial_dims, in_channels, out_channels)
+    network = network_without_weights(
+        preset, spatial_dims=spatial_dims, in_channels=in_channels, out_channels=out_channels
+    )
     shape = [input_shape(preset)[-1]] * spatial_dims
     return {
         "network": PRESETS.components[preset].description,
