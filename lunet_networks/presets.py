@@ -230,6 +230,25 @@ def create_network(preset: str, **kwargs: Any) -> nn.Module:
     return PRESETS[preset](**kwargs)
 
 
+def is_of_preset(network: nn.Module, preset: str) -> bool:
+    """Whether a network has the class and the sizes of a preset; its channels of input and output may be any.
+
+    Example:
+        >>> is_of_preset(create_network("lunet_small_4f", out_channels=3), "lunet_small_4f")
+        True
+        >>> is_of_preset(create_network("lunet_small_4f", channels=(4, 4)), "lunet_small_4f")
+        False
+    """
+    if preset not in PRESETS or type(network) is not PRESETS[preset].func:
+        return False
+    own = network.describe()
+    return all(_plain(own.get(name)) == _plain(value) for name, value in PRESETS[preset].keywords.items())
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
 @cache  # building all presets takes seconds
 def network_without_weights(preset: str, **kwargs: Any) -> nn.Module:
     """The network of ``create_network`` on PyTorch's meta device, to count its parameters, operations and memory.

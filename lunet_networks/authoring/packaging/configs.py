@@ -5,6 +5,7 @@ from typing import Any
 
 import lunet_networks
 from lunet_networks import PRESETS
+from lunet_networks.authoring.checking.bundle import INFERENCE
 from lunet_networks.authoring.planning.families import FAMILIES, check_preset, presets_of
 from lunet_networks.bundle.pruning.derived_bundle import without_preset
 
@@ -15,17 +16,30 @@ FIRST_STEP = "$show_root_cause()"
 
 
 def own_preset(configs: dict[str, dict[str, Any]]) -> str | None:
-    """The preset that a bundle's configs name; None where they name a class."""
-    return next((config["preset"] for config in configs.values() if "preset" in config), None)
+    """The preset of the network that infers; None where the config names a class, also if a preset is left in it.
+
+    Example:
+        >>> own_preset({INFERENCE: {"preset": "lunet_small_4f", "network_def": {"_target_": FACTORY}}})
+        'lunet_small_4f'
+        >>> own_preset({INFERENCE: {"preset": "lunet_small_4f", "network_def": {"_target_": "torch.nn.Conv3d"}}})
+    """
+    return _preset(configs[INFERENCE])
+
+
+def _preset(config: dict[str, Any]) -> str | None:
+    return config.get("preset") if config.get("network_def", {}).get("_target_") == FACTORY else None
 
 
 def choose_packed_preset(configs: dict[str, dict[str, Any]], preset: str | None) -> str | None:
     """The preset to pack: the bundle's own, or another of its family; None where the configs name a class.
 
     Raises:
-        ValueError: if ``preset`` is of another family, or the configs name a class.
+        ValueError: if ``preset`` is of another family, the configs name a class, or some of them do.
     """
     own = own_preset(configs)
+    for file, config in configs.items():
+        if "network_def" in config and _preset(config) != own:
+            raise ValueError(f"network_def of {file} is another than that of {INFERENCE}: write the same into both")
     if own is None:
         if preset is not None:
             raise ValueError(
@@ -62,8 +76,7 @@ def packed_configs(configs: dict[str, dict[str, Any]], preset: str | None) -> di
 
 def _packed(config: dict[str, Any], preset: str | None) -> dict[str, Any]:
     check = f"$require_version({lunet_networks.__version__!r})"
-    if preset is not None:
-        config = without_preset(config)
+    config = without_preset(config)
     if "network_def" in config:
         network = config["network_def"]
         if preset is not None and network.get("_target_") == FACTORY:

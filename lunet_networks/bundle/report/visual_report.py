@@ -26,6 +26,7 @@ from lunet_networks.bundle.evaluation.tables import EvaluationReport, case_names
 from lunet_networks.bundle.report.found_training import Training, find_training
 from lunet_networks.bundle.report.page import ReportContent, report_page
 from lunet_networks.bundle.runtime.files import as_path, write_atomically
+from lunet_networks.bundle.training.trained_network import network_name
 
 __all__ = ["VisualReport"]
 
@@ -118,8 +119,8 @@ class VisualReport:
         training, no_training = find_training(self.output_dir, self.bundle_root, self.ckpt_dir, self.settings, measured)
         dataset = read_dataset_json(self.dataset_dir)
         # the configs of a packed bundle have no preset, but its training record has
-        named = [self.settings, training.run["settings"] if training else {}]
-        network = next((names["preset"] for names in named if "preset" in names), type(self.network).__name__)
+        named = {**(training.run["settings"] if training else {}), **self.settings}
+        network = network_name(named, self.network)
         return ReportContent(
             title=f"{network} on {dataset.get('name') or self.dataset_dir.name}",
             cases=self._cases(measured),

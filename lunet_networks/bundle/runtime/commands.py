@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 __all__ = ["config_command", "next_command", "running_command"]
 
+IN_DOUBLE_QUOTES = set('$`"\\!')  # what a shell still reads there
 MODULE = ("-m", "monai.bundle", "run")
 
 Changes = Callable[[dict[str, str]], dict[str, str]]
@@ -33,8 +34,18 @@ def config_command(run_id: str, configs: Sequence[str], settings: Mapping[str, s
         'python -m monai.bundle run evaluation --config_file "[\\'a.json\\',\\'b.json\\']"'
     """
     files = shlex.quote(configs[0]) if len(configs) == 1 else '"[' + ",".join(f"'{file}'" for file in configs) + ']"'
-    options = "".join(f" --{name} {shlex.quote(value)}" for name, value in settings.items())
+    options = "".join(f" --{name} {_quoted(value)}" for name, value in settings.items())
     return f"python {' '.join(MODULE)} {run_id} --config_file {files}{options}"
+
+
+def _quoted(word: str) -> str:
+    """A word for a shell, in double quotation marks if that spares those around every name of a network_def.
+
+    Example:
+        >>> print(_quoted("{'_target_': 'monai.networks.nets.UNet'}"))
+        "{'_target_': 'monai.networks.nets.UNet'}"
+    """
+    return f'"{word}"' if "'" in word and not set(word) & IN_DOUBLE_QUOTES else shlex.quote(word)
 
 
 def next_command(

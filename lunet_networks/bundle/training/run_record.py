@@ -13,6 +13,7 @@ import ignite.distributed as idist
 import monai
 import torch
 from ignite.engine import Engine, Events
+from torch import nn
 
 import lunet_networks
 from lunet_networks.bundle.data.datalist import check_label_names
@@ -32,6 +33,7 @@ from lunet_networks.bundle.training.replaced_outputs import (
 )
 from lunet_networks.bundle.training.schedules import SCHEDULES
 from lunet_networks.bundle.training.trained_cases import found_in, recorded_names, same_cases
+from lunet_networks.bundle.training.trained_network import describe_network, network_name, settings_of_network
 from lunet_networks.kernels.choice import describe_kernels
 
 __all__ = ["DatasetCases", "RunRecord", "RunRecordHandler", "dataset_of_run", "differing_settings"]
@@ -67,11 +69,12 @@ class RunRecord:
         settings: the checked settings, including "resume" and "overwrite".
         training: cases to train on.
         validation: cases that choose the best model.
+        network: that is trained. The settings are kept without a preset that it is not of.
         ckpt_dir: folder of model.pt, which is locked too.
 
     Example::
 
-        record = RunRecord("eval", "data", settings, training, validation, "models")
+        record = RunRecord("eval", "data", settings, training, validation, network, "models")
         record.open()
         record.run(SupervisedTrainer(..., train_handlers=[RunRecordHandler(record), ...]))
     """
@@ -83,11 +86,14 @@ class RunRecord:
         settings: Mapping[str, Any],
         training: Sequence[Mapping[str, Any]],
         validation: Sequence[Mapping[str, Any]],
+        network: nn.Module,
         ckpt_dir: str | Path | None = None,
     ) -> None:
         self.output_dir = as_path(output_dir)
         self.path = self.output_dir / outputs.RUN_RECORD
-        self.settings = dict(settings)
+        self.settings = settings_of_network(settings, network)
+        self.network_name = network_name(settings, network)
+        self.network = describe_network(network)  # before the training may prune it
         names = recorded_names([*training, *validation], dataset_dir)
         self.cases = {"training": names[: len(training)], "validation": names[len(training) :]}
         self.dataset_dir = dataset_dir
@@ -243,6 +249,7 @@ class RunRecord:
         """What differs between this run and the one of the record."""
         older = read_record(self.path)
         differences = differing_settings(older["settings"], self.settings)
+        differences += _differing_networks(older.get("network", self.network), self.network)
         processes = older.get("processes", 1)
         if processes != idist.get_world_size():
             differences.append(f"processes: {processes} then, {idist.get_world_size()} now")
@@ -257,6 +264,7 @@ class RunRecord:
         record = {
             **weights,
             "settings": self.settings,
+            "network": self.network,
             "guest": self.guest,
             **self._place_of_data(),
             "cases": self.cases,
@@ -379,6 +387,15 @@ def dataset_of_run(dataset_dir: str | Path, default: str, output_dir: str | Path
         return str(dataset_dir)
     logger.info(f"the cases are those of the training in {output_dir}: {recorded}; --dataset_dir takes others")
     return str(recorded)
+
+
+def _differing_networks(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    names = sorted(then.keys() | now.keys()) if then["_target_"] == now["_target_"] else ["_target_"]
+    return [
+        f"network_def#{name}: {then.get(name)!r} then, {now.get(name)!r} now"
+        for name in names
+        if then.get(name) != now.get(name)
+    ]
 
 
 def _in_words(kernels: Mapping[str, str] | None) -> str:

@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 PATIENCE = (10, 20)  # least and most epochs, after which a label should be found: otherwise half of a training
 VALIDATIONS = 3  # at least
-OF_NETWORK = ("bundle_root", "preset", "label_names", "in_channels", "pixdim", "roi_size", "device")
+OF_NETWORK = ("bundle_root", "preset", "network_def", "label_names", "in_channels", "pixdim", "roi_size", "device")
 
 
 class Summary:
@@ -70,9 +70,9 @@ class Summary:
         if self.run_record.guest:
             return
         tell_if_stopped(lambda: self._stopped(engine))
-        settings, cases = self.run_record.settings, self.run_record.cases
+        cases = self.run_record.cases
         logger.info(
-            f"training {settings.get('preset', 'the network')} on {len(cases['training'])} cases, "
+            f"training {self.run_record.network_name} on {len(cases['training'])} cases, "
             f"{len(cases['validation'])} validate; the files are written to {self.run_record.output_dir} and "
             f"{self.model.parent}"
         )
@@ -135,7 +135,7 @@ class Summary:
             arguments,
             "inference",
             lambda files: [str(PurePath(files[0]).with_name("inference.json"))],
-            lambda given: {**{name: given[name] for name in OF_NETWORK if name in given}, **places},
+            lambda given: {**_of_network(given), **places},
         )
         if not evaluate:
             return []
@@ -173,6 +173,12 @@ def _resumed(given: dict[str, str]) -> dict[str, str]:
 def _of_evaluation(files: list[str]) -> list[str]:
     of_training = [file for file in files if PurePath(file).name != "multi_gpu_train.json"]
     return [*of_training, *(str(PurePath(files[0]).with_name(name)) for name in ("evaluate.json", "visualize.json"))]
+
+
+def _of_network(given: dict[str, str]) -> dict[str, str]:
+    """The settings of a training that an inference has, too, and what was changed inside the network, such as
+    network_def#channels."""
+    return {name: value for name, value in given.items() if name.replace("::", "#").partition("#")[0] in OF_NETWORK}
 
 
 def _of_weights(given: dict[str, str]) -> dict[str, str]:

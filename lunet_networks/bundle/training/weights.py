@@ -16,6 +16,7 @@ from lunet_networks.state_dicts import read_state_dict, weights_digest
 
 __all__ = ["CheckpointLoader", "load_pretrained", "load_weights", "name_of_head", "read_weights"]
 
+DOUBT = "are preset and network_def those of its training?"
 logger = logging.getLogger(__name__)
 
 
@@ -85,7 +86,7 @@ def read_weights(network: nn.Module, path: str | Path) -> dict[str, torch.Tensor
         >>> torch.save(nn.Linear(2, 1).state_dict(), path)
         >>> read_weights(nn.Linear(3, 1), path)  # doctest: +ELLIPSIS
         Traceback (most recent call last):
-        ValueError: ...model.pt is from another network: weight is 1 x 2 in the file, not 1 x 3; is the preset right?
+        ValueError: ...model.pt is from another network: weight is 1 x 2 in the file, not 1 x 3; ...
     """
     return _fitting(network, read_state_dict(path), path)
 
@@ -95,12 +96,10 @@ def _fitting(network: nn.Module, state: Mapping[str, torch.Tensor], path: str | 
     for name in [*own, *state]:
         if name not in state or name not in own:
             where = "is missing in the file" if name not in state else "is not part of this network"
-            raise ValueError(f"{path} is from another network: {name} {where}; is the preset right?")
+            raise ValueError(f"{path} is from another network: {name} {where}; {DOUBT}")
         if own[name].shape != state[name].shape:
             there, here = (" x ".join(map(str, tensors[name].shape)) for tensors in (state, own))
-            raise ValueError(
-                f"{path} is from another network: {name} is {there} in the file, not {here}; is the preset right?"
-            )
+            raise ValueError(f"{path} is from another network: {name} is {there} in the file, not {here}; {DOUBT}")
     logger.info("loaded the weights in %s", path)
     return state
 

@@ -156,7 +156,7 @@ def test_int8_that_loses_more_is_refused(int8, message):
         ({"format": "onnx", "quantize": "int8"}, "--quantize int8 needs --format openvino"),
         ({"format": "openvino", "quantize": "int4"}, "--quantize is 'int4': it has to be one of int8"),
         ({"format": "torchscript", "preset": "lunet_small_9f"}, "there is no preset 'lunet_small_9f'"),
-        ({"format": "torchscript", "preset": "unet_small_4f"}, "is the preset right"),
+        ({"format": "torchscript", "preset": "unet_small_4f"}, "are preset and network_def"),
         ({"format": "torchscript", "overwrite": "yes"}, "--overwrite takes True or False"),
         (
             {"format": "openvino", "quantize": "int8", "num_samples": 0},

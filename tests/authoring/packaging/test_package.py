@@ -19,6 +19,7 @@ import yaml
 from monai.bundle import ConfigParser, load, load_bundle_config
 
 import lunet_networks
+from lunet_networks.authoring.checking import bundle as checking
 from lunet_networks.authoring.checking.archives import check_release, unpacked
 from lunet_networks.authoring.checking.bundle import Bundle
 from lunet_networks.authoring.checking.components import check_packages
@@ -570,21 +571,39 @@ def test_weights_that_are_not_finite_are_refused(source: Path, tmp_path: Path) -
 
 def test_every_family_has_a_class_with_explicit_arguments(repository: Path) -> None:
     for name, family in FAMILIES.items():
-        configs = {INFERENCE: config(repository / "bundles" / name, INFERENCE)}
+        configs = {checking.INFERENCE: config(repository / "bundles" / name, INFERENCE)}
         assert choose_packed_preset(configs, None) == family.preset
-        network = packed_configs(configs, family.preset)[INFERENCE]["network_def"]
+        network = packed_configs(configs, family.preset)[checking.INFERENCE]["network_def"]
         keywords = {key: value for key, value in network.items() if not key.startswith("_") and "@" not in str(value)}
         made = getattr(lunet_networks, network["_target_"].rpartition(".")[2])(**keywords).state_dict()
         wanted = lunet_networks.create_network(family.preset).state_dict()
         assert {key: value.shape for key, value in made.items()} == {key: value.shape for key, value in wanted.items()}
 
 
+def _naming(preset: str) -> dict[str, dict[str, object]]:
+    network = {"_target_": "lunet_networks.create_network", "preset": "@preset"}
+    return {checking.INFERENCE: {"preset": preset, "network_def": network}}
+
+
+def test_a_preset_that_is_left_beside_a_network_of_the_users_is_not_packed() -> None:
+    network = {"_target_": "monai.networks.nets.UNet"}
+    mine = {"preset": "unext", "settings": {"preset": "@preset"}, "network_def": network}
+    assert choose_packed_preset({checking.INFERENCE: mine}, None) is None
+    packed = packed_configs({checking.INFERENCE: mine}, None)[checking.INFERENCE]
+    assert "preset" not in packed
+    assert packed["settings"] == {}
+    assert packed["network_def"]["_target_"] == "monai.networks.nets.UNet"
+    configs = {checking.INFERENCE: mine, "configs/benchmark.json": _naming("unext")[checking.INFERENCE]}
+    with pytest.raises(ValueError, match=r"network_def of configs/benchmark\.json is another than that of configs/inf"):
+        choose_packed_preset(configs, None)
+
+
 def test_a_network_to_compare_with_is_packed_from_a_bundle_of_its_own() -> None:
-    assert choose_packed_preset({TRAIN: {"preset": "u_kan_small"}}, None) == "u_kan_small"
+    assert choose_packed_preset(_naming("u_kan_small"), None) == "u_kan_small"
     with pytest.raises(ValueError, match="--preset u_kan_small is of another family; unext has unext, unext_small"):
-        choose_packed_preset({TRAIN: {"preset": "unext"}}, "u_kan_small")
+        choose_packed_preset(_naming("unext"), "u_kan_small")
     with pytest.raises(ValueError, match="--preset unext is of another family; u_kan_small has u_kan_small"):
-        choose_packed_preset({TRAIN: {"preset": "u_kan_small"}}, "unext")
+        choose_packed_preset(_naming("u_kan_small"), "unext")
 
 
 def test_what_was_packed_can_be_packed_again(packed: Path) -> None:

@@ -243,7 +243,7 @@ def test_weights_of_another_preset(bundle, image, tmp_path):
     torch.save(lunet_networks.create_network("lunet_small_2f", out_channels=3).state_dict(), bundle.model)
     with pytest.raises(RuntimeError) as error:
         bundle.infer(image, tmp_path / "labels")
-    assert "is the preset right?" in messages(error.value)
+    assert "are preset and network_def those of its training?" in messages(error.value)
 
 
 def test_a_pickled_module_is_refused(bundle, image, tmp_path):

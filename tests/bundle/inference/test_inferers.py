@@ -133,7 +133,7 @@ def test_weights_are_read_with_the_first_image_and_kept(models, tmp_path):
 
 def test_models_that_do_not_fit(models, tmp_path):
     folders, image = models(Threshold(2), Threshold(3)), torch.zeros(1, 1, 4, 4, 4)
-    with pytest.raises(ValueError, match=r"fold_1/model\.pt is from another network: .*is the preset right\?"):
+    with pytest.raises(ValueError, match=r"fold_1/model\.pt is from another network: .*are preset and network_def"):
         EnsembleInferer(SimpleInferer(), folders)(image, Threshold(2))
     with pytest.raises(FileNotFoundError, match=r"there are no weights at .*absent/model\.pt"):
         EnsembleInferer(SimpleInferer(), [folders[0], tmp_path / "absent"])(image, Threshold(2))

@@ -7,26 +7,34 @@ from pathlib import Path
 
 import pytest
 from ignite.engine import Engine
+from monai.bundle import ConfigParser
+from monai.networks.nets import UNet
 
+from lunet_networks import create_network
 from lunet_networks.bundle.runtime.locks import LOCK
 from lunet_networks.bundle.training.checkpoints import save_atomically
 from lunet_networks.bundle.training.replaced_outputs import discard_replaced
 from lunet_networks.bundle.training.run_record import DatasetCases, RunRecord, RunRecordHandler
+from lunet_networks.bundle.training.trained_network import describe_network
 from lunet_networks.kernels.choice import describe_kernels
+from lunet_networks.presets import network_without_weights
 from tests.helpers.killing import Killed
 
 CASES = [{"image": f"/data/images/{number}.nii.gz", "label": f"/data/labels/{number}.nii.gz"} for number in range(4)]
 SETTINGS = {"preset": "lunet_small_4f", "epochs": 10, "seed": 1, "resume": False, "overwrite": False}
 SETTINGS["label_names"] = ["anterior", "posterior"]
+NETWORK = network_without_weights("lunet_small_4f")
 
 
 @pytest.fixture
 def record(tmp_path):
     """Makes the record of a run with other settings or cases."""
 
-    def record(training=None, **settings) -> RunRecord:
+    def record(training=None, network=None, **settings) -> RunRecord:
         training = DatasetCases(CASES[:3]) if training is None else training
-        return RunRecord(tmp_path, "/data", {**SETTINGS, **settings}, training, DatasetCases(CASES[3:]))
+        settings = {**SETTINGS, **settings}
+        network = network or network_without_weights(settings["preset"])
+        return RunRecord(tmp_path, "/data", settings, training, DatasetCases(CASES[3:]), network)
 
     return record
 
@@ -58,7 +66,7 @@ def test_output_of_another_run_is_refused_with_the_ways_out(work, record):
 
 
 def test_a_run_that_failed_before_its_first_epoch_is_in_nobodys_way(tmp_path, record):
-    record(preset="mistyped").open()
+    record(preset="lunet_small_2f").open()
     record().open()
     assert json.loads((tmp_path / "run.json").read_text())["settings"]["preset"] == "lunet_small_4f"
 
@@ -181,7 +189,7 @@ def test_another_training_in_the_same_folder_is_refused_with_who_is_there(work, 
 
 def test_the_folder_of_the_weights_is_locked_too(tmp_path):
     def new(name):
-        return RunRecord(tmp_path / name, "/data", SETTINGS, DatasetCases(CASES), [], tmp_path / "models")
+        return RunRecord(tmp_path / name, "/data", SETTINGS, DatasetCases(CASES), [], NETWORK, tmp_path / "models")
 
     first = new("one")
     first.open()
@@ -265,6 +273,44 @@ def test_another_run_is_not_resumed_and_the_differences_are_listed(work, record)
     assert "training cases: 3 then, 2 now, 1 of them differ" in message
     assert "epochs" not in message
     assert json.loads((work / "run.json").read_text())["settings"]["seed"] == 1
+
+
+def test_a_network_def_of_the_users_is_recorded_for_what_it_is(tmp_path, record):
+    network = UNet(spatial_dims=3, in_channels=1, out_channels=3, channels=(4, 8), strides=(2,))
+    mine = record(network=network)
+    mine.open()
+    kept = json.loads((tmp_path / "run.json").read_text())
+    assert mine.network_name == "UNet"
+    assert kept["network"]["_target_"] == "monai.networks.nets.unet.UNet"
+    assert "preset" not in kept["settings"]
+
+
+def test_the_record_of_a_changed_preset_holds_the_network_def_that_makes_it(tmp_path, record):
+    network = create_network("lunet_small_4f", out_channels=3, channels=(2, 4))
+    record(network=network).open()
+    kept = json.loads((tmp_path / "run.json").read_text())
+    again = ConfigParser({"network_def": kept["network"]}).get_parsed_content("network_def")
+    assert str(again) == str(network)
+    assert "preset" not in kept["settings"]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [({"strides": (1,)}, "network_def#layers: "), ({"channels": (4, 6)}, "network_def#parameters: ")],
+)
+def test_another_network_def_is_not_resumed(change, told, work, record):
+    def network(strides=(2,), channels=(4, 8)):
+        return UNet(spatial_dims=3, in_channels=1, out_channels=3, channels=channels, strides=strides)
+
+    with pytest.raises(ValueError, match=r"network_def#_target_: 'lunet_networks\.nets\.UNet' then, 'monai"):
+        record(network=network(), resume=True).open()
+    content = json.loads((work / "run.json").read_text())
+    settings = {name: value for name, value in content["settings"].items() if name != "preset"}
+    content |= {"settings": settings, "network": describe_network(network())}
+    (work / "run.json").write_text(json.dumps(content))
+    record(network=network(), resume=True).open()
+    with pytest.raises(ValueError, match=told):
+        record(network=network(**change), resume=True).open()
 
 
 def test_resume_and_overwrite_exclude_each_other(work, record):

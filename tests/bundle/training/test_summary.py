@@ -3,28 +3,33 @@
 import json
 import logging
 import math
+import shlex
 from pathlib import Path
 
 import pytest
 import torch
 from ignite.engine import Engine, Events
+from torch import nn
 
 from lunet_networks.bundle.runtime.errors import tell_if_stopped
 from lunet_networks.bundle.training import DatasetCases, History, ProgressBar, RunRecord, Summary, dataset_of_run
 from lunet_networks.bundle.training.records import DATASET_DIR
+from lunet_networks.presets import network_without_weights
 from tests.helpers.running import run_bundle
 
 CASES = [{"image": "/data/imagesTr/a.nii.gz", "label": "/data/labelsTr/a.nii.gz"}]
 SETTINGS = {"preset": "lunet_small_4f", "pixdim": [1, 1, 1], "loss_name": "dice_bce", "learning_rate": 0.01}
+UNNAMED = {"label_names": ["a"], "resume": False, "overwrite": False}
+NETWORK = network_without_weights("lunet_small_4f")
 TYPED = ["python", "-m", "monai.bundle", "run", "training", "--config_file", "configs/train.json"]
 
 
 class Training:
     """A training that computes nothing: its history has Dice 0.5 of anterior, and of posterior what is given."""
 
-    def __init__(self, folder: Path, posterior: float, guest: bool = False) -> None:
+    def __init__(self, folder: Path, posterior: float, guest: bool = False, network: nn.Module = NETWORK) -> None:
         data = list(CASES) if guest else DatasetCases(CASES)
-        self.record = RunRecord(folder, "/data", SETTINGS, data, data)
+        self.record = RunRecord(folder, "/data", SETTINGS, data, data, network)
         self.history = History(folder, ["anterior", "posterior"])
         self.posterior = posterior
         self.summary = Summary(self.record, self.history, "models", "/data", data)
@@ -68,6 +73,17 @@ def test_the_end_names_the_best_epoch_the_files_and_what_to_type(log, tmp_path, 
     ]
 
 
+def test_a_network_of_the_users_is_named_and_goes_with_the_commands(log, tmp_path, monkeypatch):
+    words = ["--network_def#channels", "[2,4]", "--network_def", "{'_target_': 'torch.nn.Conv3d'}", "--dropout", "0.1"]
+    monkeypatch.setattr("sys.orig_argv", TYPED + words)
+    Training(tmp_path, 0.25, network=nn.Conv3d(1, 3, 1)).run(1)
+    assert log.messages[0].startswith("training Conv3d on 1 cases")
+    infer = shlex.split(log.messages[-1].splitlines()[-1])
+    assert infer[infer.index("--network_def#channels") + 1] == "[2,4]"
+    assert infer[infer.index("--network_def") + 1] == "{'_target_': 'torch.nn.Conv3d'}"
+    assert "--dropout" not in infer
+
+
 def test_a_run_from_python_has_no_command_to_repeat(log, tmp_path):
     Training(tmp_path, 0.25).run(1)
     assert "monai.bundle" not in log.text
@@ -96,9 +112,7 @@ def test_a_guest_has_its_own_way_to_tell(log, tmp_path):
 def test_without_a_folder_an_evaluation_takes_that_of_the_training(log, tmp_path):
     used, default = str(tmp_path / "data"), "/workspace/data/Phantom"
     assert dataset_of_run(default, default, tmp_path / "eval") == default
-    RunRecord(
-        tmp_path / "eval", used, {"label_names": ["a"], "resume": False, "overwrite": False}, DatasetCases(), []
-    ).open()
+    RunRecord(tmp_path / "eval", used, UNNAMED, DatasetCases(), [], NETWORK).open()
     assert dataset_of_run(default, default, tmp_path / "eval") == used
     assert used in log.text
     assert dataset_of_run("elsewhere", default, tmp_path / "eval") == "elsewhere"
@@ -106,7 +120,7 @@ def test_without_a_folder_an_evaluation_takes_that_of_the_training(log, tmp_path
 
 
 def test_the_record_of_a_guest_names_no_folder(tmp_path):
-    RunRecord(tmp_path, "/data", {"label_names": ["a"], "resume": False, "overwrite": False}, [], []).open()
+    RunRecord(tmp_path, "/data", UNNAMED, [], [], NETWORK).open()
     assert DATASET_DIR not in json.loads((tmp_path / "run.json").read_text())
 
 
