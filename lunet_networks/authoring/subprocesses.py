@@ -2,12 +2,13 @@
 
 import errno
 import fcntl
-import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+from lunet_networks.bundle.runtime.commands import quoted
 
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
 
@@ -77,8 +78,4 @@ def shell(command: Sequence[str]) -> str:
         >>> print(shell(["python", "tool.py", "--files", "['a.json', 'b.json']", "two words"]))
         python tool.py --files "['a.json', 'b.json']" 'two words'
     """
-
-    def quoted(word: str) -> str:
-        return f'"{word}"' if "'" in word and not set(word) & set('"$`\\!') else shlex.quote(word)
-
     return " ".join(map(quoted, command))

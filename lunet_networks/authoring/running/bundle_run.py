@@ -103,7 +103,7 @@ class BundleRun:
 
     def _parser(self, given: Mapping[str, Any]) -> ConfigParser:
         parser = read_configs(self.bundle, self.configs)
-        parser.update({**literal(dict(given)), "bundle_root": literal(str(self.bundle))})
+        parser.update({**_as_in_configs(given), "bundle_root": literal(str(self.bundle))})
         return parser
 
     def arguments(self) -> list[str]:
@@ -118,7 +118,7 @@ class BundleRun:
             files = [str(self.bundle / file) for file in files]
             places = {"bundle_root": literal(str(self.bundle))}
         config_file = files[0] if len(files) == 1 else "[" + ",".join(map(repr, files)) + "]"
-        options = {"config_file": config_file, **places, **literal(dict(self.given))}
+        options = {"config_file": config_file, **places, **_as_in_configs(self.given)}
         words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
         torchrun = ["--standalone", f"--nproc_per_node={self.processes}"] if self.processes > 1 else []
         return [*torchrun, "-m", "monai.bundle", "run", self.run_id, *words]
@@ -182,6 +182,14 @@ def in_terminal(command: Sequence[str], folder: Path) -> int:
         finally:
             signal.signal(signal.SIGTERM, before)
     return status if status >= 0 else SIGNALLED - status
+
+
+def _as_in_configs(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings stay what they are. A part of a config, such as network_def, is read as MONAI reads it."""
+    return {
+        name: value if isinstance(value, dict) and name not in SETTINGS else literal(value)
+        for name, value in given.items()
+    }
 
 
 def _absolute(value: Any) -> Any:

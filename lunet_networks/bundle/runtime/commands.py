@@ -7,7 +7,7 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["config_command", "next_command", "running_command"]
+__all__ = ["config_command", "next_command", "quoted", "running_command"]
 
 IN_DOUBLE_QUOTES = set('$`"\\!')  # what a shell still reads there
 MODULE = ("-m", "monai.bundle", "run")
@@ -33,16 +33,16 @@ def config_command(run_id: str, configs: Sequence[str], settings: Mapping[str, s
         >>> config_command("evaluation", ["a.json", "b.json"], {})
         'python -m monai.bundle run evaluation --config_file "[\\'a.json\\',\\'b.json\\']"'
     """
-    files = shlex.quote(configs[0]) if len(configs) == 1 else '"[' + ",".join(f"'{file}'" for file in configs) + ']"'
-    options = "".join(f" --{name} {_quoted(value)}" for name, value in settings.items())
-    return f"python {' '.join(MODULE)} {run_id} --config_file {files}{options}"
+    files = configs[0] if len(configs) == 1 else "[" + ",".join(f"'{file}'" for file in configs) + "]"
+    options = "".join(f" --{name} {quoted(value)}" for name, value in settings.items())
+    return f"python {' '.join(MODULE)} {run_id} --config_file {quoted(files)}{options}"
 
 
-def _quoted(word: str) -> str:
+def quoted(word: str) -> str:
     """A word for a shell, in double quotation marks if that spares those around every name of a network_def.
 
     Example:
-        >>> print(_quoted("{'_target_': 'monai.networks.nets.UNet'}"))
+        >>> print(quoted("{'_target_': 'monai.networks.nets.UNet'}"))
         "{'_target_': 'monai.networks.nets.UNet'}"
     """
     return f'"{word}"' if "'" in word and not set(word) & IN_DOUBLE_QUOTES else shlex.quote(word)

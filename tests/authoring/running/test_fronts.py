@@ -1,5 +1,6 @@
 """``lunet train``, ``evaluate``, ``label`` and ``report``: checked, printed as it can be pasted, and run."""
 
+import ast
 import os
 import shlex
 import shutil
@@ -146,6 +147,15 @@ def test_texts_stay_texts(bundle: Path) -> None:
     words = arguments_of(BundleRun.of("visualize", bundle, {"note": "$1+1", "dataset_dir": "study#1"}))
     assert words[words.index("--note") + 1] == r"$'\x241+1'"
     assert "#" not in words[words.index("--dataset_dir") + 1]
+
+
+def test_a_network_of_the_users_may_refer_to_the_config(bundle: Path) -> None:
+    network = {"_target_": "torch.nn.Conv3d", "in_channels": "@in_channels", "out_channels": 3, "kernel_size": 1}
+    run = BundleRun.of("training", bundle, {"network_def": network, "preset": {"_target_": "os.getcwd", "a": "@b"}})
+    words = arguments_of(run)
+    assert ast.literal_eval(words[words.index("--network_def") + 1]) == network
+    assert "@b" not in words[words.index("--preset") + 1], "a setting, which a record may have given"
+    assert run.value("network_def").in_channels == 1
 
 
 @pytest.mark.parametrize(
