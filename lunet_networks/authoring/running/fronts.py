@@ -86,8 +86,10 @@ def _tell_next(bundle: str, settings: Mapping[str, Any]) -> None:
     places = {name: str(settings[name]) for name in ("output_dir", "ckpt_dir") if name in settings}
     weights = {"ckpt_dir": weights_folder(places["output_dir"], bundle)} if "output_dir" in places else {}
     of_label = {"ckpt_dir": places["ckpt_dir"]} if "ckpt_dir" in places else weights
+    # a record does not tell how to make a network that is not of this package
+    network = {name: str(value) for name, value in settings.items() if name.startswith("network_def")}
     print("shorter:")
-    for words, options in ((["report", bundle], places), (["label", bundle, "IMAGES"], of_label)):
+    for words, options in ((["report", bundle], places | network), (["label", bundle, "IMAGES"], of_label | network)):
         print(" ", shell(["lunet", *words, *(word for name in options for word in (f"--{name}", options[name]))]))
 
 

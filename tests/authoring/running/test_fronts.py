@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from lunet_networks.authoring.running.bundle_run import BundleRun, in_terminal
-from lunet_networks.authoring.running.fronts import _images
+from lunet_networks.authoring.running.fronts import _images, _tell_next
 from lunet_networks.commands import main
 from tests.helpers.trainable import TrainableBundle
 
@@ -156,6 +156,15 @@ def test_a_network_of_the_users_may_refer_to_the_config(bundle: Path) -> None:
     assert ast.literal_eval(words[words.index("--network_def") + 1]) == network
     assert "@b" not in words[words.index("--preset") + 1], "a setting, which a record may have given"
     assert run.value("network_def").in_channels == 1
+
+
+def test_the_next_commands_have_the_network_of_the_users(capsys: pytest.CaptureFixture[str]) -> None:
+    _tell_next("mine", {"output_dir": "run", "epochs": 3, "network_def": {"_target_": "torch.nn.Identity"}})
+    report, label = (shlex.split(line) for line in capsys.readouterr().out.splitlines()[1:])
+    network = ["--network_def", "{'_target_': 'torch.nn.Identity'}"]
+    assert report == ["lunet", "report", "mine", "--output_dir", "run", *network]
+    assert label[:4] == ["lunet", "label", "mine", "IMAGES"]
+    assert label[-2:] == network
 
 
 @pytest.mark.parametrize(
