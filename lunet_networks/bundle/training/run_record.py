@@ -33,7 +33,12 @@ from lunet_networks.bundle.training.replaced_outputs import (
 )
 from lunet_networks.bundle.training.schedules import SCHEDULES
 from lunet_networks.bundle.training.trained_cases import found_in, recorded_names, same_cases
-from lunet_networks.bundle.training.trained_network import describe_network, network_name, settings_of_network
+from lunet_networks.bundle.training.trained_network import (
+    describe_network,
+    differing_networks,
+    network_name,
+    settings_of_network,
+)
 from lunet_networks.kernels.choice import describe_kernels
 
 __all__ = ["DatasetCases", "RunRecord", "RunRecordHandler", "dataset_of_run", "differing_settings"]
@@ -249,7 +254,7 @@ class RunRecord:
         """What differs between this run and the one of the record."""
         older = read_record(self.path)
         differences = differing_settings(older["settings"], self.settings)
-        differences += _differing_networks(older.get("network", self.network), self.network)
+        differences += differing_networks(older.get("network", self.network), self.network)
         processes = older.get("processes", 1)
         if processes != idist.get_world_size():
             differences.append(f"processes: {processes} then, {idist.get_world_size()} now")
@@ -387,15 +392,6 @@ def dataset_of_run(dataset_dir: str | Path, default: str, output_dir: str | Path
         return str(dataset_dir)
     logger.info(f"the cases are those of the training in {output_dir}: {recorded}; --dataset_dir takes others")
     return str(recorded)
-
-
-def _differing_networks(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    names = sorted(then.keys() | now.keys()) if then["_target_"] == now["_target_"] else ["_target_"]
-    return [
-        f"network_def#{name}: {then.get(name)!r} then, {now.get(name)!r} now"
-        for name in names
-        if then.get(name) != now.get(name)
-    ]
 
 
 def _in_words(kernels: Mapping[str, str] | None) -> str:

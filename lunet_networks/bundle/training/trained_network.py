@@ -14,7 +14,7 @@ from lunet_networks.nets.network import Network
 from lunet_networks.presets import is_of_preset
 from lunet_networks.summary import count_parameters
 
-__all__ = ["describe_network", "network_name", "settings_of_network"]
+__all__ = ["describe_network", "differing_networks", "network_name", "settings_of_network"]
 
 ADDRESS = re.compile(r"0x[0-9a-f]+")  # of an object that has no other name, another one in every process
 
@@ -39,6 +39,21 @@ def describe_network(network: nn.Module) -> dict[str, Any]:
         "parameters": count_parameters(network),
         "layers": hashlib.sha256(layers).hexdigest()[:12],
     }
+
+
+def differing_networks(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """List what differs between two descriptions of networks; of two classes only these.
+
+    Example:
+        >>> differing_networks(describe_network(nn.Conv3d(1, 4, 3)), describe_network(nn.ReLU()))
+        ["network_def#_target_: 'torch.nn.modules.conv.Conv3d' then, 'torch.nn.modules.activation.ReLU' now"]
+    """
+    names = sorted(then.keys() | now.keys()) if then["_target_"] == now["_target_"] else ["_target_"]
+    return [
+        f"network_def#{name}: {then.get(name)!r} then, {now.get(name)!r} now"
+        for name in names
+        if then.get(name) != now.get(name)
+    ]
 
 
 def settings_of_network(settings: Mapping[str, Any], network: nn.Module) -> dict[str, Any]:
