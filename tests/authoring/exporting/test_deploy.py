@@ -107,8 +107,9 @@ def test_what_is_refused(trained: Path, repository: Path, tmp_path: Path) -> Non
         deploy_bundle(str(trained), str(trained), overwrite=True)
     with pytest.raises(ValueError, match=r"the MedNeXt of .* cannot be fused: its norms depend on the image"):
         deploy_bundle(str(repository / "bundles" / "mednext_small"), str(output))
+    (trained / "models" / "model.pt").unlink()
     with pytest.raises(FileNotFoundError, match=r"model\.pt"):
-        deploy_bundle(str(repository / "bundles" / "lmsc_unet"), str(output))
+        deploy_bundle(str(trained), str(output))
     write_weights(trained, slope=0.99)
     with pytest.raises(ValueError, match=r"the slope in the blocks of this LV-UNet is 0\.99, but it has to be 1"):
         deploy_bundle(str(trained), str(output))
