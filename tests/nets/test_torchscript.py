@@ -21,7 +21,7 @@ def _images(network: torch.nn.Module) -> list[torch.Tensor]:
 
 
 @pytest.mark.parametrize(("name", "spatial_dims"), with_dims(ONE_PER_ARCHITECTURE))
-@pytest.mark.parametrize("how", ["script", "trace"])
+@pytest.mark.parametrize("how", ["script", pytest.param("trace", marks=pytest.mark.slow)])
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
 def test_torchscript_round_trip(name: str, spatial_dims: int, how: str) -> None:
     network = _network(name, spatial_dims)

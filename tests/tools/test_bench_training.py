@@ -5,6 +5,7 @@ import pytest
 from tools.bench_training import bench_training
 
 
+@pytest.mark.slow
 def test_a_row_for_each_network_and_batch_size(tiny_dataset, tmp_path):
     document = tmp_path / "speed.md"
     document.write_text(

@@ -35,6 +35,7 @@ def compare(bundle: TrainableBundle, output: Path, **changed: object) -> None:
     compare_pruning(str(bundle.dataset_dir), str(output), bundle=str(bundle.root), **options)
 
 
+@pytest.mark.slow
 def test_a_failing_run_shows_its_log(bundle: TrainableBundle, tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"(?s)stamp with seed 0 failed; .*run.log ends with.*target_params is 5"):
         compare(bundle, tmp_path, selections="stamp", presets=(), target_params=5)
@@ -67,6 +68,7 @@ def done(bundle: TrainableBundle, tmp_path_factory: pytest.TempPathFactory) -> P
     return folder
 
 
+@pytest.mark.slow
 def test_the_table_tells_of_every_network(done: Path) -> None:
     rows = read_rows(done / "comparison.csv")
     counts = {name: sum(row["contender"] == name for row in rows) for name in {row["contender"] for row in rows}}
@@ -81,6 +83,7 @@ def test_the_table_tells_of_every_network(done: Path) -> None:
     assert starts[0]["dice"] == starts[1]["dice"]  # the same network, the same epoch
 
 
+@pytest.mark.slow
 def test_the_document_gets_tables_and_pictures(done: Path) -> None:
     text = (done / "docs" / "pruning.md").read_text()
     assert "| `stamp` | 0 | 22," in text
@@ -92,6 +95,7 @@ def test_the_document_gets_tables_and_pictures(done: Path) -> None:
     }
 
 
+@pytest.mark.slow
 def test_what_is_finished_is_not_done_again(done: Path, bundle: TrainableBundle) -> None:
     logs = {path: path.stat().st_mtime_ns for path in done.glob(f"*/*/{LOG}")}
     assert len(logs) == 4
@@ -101,6 +105,7 @@ def test_what_is_finished_is_not_done_again(done: Path, bundle: TrainableBundle)
     assert {path.parts[-3] for path, time in logs.items() if path.stat().st_mtime_ns != time} == {"largest_layer"}
 
 
+@pytest.mark.slow
 def test_other_settings_are_refused(done: Path, bundle: TrainableBundle) -> None:
     with pytest.raises(ValueError, match=r"(?s)was done by.*and not by.*another --output_dir"):
         compare(bundle, done, presets="lunet_small_2f", batch_size=2)

@@ -13,6 +13,7 @@ from tests.helpers.runnable import bright_block, save_image
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells a process's peak memory")
 def test_every_step_is_in_the_table(tmp_path):
     for name in ("a", "b"):

@@ -88,13 +88,14 @@ def test_the_result_is_a_bundle_for_everybody(
 
 
 @pytest.mark.usefixtures("scripted")
+@pytest.mark.parametrize("every", [31, pytest.param(11, marks=pytest.mark.slow)])
 def test_a_kill_anywhere_changes_nothing(
-    new_prunable: Callable, prune: Callable, killed_before_write: Callable
+    new_prunable: Callable, prune: Callable, killed_before_write: Callable, every: int
 ) -> None:
     uninterrupted, killed = new_prunable("uninterrupted"), new_prunable("killed")
     written = killed_before_write(0)
     prune(uninterrupted)
-    for number in range(1, len(written), 11):
+    for number in range(1, len(written), every):
         killed_before_write(number)
         with suppress(Killed):
             prune(killed, resume=True)

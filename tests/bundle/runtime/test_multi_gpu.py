@@ -63,6 +63,7 @@ def test_two_processes_train_as_one_with_twice_the_batch(new_bundle, seven_cases
     assert "processes: 2 then, 1 now" in str(root_cause(caught.value))
 
 
+@pytest.mark.slow
 def test_a_wrong_setting_ends_both_with_one_message(bundle):
     assert bundle.start_two(loss_name="focal").wait(TIMEOUT) == 1
     errors = bundle.errors.read_text()

@@ -90,6 +90,7 @@ def key_metric_of_a_share(rank: int, maps: torch.Tensor, expected: float) -> Non
     assert state.metric_details["val_mean_dice"].shape == (3, 2)
 
 
+@pytest.mark.slow
 def test_two_processes_find_what_one_does_to_the_last_bit():
     maps = label_maps(3, 3, (5, 4))
     maps[1][maps[1] == 2] = 0
