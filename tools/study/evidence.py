@@ -19,11 +19,12 @@ from lunet_networks.bundle.report.summaries import read_rows
 from lunet_networks.summary import count_macs, count_parameters
 from tools import ROOT
 from tools.study.datasets import DATASETS
-from tools.study.peers import PLANS, peer_config
+from tools.study.peers import peer_config
 from tools.study.records import Record
 from tools.study.results import Comparison, Trained, comparisons
 from tools.study.splits import difference_over_splits, over_splits
-from tools.study.statistics import paired_difference
+from tools.study.statistics import difference_of_gains, paired_difference
+from tools.tables.networks import PEERS as MEASURED
 from tools.tables.networks import Subject, make_network, own_shape
 from tools.tables.record import read_record
 
@@ -74,6 +75,21 @@ def dice(records: Sequence[Record], first: str, second: str, asks: str, **where:
     means = float(np.nanmean(one)), float(np.nanmean(other))
     cases, seeds = f"{one.shape[1]} cases", (len(one), len(other))
     return _of_learning(pair, _of_difference(means, paired_difference(one, other), cases, seeds, asks))
+
+
+def gain(records: Sequence[Record], first: Sequence[str], second: Sequence[str], **where: Any) -> Answer:
+    """Whether the first of two networks gains more over its second than the first of two others over theirs."""
+    compared = _comparisons(records, **where)
+    found = [_pair(compared, *names) for names in (first, second)]
+    if None in found:
+        return Answer(why=NOT_RUN)
+    dice = [[each.dice for each in pair] for pair in found]
+    told = " and ".join("{:.3f} less {:.3f}".format(*(float(np.nanmean(each)) for each in pair)) for pair in dice)
+    seeds = ", ".join(str(len(each)) for pair in dice for each in pair)
+    difference = difference_of_gains(*dice)
+    told = f"Dice {told}: {difference}, {dice[0][0].shape[1]} cases, {seeds} seeds"
+    answer = Answer(told, difference.low > 0) if difference.is_sure else Answer(told, why="the interval holds 0")
+    return _of_learning([each for pair in found for each in pair], answer)
 
 
 def _of_learning(pair: Sequence[Trained], answer: Answer) -> Answer:
@@ -163,7 +179,7 @@ def none(records: Sequence[Record], why: str) -> Answer:
 
 
 KINDS: dict[str, Callable[..., Answer]] = {
-    each.__name__: each for each in (dice, minutes, ratio, counts, costs, pruning, widest, none)
+    each.__name__: each for each in (dice, gain, minutes, ratio, counts, costs, pruning, widest, none)
 }
 
 
@@ -197,13 +213,13 @@ def _pair(compared: Sequence[Comparison], *names: str) -> tuple[Trained, Trained
 
 
 def _network(name: str) -> nn.Module:
-    if name in PLANS:
-        given = {**peer_config(name), "in_channels": 1, "out_channels": 1}
-        return ConfigParser({"network": given}).get_parsed_content("network")
     preset = name.removesuffix(DEPLOYED)
     if preset in PRESETS:
         return create_network(preset, **({"deployed": True} if preset != name else {}))
-    return make_network(name)
+    if name in MEASURED:
+        return make_network(name)
+    given = {**peer_config(name), "in_channels": 1, "out_channels": 1}
+    return ConfigParser({"network": given}).get_parsed_content("network")
 
 
 @cache

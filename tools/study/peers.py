@@ -6,6 +6,10 @@ from tools.tables.networks import NNUNET
 from tools.tables.networks import PEERS as MEASURED
 
 NAMES_OF_MONAI = "monai.networks.nets"
+WITHOUT_SKIPS = {  # channels of networks as deep as the small family, with nearly its numbers of parameters
+    "AutoEncoder_4f": [4, 8, 16, 32, 64],
+    "AutoEncoder_lean_4f": [4, 4, 4, 4, 4],
+}
 OF_THE_BUNDLE = {"in_channels", "out_channels"}
 PLANS = {  # of nnU-Net for a dataset, without deep supervision; axes as in the bundle
     "DynUNet_hippocampus": {
@@ -37,6 +41,9 @@ def peer_config(peer: str) -> dict[str, Any]:
         plan = PLANS[peer]
         given = {**NNUNET, **plan, "upsample_kernel_size": plan["strides"][1:]}
         name = "DynUNet"
+    elif peer in WITHOUT_SKIPS:
+        given = {"spatial_dims": 3, "channels": WITHOUT_SKIPS[peer], "strides": [1, 2, 2, 2, 2], "num_res_units": 2}
+        name = "AutoEncoder"
     else:
         make = MEASURED[peer].make_network
         given, name = make.keywords, make.func.__name__
@@ -45,13 +52,13 @@ def peer_config(peer: str) -> dict[str, Any]:
 
 
 def peers() -> list[str]:
-    """Names of the peers: those whose costs are measured, and nnU-Net's plans.
+    """Names of the peers: those whose costs are measured, nnU-Net's plans, and networks without skip connections.
 
     Example:
         >>> "AttentionUnet_2d" in peers(), "DynUNet_heart" in peers()
         (True, True)
     """
-    return [*MEASURED, *PLANS]
+    return [*MEASURED, *PLANS, *WITHOUT_SKIPS]
 
 
 def _lists(value: Any) -> Any:

@@ -55,6 +55,18 @@ def test_trainings_that_did_not_learn_are_told(tmp_path: Path) -> None:
     assert found.holds
 
 
+def test_gains_are_compared_over_the_same_cases(tmp_path: Path) -> None:
+    gain = {**RUN, "first": ["AutoEncoder_4f", "AutoEncoder_lean_4f"], "second": ["unet_small_4f", "lunet_small_4f"]}
+    for network, dice in (("unet_small_4f", BASE), ("lunet_small_4f", BASE - 0.01), ("AutoEncoder_4f", BASE - 0.1)):
+        made_up(tmp_path, network, dice)
+    assert answer(read_records(tmp_path), "gain", **gain) == Answer(why="not run yet")
+    made_up(tmp_path, "AutoEncoder_lean_4f", BASE - 0.3)
+    told = "Dice 0.700 less 0.500 and 0.800 less 0.790: +0.190 [+0.190, +0.190], 8 cases, 1, 1, 1, 1 seeds"
+    assert answer(read_records(tmp_path), "gain", **gain) == Answer(told, True)
+    turned = {**gain, "first": gain["second"], "second": gain["first"]}
+    assert answer(read_records(tmp_path), "gain", **turned).holds is False
+
+
 def test_what_is_not_recorded_is_not_answered(records) -> None:
     other = {**RUN, "second": "unet_small_1f"}
     assert answer(records, "dice", **other, asks="better") == Answer(why="not run yet")
@@ -91,11 +103,10 @@ def test_every_claim_on_trainings_is_of_runs_that_are_planned() -> None:
     planned = {(title(each.network, each.variant), each.dataset, each.part, each.epochs) for each in read_table()}
     for claim in read_claims():
         given = claim.evidence
-        if given["kind"] in ("dice", "minutes"):
+        if given["kind"] in ("dice", "gain", "minutes"):
             parts = ["split1", "split2", "split3"] if given["part"] == "splits" else [given["part"]]
-            runs = {
-                (given[each], given["dataset"], part, given["epochs"]) for each in ("first", "second") for part in parts
-            }
+            networks = np.ravel([given["first"], given["second"]])
+            runs = {(network, given["dataset"], part, given["epochs"]) for network in networks for part in parts}
             assert runs <= planned, claim.claim
 
 
