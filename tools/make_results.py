@@ -16,7 +16,7 @@ from lunet_networks.bundle.runtime import outputs
 from lunet_networks.bundle.runtime.files import write_figure
 from lunet_networks.bundle.runtime.outputs import RECORDS as RECORDS_OF_WEIGHTS
 from tools import ROOT
-from tools.study import budgets
+from tools.study import budgets, twins
 from tools.study.claims import claims_table, read_claims
 from tools.study.datasets import DATASETS
 from tools.study.records import RECORDS, read_records
@@ -55,8 +55,8 @@ def make_results(
 
 
 def sections(compared: Sequence[Comparison]) -> list[str]:
-    """The parts of the document, one a comparison, and one for all published splits of a dataset."""
-    found = []
+    """The parts of the document: the twins, then one a comparison, and one for all published splits of a dataset."""
+    found = [twins.tell_twins(twins.twins(compared), picture(twins.NAME))]
     for alike in parts_of_datasets(compared):
         if has_picture(alike[0]):
             found += [section(each, picture(each.name)) for each in alike]
@@ -71,7 +71,9 @@ def pictures(compared: Sequence[Comparison]) -> dict[str, Callable[[], Figure]]:
     alone = [each for each in compared if has_picture(each)]
     drawn = {each.name: partial(draw, each) for each in alone}
     several = [alike for alike in parts_of_datasets(alone) if budgets.have_budgets(alike)]
-    return drawn | {budgets_name(alike): partial(budgets.draw, alike) for alike in several}
+    drawn |= {budgets_name(alike): partial(budgets.draw, alike) for alike in several}
+    pairs = twins.twins(compared)
+    return drawn | ({twins.NAME: partial(twins.draw, pairs)} if twins.tell_twins(pairs, "") else {})
 
 
 def parts_of_datasets(compared: Sequence[Comparison]) -> list[list[Comparison]]:
