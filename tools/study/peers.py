@@ -6,7 +6,7 @@ from tools.tables.networks import NNUNET
 from tools.tables.networks import PEERS as MEASURED
 
 NAMES_OF_MONAI = "monai.networks.nets"
-WITHOUT_SKIPS = {  # channels of networks as deep as the small family, with nearly its numbers of parameters
+WITHOUT_SKIPS = {  # channels of networks as deep and as wide as the small family
     "AutoEncoder_4f": [4, 8, 16, 32, 64],
     "AutoEncoder_lean_4f": [4, 4, 4, 4, 4],
 }
@@ -42,7 +42,7 @@ def peer_config(peer: str) -> dict[str, Any]:
         given = {**NNUNET, **plan, "upsample_kernel_size": plan["strides"][1:]}
         name = "DynUNet"
     elif peer in WITHOUT_SKIPS:
-        given = {"spatial_dims": 3, "channels": WITHOUT_SKIPS[peer], "strides": [1, 2, 2, 2, 2], "num_res_units": 2}
+        given = {"spatial_dims": 3, "channels": WITHOUT_SKIPS[peer], "strides": [1, 2, 2, 2, 2]}
         name = "AutoEncoder"
     else:
         make = MEASURED[peer].make_network
