@@ -10,7 +10,13 @@ from typing import NamedTuple
 
 import lunet_networks
 from lunet_networks.authoring.command_help import list_commands
-from lunet_networks.authoring.command_line import choose_command, help_asked_for, mistakes_told, run_commands
+from lunet_networks.authoring.command_line import (
+    check_usage,
+    choose_command,
+    help_asked_for,
+    mistakes_told,
+    run_commands,
+)
 from lunet_networks.authoring.completion import completion_script
 from lunet_networks.authoring.described import Described, described_in
 from lunet_networks.authoring.planning.described_settings import meanings
@@ -97,6 +103,7 @@ def _run(arguments: Sequence[str]) -> None:
             if chosen in FRONTS:
                 print("", settings_help(CONFIGS[FRONTS[chosen]], rest), sep="\n")
         else:
+            check_usage(f"lunet {chosen}", rest, described(chosen))
             run_commands(*functions(chosen), name=f"lunet {chosen}", arguments=rest)
 
 

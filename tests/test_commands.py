@@ -152,6 +152,12 @@ def test_a_mistyped_command_line_ends_with_status_2_and_does_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_mistake_is_told_before_anything_large_is_imported() -> None:
+    run = lunet("verify", "a", "b", without=["torch", "numpy"])
+    assert (run.returncode, run.stdout) == (2, "")
+    assert run.stderr == "error: lunet verify does not take b: it takes --bundle\n"
+
+
 NOT_POSSIBLE = [
     (["verify", "nowhere"], "nowhere is not there"),
     (["describe", "lunet_smal_4f"], "did you mean lunet_small_"),

@@ -89,11 +89,28 @@ def _run(name: str, arguments: list[str], commands: Sequence[Callable[..., None]
     if help_ is not None:
         print(help_)
         return
-    command = commands[0]
-    if len(commands) > 1:
-        chosen = choose_command(name, arguments.pop(0), by_word)
-        name, command = f"{name} {chosen}", by_word[chosen]
-    _parse(name, command, arguments)()
+    _call(name, arguments, by_word)()
+
+
+def check_usage(name: str, arguments: Sequence[str], functions: Mapping[str, Described]) -> None:
+    """End the process if a command line is wrong, before anything that the command needs is imported.
+
+    Args:
+        name: of the program.
+        arguments: behind that name.
+        functions: by name those that it may run; of several the first argument selects one.
+
+    Example:
+        >>> check_usage("greet", [], {"greet": Described("Greet everybody.", ())})
+    """
+    _call(name, arguments, {each.replace("_", "-"): functions[each].stand_in(each) for each in functions})
+
+
+def _call(name: str, arguments: Sequence[str], by_word: Mapping[str, Callable[..., None]]) -> Callable[[], None]:
+    """The call that a command line asks for; where it is wrong the process ends."""
+    chosen, *rest = arguments if len(by_word) > 1 else [*by_word, *arguments]
+    chosen = choose_command(name, chosen, by_word)
+    return _parse(f"{name} {chosen}" if len(by_word) > 1 else name, by_word[chosen], rest)
 
 
 def help_asked_for(name: str, arguments: Sequence[str], functions: Mapping[str, Described]) -> str | None:

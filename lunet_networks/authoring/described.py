@@ -1,6 +1,7 @@
 """What a command's function says of itself, read from it or, without importing it, from its source.
 
-The commands import PyTorch and MONAI, which takes seconds. Their help and the tab completion need neither.
+The commands import PyTorch and MONAI, which takes seconds. Their help, the tab completion and the check of what was
+typed need neither.
 """
 
 from __future__ import annotations
@@ -36,6 +37,23 @@ class Described(NamedTuple):
     def option_names(self) -> list[str]:
         """The arguments that have a name on the command line."""
         return [each.name for each in self.parameters if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)]
+
+    def stand_in(self, name: str) -> Callable[..., None]:
+        """A function that takes what this one takes and does nothing.
+
+        Args:
+            name: of the function.
+
+        Example:
+            >>> inspect.signature(Described("Greet.", (inspect.Parameter("whom", 1),)).stand_in("greet"))
+            <Signature (whom)>
+        """
+
+        def function(*_args: object, **_options: object) -> None: ...
+
+        function.__name__ = name
+        function.__signature__ = inspect.Signature(self.parameters)
+        return function
 
 
 def described_in(source: Path, functions: Sequence[str]) -> dict[str, Described]:
