@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import fill
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -31,6 +32,7 @@ FAR_BELOW = 0.12  # of Dice
 BESIDE = 1.07  # times the parameters: where a variant of a network is drawn
 STYLES = ("-", "--", ":", "-.")  # of a network and its variants
 AROUND = 4  # times the largest and the smallest number of parameters: a power of ten is on the axis
+TITLE_WIDTH = 140  # characters
 LEAST_SPAN = 0.04  # of an axis of Dice, so that differences that a seed makes do not look large
 SHOWN_BELOW = 0.15  # of Dice, below the lowest end of a training
 PRUNED = (
@@ -267,7 +269,8 @@ def draw(compared: Comparison) -> Figure:
     if len(drawn) == 1:  # which would compare nothing
         drawn = compared.networks
     if below := [name for name in means if name not in {network.name for network in drawn}]:
-        figure.suptitle(f"below: {', '.join(f'{name}, Dice {means[name]:.2f}' for name in below)}", fontsize=9)
+        told = ", ".join(f"{name}\N{NO-BREAK SPACE}{means[name]:.2f}" for name in below)
+        figure.suptitle(fill(f"below, with their Dice: {told}", TITLE_WIDTH), fontsize=9)
     places: dict[str, tuple[float, float]] = {}
     ends: dict[str, tuple[float, float]] = {}
     names = {network.name for network in drawn}

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from tests.helpers.study_records import made_up
 from tools.study.records import read_records
@@ -77,9 +78,22 @@ def test_a_network_far_below_is_named_and_not_drawn(tmp_path: Path) -> None:
     for network, less in {"lunet_small_4f": 0.0, "unet_small_4f": 0.01, "unet_small_1f": 0.65}.items():
         made_up(tmp_path, network, BASE - less)
     figure = draw(comparisons(read_records(tmp_path))[0])
-    assert figure.get_suptitle() == "below: unet_small_1f, Dice 0.15"
+    assert figure.get_suptitle() == "below, with their Dice: unet_small_1f\N{NO-BREAK SPACE}0.15"
     for axes in figure.axes:
         assert {text.get_text() for text in axes.texts} == {"lunet_small_4f", "unet_small_4f"}
+
+
+def test_the_names_of_many_networks_far_below_fit_the_picture(tmp_path: Path) -> None:
+    made_up(tmp_path, "lunet_small_4f", BASE)
+    made_up(tmp_path, "unet_small_4f", BASE)
+    for number in range(12):
+        made_up(tmp_path, "unet_small_1f", BASE / 10, variant=f"a_variant_{number}", settings={"seed": number})
+    figure = draw(comparisons(read_records(tmp_path))[0])
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    title = figure.texts[0].get_window_extent(canvas.get_renderer())
+    assert 0 <= title.x0 < title.x1 <= figure.bbox.width
+    assert title.y0 >= max(axes.get_window_extent().y1 for axes in figure.axes)
 
 
 def test_where_all_others_are_far_below_they_are_drawn(tmp_path: Path) -> None:
