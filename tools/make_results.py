@@ -73,7 +73,7 @@ def pictures(compared: Sequence[Comparison]) -> dict[str, Callable[[], Figure]]:
     several = [alike for alike in parts_of_datasets(alone) if budgets.have_budgets(alike)]
     drawn |= {budgets_name(alike): partial(budgets.draw, alike) for alike in several}
     pairs = twins.twins(compared)
-    return drawn | ({twins.NAME: partial(twins.draw, pairs)} if twins.tell_twins(pairs, "") else {})
+    return drawn | ({twins.NAME: partial(twins.draw, pairs)} if any(each.have_learned for each in pairs) else {})
 
 
 def parts_of_datasets(compared: Sequence[Comparison]) -> list[list[Comparison]]:

@@ -30,6 +30,7 @@ from tools.tables.record import read_record
 
 PRUNINGS = ROOT / "docs" / "engineering" / "pruning_comparison.csv"
 MARGIN = 0.01  # of Dice, by which a network that is called comparable may be worse
+LEAST = {"better": 0.0, "comparable": -MARGIN}  # that a difference has to be
 LEARNED = 0.1  # of Dice, which a training that learns anything reaches
 NOT_RUN = "not run yet"
 DEPLOYED = " deployed"
@@ -88,8 +89,7 @@ def gain(records: Sequence[Record], first: Sequence[str], second: Sequence[str],
     seeds = ", ".join(str(len(each)) for pair in dice for each in pair)
     difference = difference_of_gains(*dice)
     told = f"Dice {told}: {difference}, {dice[0][0].shape[1]} cases, {seeds} seeds"
-    answer = Answer(told, difference.low > 0) if difference.is_sure else Answer(told, why="the interval holds 0")
-    return _of_learning([each for pair in found for each in pair], answer)
+    return _of_learning([each for pair in found for each in pair], _decided(told, difference, "better"))
 
 
 def _of_learning(pair: Sequence[Trained], answer: Answer) -> Answer:
@@ -188,12 +188,28 @@ def _of_difference(
 ) -> Answer:
     of_seeds = f"{seeds[0]} and {seeds[1]} seed{'s' if max(seeds) > 1 else ''}"
     told = f"Dice {means[0]:.3f} and {means[1]:.3f}: {found}, {cases}, {of_seeds}"
-    least = {"better": 0.0, "comparable": -MARGIN}[asks]
-    if found.low > least:
-        return Answer(told, True)
-    if found.high < least:
-        return Answer(told, False)
-    return Answer(told, why=f"the interval holds {least:g}")
+    return _decided(told, found, asks)
+
+
+def _decided(told: str, found: Difference, asks: str) -> Answer:
+    holds = is_so(found, asks)
+    return Answer(told, holds, "" if holds is not None else f"the interval holds {LEAST[asks]:g}")
+
+
+def is_so(found: Difference, asks: str) -> bool | None:
+    """Whether the first of two networks is what is asked; None if the interval does not tell.
+
+    Args:
+        found: the difference of their Dice.
+        asks: one of ``LEAST``.
+
+    Example:
+        >>> is_so(Difference(-0.05, -0.07, -0.03), "comparable"), is_so(Difference(0.01, -0.01, 0.03), "better")
+        (False, None)
+    """
+    if found.low > LEAST[asks]:
+        return True
+    return False if found.high < LEAST[asks] else None
 
 
 def _comparisons(records: Sequence[Record], dataset: str, part: str, epochs: int) -> list[Comparison]:

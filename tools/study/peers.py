@@ -6,10 +6,6 @@ from tools.tables.networks import NNUNET
 from tools.tables.networks import PEERS as MEASURED
 
 NAMES_OF_MONAI = "monai.networks.nets"
-WITHOUT_SKIPS = {  # channels of networks as deep and as wide as the small family
-    "AutoEncoder_4f": [4, 8, 16, 32, 64],
-    "AutoEncoder_lean_4f": [4, 4, 4, 4, 4],
-}
 OF_THE_BUNDLE = {"in_channels", "out_channels"}
 PLANS = {  # of nnU-Net for a dataset, without deep supervision; axes as in the bundle
     "DynUNet_hippocampus": {
@@ -24,6 +20,10 @@ PLANS = {  # of nnU-Net for a dataset, without deep supervision; axes as in the 
         "strides": [[1, 1, 1], [2, 2, 1], [2, 2, 2], [2, 2, 2], [2, 2, 1], [2, 2, 1]],
         "filters": [32, 64, 128, 256, 320, 320],
     },
+}
+WITHOUT_SKIPS = {  # channels of networks as deep and as wide as the small family
+    "AutoEncoder_4f": [4, 8, 16, 32, 64],
+    "AutoEncoder_lean_4f": [4, 4, 4, 4, 4],
 }
 
 

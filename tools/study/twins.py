@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
 
 import numpy as np
@@ -10,7 +11,7 @@ from matplotlib.figure import Figure
 from lunet_networks import PRESETS
 from lunet_networks.presets import conventional_twin
 from tools.study.datasets import DATASETS
-from tools.study.evidence import LEARNED, MARGIN
+from tools.study.evidence import LEARNED, MARGIN, is_so
 from tools.study.results import Comparison, Trained
 from tools.study.splits import OverSplits, over_splits
 from tools.study.statistics import Difference, paired_difference
@@ -23,12 +24,8 @@ HOW = (
     "Both were trained by one recipe for as many epochs. On the left of the dashed line the lean network is worse by "
     f"more than {MARGIN}."
 )
-LEAN_WORSE, NOT_TOLD, LEAN_AS_GOOD = "#c44e52", "#7f7f7f", "#2a9d6f"
-KINDS = {
-    LEAN_AS_GOOD: f"better, or worse by less than {MARGIN}",
-    NOT_TOLD: "not sure",
-    LEAN_WORSE: f"worse by more than {MARGIN}",
-}
+COLOURS = {True: "#2a9d6f", None: "#7f7f7f", False: "#c44e52"}  # by whether the lean network is comparable
+KINDS = {True: f"better, or worse by less than {MARGIN}", None: "not sure", False: f"worse by more than {MARGIN}"}
 ROW = 0.42  # inches
 
 
@@ -48,10 +45,15 @@ class Twins:
     networks: tuple[Trained | OverSplits, Trained | OverSplits]
     dice: tuple[np.ndarray, np.ndarray]
 
-    @property
+    @cached_property
     def difference(self) -> Difference:
         """Of the lean network's Dice."""
         return paired_difference(*self.dice)
+
+    @property
+    def comparable(self) -> bool | None:
+        """Whether the lean network is; None if the interval does not tell."""
+        return is_so(self.difference, "comparable")
 
     @property
     def seeds(self) -> str:
@@ -119,8 +121,7 @@ def draw(found: Sequence[Twins]) -> Figure:
     figure = Figure(figsize=(11, 1.5 + ROW * len(shown)), facecolor="white", layout="constrained")
     axes = figure.subplots()
     for row, each in enumerate(shown):
-        difference = each.difference
-        colour = colour_of(difference)
+        difference, colour = each.difference, COLOURS[each.comparable]
         axes.plot([difference.low, difference.high], [row, row], color=colour, linewidth=2)
         axes.plot(difference.mean, row, "o", color=colour)
         axes.annotate(str(difference), (1.01, row), xycoords=("axes fraction", "data"), va="center", fontsize=9)
@@ -130,22 +131,10 @@ def draw(found: Sequence[Twins]) -> Figure:
     axes.set_ylim(len(shown) - 0.5, -0.5)
     axes.set_xlabel("Dice of the lean network less that of its conventional twin")
     axes.grid(axis="x", alpha=0.3)
-    drawn = {colour_of(each.difference) for each in shown}
-    handles = [axes.plot([], [], "o", color=colour, label=kind)[0] for colour, kind in KINDS.items() if colour in drawn]
+    kinds = [kind for kind in KINDS if kind in {each.comparable for each in shown}]
+    handles = [axes.plot([], [], "o", color=COLOURS[kind], label=KINDS[kind])[0] for kind in kinds]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
     return figure
-
-
-def colour_of(difference: Difference) -> str:
-    """Whether the lean network is as good, as claims are answered.
-
-    Example:
-        >>> colour_of(Difference(-0.05, -0.07, -0.03)) == LEAN_WORSE
-        True
-    """
-    if difference.low > -MARGIN:
-        return LEAN_AS_GOOD
-    return LEAN_WORSE if difference.high < -MARGIN else NOT_TOLD
 
 
 def _row_title(pair: Twins) -> str:

@@ -8,7 +8,7 @@ import pytest
 from tests.helpers.study_records import made_up
 from tools.study.records import read_records
 from tools.study.results import comparisons
-from tools.study.twins import LEAN_AS_GOOD, LEAN_WORSE, NOT_TOLD, Twins, colour_of, draw, tell_twins, twins
+from tools.study.twins import COLOURS, Twins, draw, tell_twins, twins
 
 BASE = np.linspace(0.7, 0.9, 8)
 
@@ -45,14 +45,15 @@ def test_the_picture_has_them_in_the_colours_of_their_answers(records: Path) -> 
     pairs = found(records)
     axes = draw(pairs).axes[0]
     assert [label.get_text().partition(",")[0] for label in axes.get_yticklabels()] == ["Hippocampus", "Heart"]
-    assert [colour_of(each.difference) for each in pairs if each.have_learned] == [LEAN_WORSE, LEAN_AS_GOOD]
+    dots = [line.get_color() for line in axes.lines if line.get_marker() == "o" and len(line.get_xdata())]
+    assert dots == [COLOURS[False], COLOURS[True]]
 
 
 def test_between_the_two_answers_nothing_is_told(tmp_path: Path) -> None:
     made_up(tmp_path, "lunet_small_4f", BASE + np.tile([-0.05, 0.04], 4))
     made_up(tmp_path, "unet_small_4f", BASE)
     (pair,) = found(tmp_path)
-    assert colour_of(pair.difference) == NOT_TOLD
+    assert pair.comparable is None
 
 
 def test_published_splits_are_one_row_as_soon_as_all_are_there(tmp_path: Path) -> None:
