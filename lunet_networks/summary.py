@@ -10,17 +10,19 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from lunet_networks.nets.supervision import SUPERVISION
+
 __all__ = ["BlockSummary", "count_macs", "count_parameters", "summarise_blocks"]
 
 
 def count_parameters(network: nn.Module) -> int:
-    """Number of the parameters of a network.
+    """Number of the parameters of a network that predict, which are all but those of deep supervision.
 
     Example:
         >>> count_parameters(nn.Conv3d(1, 4, kernel_size=3))
         112
     """
-    return sum(parameter.numel() for parameter in network.parameters())
+    return sum(each.numel() for name, each in network.named_parameters() if not name.startswith(SUPERVISION))
 
 
 def count_macs(network: nn.Module, input_shape: Sequence[int]) -> int:

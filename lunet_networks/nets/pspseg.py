@@ -22,10 +22,9 @@ from lunet_networks.nets.redundant import (
     redundant_modules,
     upsample,
 )
+from lunet_networks.nets.supervision import leave_out_supervision, supervision_heads
 
-__all__ = ["PSPSeg", "without_supervision"]
-
-SUPERVISION = "supervision_heads."  # begins the names of the parameters that only deep supervision has
+__all__ = ["PSPSeg"]
 
 
 class PSPSeg(Network):
@@ -125,12 +124,11 @@ class PSPSeg(Network):
             upsample(spatial_dims, channels[level + 1], channels[level]) for _, level in upwards
         )
         self.decoders = nn.ModuleList(make_block(f"decoders.{k}", level) for k, level in upwards)
-        self.supervision_heads = nn.ModuleList(
-            pointwise(spatial_dims, channels[level], out_channels) for level in below if deep_supervision
-        )
+        supervised = [channels[level] for level in below if deep_supervision]
+        self.supervision_heads = supervision_heads(spatial_dims, supervised, out_channels)
         self.head = pointwise(spatial_dims, channels[0], out_channels)
         self.apply(_initialise)
-        self.register_load_state_dict_pre_hook(_leave_out_supervision)
+        self.register_load_state_dict_pre_hook(leave_out_supervision)
         use_fast_layers(self)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
@@ -201,28 +199,10 @@ class PSPSeg(Network):
     def deployed_form(self) -> PSPSeg:
         """The same network without the heads of its deep supervision; instance norms do not fuse."""
         form = self.rebuild(deep_supervision=False, dropout=0.0).to(next(self.parameters()))
-        form.load_state_dict(without_supervision(form, self.state_dict()))
+        form.load_state_dict(self.state_dict())
         return form
 
 
 def _initialise(module: nn.Module) -> None:
     if isinstance(module, (nn.Conv2d, nn.Conv3d)):
         nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-
-
-def without_supervision(network: nn.Module, state_dict: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """A state dict without the heads of deep supervision, if the network that is to take it has none.
-
-    Example:
-        >>> state = PSPSeg(channels=(2, 2, 2), deep_supervision=True).state_dict()
-        >>> len(state) - len(without_supervision(PSPSeg(channels=(2, 2, 2)), state))
-        2
-    """
-    heads = () if getattr(network, "deep_supervision", False) else SUPERVISION
-    return {key: tensor for key, tensor in state_dict.items() if not key.startswith(heads)}
-
-
-def _leave_out_supervision(network: PSPSeg, state_dict: dict, prefix: str, *_: object) -> None:
-    own = {key.removeprefix(prefix): tensor for key, tensor in state_dict.items() if key.startswith(prefix)}
-    for key in own.keys() - without_supervision(network, own).keys():
-        del state_dict[prefix + key]

@@ -30,6 +30,7 @@ from lunet_networks.nets.layers import (
     upsampling,
 )
 from lunet_networks.nets.network import Network
+from lunet_networks.nets.supervision import leave_out_supervision, supervision_heads
 
 __all__ = ["UNet"]
 
@@ -56,11 +57,13 @@ class UNet(Network):
         adn_ordering: order of activation (A), dropout (D) and norm (N) in a unit: "AND" as published with Lean Unet,
             "NDA" for the convolution -> batch norm -> ReLU of most other U-Nets.
         bias: whether the convolutions of units have one, which their batch norm makes superfluous.
+        deep_supervision: logits of every decoder block in training, for ``monai.losses.DeepSupervisionLoss``.
         deployed: the form of :py:func:`lunet_networks.deploy`, which only predicts.
 
     Shape:
         Input ``(B, in_channels, [D,] H, W)``, each spatial size a multiple of ``size_multiple`` = 2 to the number of
-        levels less one; output logits ``(B, out_channels, [D,] H, W)``, with no sigmoid or softmax applied.
+        levels less one; output logits ``(B, out_channels, [D,] H, W)``, with no sigmoid or softmax applied. In training
+        with ``deep_supervision`` a list of them, full resolution first, each of half the resolution of the one before.
 
     Raises:
         ValueError: if an argument is invalid, or the input has other dimensions, channels or sizes than
@@ -88,6 +91,7 @@ class UNet(Network):
         conv_channels: Mapping[str, int] | None = None,
         adn_ordering: str = "AND",
         bias: bool = True,
+        deep_supervision: bool = False,
         deployed: bool = False,
     ) -> None:
         super().__init__()
@@ -103,6 +107,7 @@ class UNet(Network):
         self.convs_per_block = convs_per_block
         self.adn_ordering = adn_ordering
         self.bias = bias
+        self.deep_supervision = deep_supervision
         self.deployed = deployed
         self.size_multiple = 2 ** (len(channels) - 1)
 
@@ -125,10 +130,13 @@ class UNet(Network):
             deeper = block_channels(self.decoders[-1])
         make_block.check_names()
         self.segmenter = conv_unit(spatial_dims, deeper, channels[0], None, adn_ordering, deployed, bias)
+        below = [block_channels(decoder) for decoder in reversed(self.decoders[:-1]) if deep_supervision]
+        self.supervision_heads = supervision_heads(spatial_dims, below, out_channels)
         self.head = pointwise(spatial_dims, channels[0], out_channels)
+        self.register_load_state_dict_pre_hook(leave_out_supervision)
         use_fast_layers(self)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
         check_input(x, self.spatial_dims, self.in_channels, self.size_multiple, "batch" if self.training else "")
         if not torch.jit.is_scripting():  # noqa: SIM102, TorchScript leaves this branch out only if it stands alone
             if trains_on_kernels(self, x):
@@ -139,14 +147,24 @@ class UNet(Network):
             skips.append(x)
             x = self.pool(x)
         x = self.bottleneck([x])
+        supervises = self.training and self.deep_supervision
+        decoded: list[torch.Tensor] = []  # full resolution first
         for upsample, decoder in zip(self.upsamples, self.decoders):  # noqa: B905, TorchScript knows no strict=
             x = decoder([upsample(x), skips.pop()])
-        return self.head(self.segmenter([x]))
+            if supervises:
+                decoded.insert(0, x)
+        logits = self.head(self.segmenter([x]))
+        if not supervises:
+            return logits
+        all_logits = [logits]
+        for k, head in enumerate(self.supervision_heads):
+            all_logits.append(head(decoded[1 + k]))
+        return all_logits
 
     @torch.jit.unused
-    def _train_on_kernels(self, image: torch.Tensor) -> torch.Tensor:
+    def _train_on_kernels(self, image: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
         """The same forward pass, whose norms and dropout are computed where the next layer reads."""
-        x, skips = Scaled(image), []
+        x, skips, decoded = Scaled(image), [], []
         for encoder in self.encoders:
             x = run_block(encoder, [x])
             skips.append(x)
@@ -154,7 +172,11 @@ class UNet(Network):
         x = run_block(self.bottleneck, [x])
         for upsample, decoder in zip(self.upsamples, self.decoders, strict=True):
             x = run_block(decoder, [run_upsample(upsample, x), skips.pop()])
-        return run_head(self.head, run_unit(self.segmenter, [x]))
+            decoded.insert(0, x)
+        logits = run_head(self.head, run_unit(self.segmenter, [x]))
+        if not self.deep_supervision:
+            return logits
+        return [logits, *map(run_head, self.supervision_heads, decoded[1:])]
 
     def describe(self) -> dict[str, Any]:
         """The arguments of the class, with the width and the dropout of every unit.
@@ -167,5 +189,5 @@ class UNet(Network):
         return {**super().describe(), **describe_units(self)}
 
     def deployed_form(self) -> UNet:
-        """The same network with its batch norms fused."""
-        return fuse_units(self, self.rebuild(dropout=0.0, deployed=True))
+        """The same network with its batch norms fused, without the heads of its deep supervision."""
+        return fuse_units(self, self.rebuild(dropout=0.0, deep_supervision=False, deployed=True))

@@ -31,6 +31,7 @@ from lunet_networks.nets.layers import (
     upsampling,
 )
 from lunet_networks.nets.network import Network
+from lunet_networks.nets.supervision import leave_out_supervision, supervision_heads
 
 __all__ = ["UNetPlusPlus"]
 
@@ -44,7 +45,7 @@ class UNetPlusPlus(Network):
     max pooling between its levels. Every other node takes the concatenation ``[X(i, 0), ..., X(i, j - 1), upsampled
     X(i + 1, j - 1)]``. A node is ``convs_per_block`` units of convolution (kernel 3) -> ReLU -> batch norm -> channel
     dropout. The last node at full resolution has one unit less (but at least one) and is followed by a segmenter
-    unit without dropout and a 1 x 1 convolution. There is no deep supervision.
+    unit without dropout and a 1 x 1 convolution.
 
     Args:
         spatial_dims: 2 or 3.
@@ -60,19 +61,22 @@ class UNetPlusPlus(Network):
         adn_ordering: order of activation (A), dropout (D) and norm (N) in a unit, as in :class:`UNet`.
         upsample: "deconv", a transposed convolution to the channels of the level, or "bilinear", which keeps the
             channels, and the corners where they are.
+        deep_supervision: logits of every node ``X(0, j)``, ``j > 0``, in training, for
+            ``monai.losses.DeepSupervisionLoss``.
         deployed: the form of :py:func:`lunet_networks.deploy`, which only predicts.
 
     Shape:
         Input ``(B, in_channels, [D,] H, W)``, each spatial size a multiple of ``size_multiple`` = 2 to the number of
-        levels less one; output logits ``(B, out_channels, [D,] H, W)``, with no sigmoid or softmax applied.
+        levels less one; output logits ``(B, out_channels, [D,] H, W)``, with no sigmoid or softmax applied. In training
+        with ``deep_supervision`` a list of them, all of this shape, the last node first.
 
     Raises:
         ValueError: if an argument is invalid, or the input has other dimensions, channels or sizes than
             the network takes.
 
     Source:
-        Zhou et al., UNet++, IEEE Transactions on Medical Imaging 2020, section III-A; the lean form: Lean Unet,
-        arXiv 2512.03834.
+        Zhou et al., UNet++, IEEE Transactions on Medical Imaging 2020, section III-A, deep supervision III-B; the lean
+        form: Lean Unet, arXiv 2512.03834, which has no deep supervision.
 
     Example:
         >>> import torch
@@ -92,6 +96,7 @@ class UNetPlusPlus(Network):
         conv_channels: Mapping[str, int] | None = None,
         adn_ordering: str = "AND",
         upsample: str = "deconv",
+        deep_supervision: bool = False,
         deployed: bool = False,
     ) -> None:
         super().__init__()
@@ -109,6 +114,7 @@ class UNetPlusPlus(Network):
         self.convs_per_block = convs_per_block
         self.adn_ordering = adn_ordering
         self.upsample = upsample
+        self.deep_supervision = deep_supervision
         self.deployed = deployed
         self.size_multiple = 2 ** (len(channels) - 1)
 
@@ -144,10 +150,14 @@ class UNetPlusPlus(Network):
                 widths[i].append(block_channels(node))
         make_block.check_names()
         self.segmenter = conv_unit(spatial_dims, widths[0][-1], channels[0], None, adn_ordering, deployed)
+        self.supervision_heads = supervision_heads(
+            spatial_dims, widths[0][-2:0:-1] if deep_supervision else (), out_channels
+        )
         self.head = pointwise(spatial_dims, channels[0], out_channels)
+        self.register_load_state_dict_pre_hook(leave_out_supervision)
         use_fast_layers(self)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
         check_input(x, self.spatial_dims, self.in_channels, self.size_multiple, "batch" if self.training else "")
         if not torch.jit.is_scripting():  # noqa: SIM102, TorchScript leaves this branch out only if it stands alone
             if trains_on_kernels(self, x):
@@ -160,10 +170,16 @@ class UNetPlusPlus(Network):
             for i, (upsample, node) in enumerate(zip(upsamples, nodes)):  # noqa: B905
                 x = upsample(levels[i + 1][-1])
                 levels[i].append(node(levels[i] + [x]))
-        return self.head(self.segmenter([levels[0][-1]]))
+        logits = self.head(self.segmenter([levels[0][-1]]))
+        if not (self.training and self.deep_supervision):
+            return logits
+        all_logits = [logits]
+        for k, head in enumerate(self.supervision_heads):
+            all_logits.append(head(levels[0][-2 - k]))
+        return all_logits
 
     @torch.jit.unused
-    def _train_on_kernels(self, image: torch.Tensor) -> torch.Tensor:
+    def _train_on_kernels(self, image: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
         """The same forward pass, whose norms and dropout are computed where the next layer reads."""
         x, levels = Scaled(image), []
         for i, encoder in enumerate(self.encoders):
@@ -172,7 +188,10 @@ class UNetPlusPlus(Network):
         for upsamples, nodes in zip(self.upsamples, self.nodes, strict=True):
             for i, (upsample, node) in enumerate(zip(upsamples, nodes, strict=True)):
                 levels[i].append(run_block(node, [*levels[i], run_upsample(upsample, levels[i + 1][-1])]))
-        return run_head(self.head, run_unit(self.segmenter, [levels[0][-1]]))
+        logits = run_head(self.head, run_unit(self.segmenter, [levels[0][-1]]))
+        if not self.deep_supervision:
+            return logits
+        return [logits, *map(run_head, self.supervision_heads, levels[0][-2:0:-1])]
 
     def describe(self) -> dict[str, Any]:
         """The arguments of the class, with the width and the dropout of every unit.
@@ -185,5 +204,5 @@ class UNetPlusPlus(Network):
         return {**super().describe(), **describe_units(self)}
 
     def deployed_form(self) -> UNetPlusPlus:
-        """The same network with its batch norms fused."""
-        return fuse_units(self, self.rebuild(dropout=0.0, deployed=True))
+        """The same network with its batch norms fused, without the heads of its deep supervision."""
+        return fuse_units(self, self.rebuild(dropout=0.0, deep_supervision=False, deployed=True))

@@ -9,12 +9,13 @@ from lunet_networks.nets import UNet, UNetPlusPlus
 __all__ = ["IMAGE", "prunable_convolutions", "refuse_deployed", "wiring"]
 
 IMAGE = "image"  # the input of the network, as a source
+KEPT = ("upsamples", "segmenter", "supervision_heads", "head")  # whose output channels stay
 
 
 def prunable_convolutions(network: nn.Module) -> list[str]:
     """Names of the convolutions whose output channels can be removed, in the order in which they run.
 
-    These are all units of blocks. The transposed convolutions, the segmenter and the head stay as they are.
+    These are all units of blocks. The transposed convolutions, the segmenter and the heads stay as they are.
 
     Args:
         network: a :class:`UNet` or :class:`UNetPlusPlus`.
@@ -30,7 +31,7 @@ def prunable_convolutions(network: nn.Module) -> list[str]:
         >>> prunable_convolutions(UNet(channels=(4, 8)))
         ['encoders.0.0', 'encoders.0.1', 'bottleneck.0', 'bottleneck.1', 'decoders.0.0']
     """
-    return [name for name in wiring(network) if name.partition(".")[0] not in ("upsamples", "segmenter", "head")]
+    return [name for name in wiring(network) if name.partition(".")[0] not in KEPT]
 
 
 def wiring(network: nn.Module) -> dict[str, list[str]]:
@@ -66,10 +67,12 @@ def _unet(network: UNet) -> dict[str, list[str]]:
         last = _block(wires, f"encoders.{i}", encoder, [last])
         skips.append(last)
     last = _block(wires, "bottleneck", network.bottleneck, [last])
+    decoded: list[str] = []  # the last units of the decoder blocks, full resolution first
     for k, decoder in enumerate(network.decoders):
         wires[f"upsamples.{k}"] = [last]
         last = _block(wires, f"decoders.{k}", decoder, [f"upsamples.{k}", skips.pop()])
-    return {**wires, "segmenter": [last], "head": ["segmenter"]}
+        decoded.insert(0, last)
+    return {**wires, **_heads(network, decoded)}
 
 
 def _unet_plus_plus(network: UNetPlusPlus) -> dict[str, list[str]]:
@@ -84,7 +87,14 @@ def _unet_plus_plus(network: UNetPlusPlus) -> dict[str, list[str]]:
                 upsample = f"upsamples.{column}.{i}"
                 wires[upsample], below = [below], upsample
             levels[i].append(_block(wires, f"nodes.{column}.{i}", node, [*levels[i], below]))
-    return {**wires, "segmenter": [levels[0][-1]], "head": ["segmenter"]}
+    return {**wires, **_heads(network, levels[0][:0:-1])}
+
+
+def _heads(network: nn.Module, supervised: list[str]) -> dict[str, list[str]]:
+    """The wiring behind the blocks that deep supervision looks at; the first of these gives the output."""
+    last, *others = supervised
+    heads = {f"supervision_heads.{k}": [others[k]] for k in range(len(network.supervision_heads))}
+    return {"segmenter": [last], **heads, "head": ["segmenter"]}
 
 
 def _block(wires: dict[str, list[str]], name: str, block: nn.Sequential, sources: list[str]) -> str:

@@ -6,10 +6,11 @@ from torch import nn
 from lunet_networks import PSPSeg
 
 
-def new_network(network_class: type[nn.Module], spatial_dims: int, seed: int) -> nn.Module:
+def new_network(network_class: type[nn.Module], spatial_dims: int, seed: int, **settings: object) -> nn.Module:
     """Three levels, two channels of an image, two outputs; float64, in eval mode."""
     torch.manual_seed(seed)
-    network = network_class(spatial_dims=spatial_dims, in_channels=2, out_channels=2, channels=(3, 4, 5)).double()
+    settings = {"channels": (3, 4, 5), "in_channels": 2, "out_channels": 2, **settings}
+    network = network_class(spatial_dims=spatial_dims, **settings).double()
     for module in network.modules():
         if isinstance(module, (nn.BatchNorm2d, nn.BatchNorm3d)):
             nn.init.normal_(module.weight)

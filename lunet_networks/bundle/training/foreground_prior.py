@@ -14,7 +14,8 @@ __all__ = ["start_at_prior"]
 
 @torch.no_grad()
 def start_at_prior(network: nn.Module, foreground_prior: float) -> None:
-    """Set the bias of a network's head so that a voxel whose features are 0 is foreground with a probability.
+    """Set the bias of a network's head, and of those of its deep supervision, so that a voxel whose features are 0 is
+    foreground with a probability.
 
     A new head takes all labels for equally likely, and the first steps push foreground down everywhere. A network with
     a single channel at full resolution can do that by a channel whose ReLU is never active again: it has died, and
@@ -48,3 +49,5 @@ def start_at_prior(network: nn.Module, foreground_prior: float) -> None:
     bias.fill_(math.log(foreground_prior / labels / (1 - foreground_prior)))
     if len(bias) > 1:
         bias[0] = 0
+    for head in getattr(network, "supervision_heads", ()):
+        head.bias.copy_(bias)

@@ -11,7 +11,7 @@ from ignite.engine import Engine, Events
 from torch import nn
 
 from lunet_networks.bundle.runtime.files import as_path
-from lunet_networks.nets.pspseg import SUPERVISION, without_supervision
+from lunet_networks.nets.supervision import SUPERVISION, without_supervision
 from lunet_networks.state_dicts import read_state_dict, weights_digest
 
 __all__ = ["CheckpointLoader", "load_pretrained", "load_weights", "name_of_head", "read_weights"]

@@ -88,6 +88,18 @@ def test_the_result_is_a_bundle_for_everybody(new_prunable, prune, tmp_path):
     read_weights(network, pruned / "models" / "model.pt")
 
 
+def test_the_heads_of_deep_supervision_neither_count_nor_stay(new_prunable, prune):
+    root = new_prunable("unet_small")
+    output = prune(root, deep_supervision=True, max_steps=1, channels_per_step=3)
+    pruned, (before, *_, after) = output / "unet_small_pruned", read_rows(output / "pruning_history.csv")
+    assert int(before["parameters"]) == count_parameters(create_network("unet_small_2f", out_channels=3))
+    network = network_of(pruned)
+    read_weights(network, pruned / "models" / "model.pt")
+    assert not network.deep_supervision
+    assert int(after["parameters"]) == count_parameters(network)
+    assert network_of(pruned, "train").deep_supervision  # its training goes on as before
+
+
 def test_dropout_follows_the_ranks_or_stays(new_prunable, prune):
     targeted, plain = new_prunable("targeted"), new_prunable("plain")
     prune(targeted)

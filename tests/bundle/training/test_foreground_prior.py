@@ -29,6 +29,14 @@ def test_the_head_of_every_network_starts_at_the_prior(preset: str, out_channels
     torch.testing.assert_close(found, torch.full_like(found, 0.1 / len(found)))
 
 
+@pytest.mark.parametrize("preset", ["lunet_small_2f", "lunetpp_small_2f", "pspseg_s"])
+def test_the_heads_of_deep_supervision_start_there_too(preset: str) -> None:
+    network = create_network(preset, out_channels=3, deep_supervision=True)
+    start_at_prior(network, 0.1)
+    assert len(network.supervision_heads) >= 3
+    assert all(torch.equal(head.bias, network.head.bias) for head in network.supervision_heads)
+
+
 def test_a_head_without_bias_is_named() -> None:
     network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Conv2d(2, 1, 1, bias=False))
     with pytest.raises(ValueError, match=r"Sequential has no bias in its last layer \(1\): .*--foreground_prior 0$"):
