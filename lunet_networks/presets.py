@@ -210,13 +210,14 @@ def create_network(preset: str, **kwargs: Any) -> nn.Module:
     Args:
         preset: one of ``list_presets()``.
         kwargs: any keyword of the preset's class, most often ``in_channels``, ``out_channels``, ``dropout`` and
-            ``spatial_dims``; it overrides the preset's own value.
+            ``spatial_dims``; it overrides the preset's own value. ``deep_supervision=False`` goes with every class.
 
     Returns:
         The network with its class's own initialisation, which is PyTorch's default where none was published.
 
     Raises:
-        ValueError: if there is no such preset; the message gives the nearest names.
+        ValueError: if there is no such preset; the message gives the nearest names. Also if its class has no deep
+            supervision, and it is asked for.
 
     Example:
         >>> network = create_network("lunet_small_4f", out_channels=3, dropout=0.005)
@@ -227,7 +228,11 @@ def create_network(preset: str, **kwargs: Any) -> nn.Module:
         near = get_close_matches(str(preset), PRESETS.names, n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(near)}? " if near else ""
         raise ValueError(f"there is no preset {preset!r}: {hint}lunet_networks.list_presets() names all {len(PRESETS)}")
-    return PRESETS[preset](**kwargs)
+    make = PRESETS[preset]
+    if "deep_supervision" not in signature(make).parameters and kwargs.pop("deep_supervision", False):
+        name = make.func.__name__
+        raise ValueError(f"{preset} is a {name}, which has no deep supervision: deep_supervision has to be False")
+    return make(**kwargs)
 
 
 def is_of_preset(network: nn.Module, preset: str) -> bool:

@@ -292,3 +292,13 @@ def test_a_single_value_at_the_lowest_resolution_is_too_few_for_its_norm() -> No
 def test_the_last_decoder_block_has_one_unit_less_but_one_at_least(convs_per_block: int) -> None:
     network = UNet(channels=(2, 2, 2), convs_per_block=convs_per_block)
     assert [len(block) for block in network.decoders] == [convs_per_block, max(1, convs_per_block - 1)]
+
+
+@pytest.mark.parametrize("preset", ONE_PER_ARCHITECTURE)
+def test_every_network_goes_without_deep_supervision_and_some_with_it(preset: str) -> None:
+    assert create_network(preset, deep_supervision=False).describe() == create_network(preset).describe()
+    if preset.startswith(("unet_small", "unet_large", "lunet", "unetpp", "pspseg", "ege_unet")):
+        assert create_network(preset, deep_supervision=True).deep_supervision
+    elif "unet_2d" not in preset and "unetpp_2d" not in preset:
+        with pytest.raises(ValueError, match=rf"^{preset} is a \w+, which has no deep supervision: .* to be False$"):
+            create_network(preset, deep_supervision=True)

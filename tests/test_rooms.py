@@ -10,11 +10,17 @@ REPOSITORY = Path(__file__).parents[1]
 # From the ground up: a module imports from its own room and from those below it. The rooms of a group stand beside each
 # other.
 FLOORS = (
-    ("lunet_networks.kernels", "lunet_networks.state_dicts", "lunet_networks.summary", "lunet_networks.memory"),
+    ("lunet_networks.kernels", "lunet_networks.state_dicts", "lunet_networks.memory"),
     ("lunet_networks.nets",),
     ("lunet_networks.published_rules_2d",),
     ("lunet_networks.published_rules",),
-    ("lunet_networks.deployment", "lunet_networks.presets", "lunet_networks.published", "lunet_networks.pruning"),
+    (
+        "lunet_networks.deployment",
+        "lunet_networks.presets",
+        "lunet_networks.published",
+        "lunet_networks.pruning",
+        "lunet_networks.summary",
+    ),
     ("lunet_networks",),
     ("lunet_networks.bundle.runtime",),
     ("lunet_networks.bundle.data",),

@@ -75,8 +75,8 @@ class UNetPlusPlus(Network):
             the network takes.
 
     Source:
-        Zhou et al., UNet++, IEEE Transactions on Medical Imaging 2020, section III-A, deep supervision III-B; the lean
-        form: Lean Unet, arXiv 2512.03834, which has no deep supervision.
+        Zhou et al., UNet++, IEEE Transactions on Medical Imaging 2020, section III-A; deep supervision: the same, DLMIA
+        2018, section 3.2; the lean form: Lean Unet, arXiv 2512.03834, which has none.
 
     Example:
         >>> import torch
