@@ -323,6 +323,7 @@ def test_a_module_that_is_missing_is_caught_though_it_is_installed(copy: Path) -
     assert "cannot be imported (ModuleNotFoundError: No module named 'lunet_networks.nets.layers')" in fault
 
 
+@pytest.mark.slow
 def test_a_module_that_only_configs_name_is_caught_by_their_components(copy: Path) -> None:
     (copy / "lunet_networks" / "bundle" / "training" / "curves.py").unlink()
     faults = faults_of(copy)
@@ -336,6 +337,7 @@ def test_a_package_without_its_first_file_is_caught_though_it_is_installed(copy:
     assert any(fault.startswith("lunet_networks: ") for fault in faults), faults
 
 
+@pytest.mark.slow
 def test_a_broken_module_is_named(copy: Path) -> None:
     (copy / "lunet_networks" / "nets" / "unet.py").write_text("class UNet(:\n")
     (fault,) = faults_of(copy)
@@ -351,6 +353,7 @@ def test_an_older_package_is_checked_as_it_is(copy: Path) -> None:
     assert faults_of(copy) == []
 
 
+@pytest.mark.slow
 def test_an_older_package_that_the_checks_do_not_fit_is_told_with_both_versions(copy: Path) -> None:
     with_text(copy / "lunet_networks" / "__init__.py", f'"{VERSION}"', '"0.0.9"')
     with_text(copy / "lunet_networks" / "bundle" / "runtime" / "errors.py", "def root_cause(", "def first_cause(")
