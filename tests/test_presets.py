@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 import torch
 
-from lunet_networks import PRESETS, UNet, create_network, list_presets
+from lunet_networks import PRESETS, EGEUNet, PSPSeg, UNet, UNetPlusPlus, create_network, list_presets
 from lunet_networks.presets import conventional_twin, input_shape, is_lean
 from lunet_networks.summary import count_macs, count_parameters, summarise_blocks
 from tests.helpers.presets import ONE_PER_ARCHITECTURE, own_dims, with_dims
@@ -297,8 +297,8 @@ def test_the_last_decoder_block_has_one_unit_less_but_one_at_least(convs_per_blo
 @pytest.mark.parametrize("preset", ONE_PER_ARCHITECTURE)
 def test_every_network_goes_without_deep_supervision_and_some_with_it(preset: str) -> None:
     assert create_network(preset, deep_supervision=False).describe() == create_network(preset).describe()
-    if preset.startswith(("unet_small", "unet_large", "lunet", "unetpp", "pspseg", "ege_unet")):
+    if PRESETS[preset].func in (UNet, UNetPlusPlus, PSPSeg, EGEUNet):
         assert create_network(preset, deep_supervision=True).deep_supervision
-    elif "unet_2d" not in preset and "unetpp_2d" not in preset:
+    else:
         with pytest.raises(ValueError, match=rf"^{preset} is a \w+, which has no deep supervision: .* to be False$"):
             create_network(preset, deep_supervision=True)

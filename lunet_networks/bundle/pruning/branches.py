@@ -142,9 +142,8 @@ class BranchPruning(PruningHandler):
 
     def _costs(self) -> tuple[int, int]:
         """Parameters and multiply-accumulates of the deployed network, without masked branches or extra heads."""
-        description = {**self.network.describe(), "branches": active_branches(self.network)}
         with torch.device("meta"):  # no memory for weights
-            left = type(self.network)(**{**description, "deep_supervision": False})
+            left = self.network.rebuild(branches=active_branches(self.network))
         return count_parameters(left), count_macs(left, (1, left.in_channels, *self.patch_shape))
 
     def _prune(self, engine: Engine) -> None:
